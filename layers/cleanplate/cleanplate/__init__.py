@@ -1,0 +1,1 @@
+"""Cleanplate: a photo dropped into a bucket comes back with the unwanted object gone."""

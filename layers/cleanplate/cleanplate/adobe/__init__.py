@@ -1,0 +1,1 @@
+"""Adobe's imaging API: routes, token, client. Adobe's spelling stops here."""

@@ -1,0 +1,40 @@
+"""The stack's account at Adobe, and the client that speaks for it.
+
+A module of its own, so that a call that never asks Adobe loads no HTTP library.
+"""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.utilities import parameters
+
+from cleanplate.adobe.client import AdobeClient, make_session
+from cleanplate.adobe.tokens import Credentials, TokenSource, read_credentials
+from cleanplate.errors import AdobeUnavailableError, CredentialsRefusedError
+from cleanplate.settings import settings
+from cleanplate.tracing import follow_requests
+
+_SECRET_SECONDS = 300
+
+
+def make_client() -> AdobeClient:
+    """Adobe's API with the account in the stack's secret, which is read when the first token is needed."""
+    follow_requests()
+    session = make_session()
+    tokens = TokenSource(ims_url=settings().adobe_ims_url, session=session, read_credentials=_credentials)
+    return AdobeClient(api_url=settings().adobe_api_url, session=session, tokens=tokens)
+
+
+def _credentials(*, afresh: bool) -> Credentials:
+    try:
+        secret = parameters.get_secret(
+            settings().adobe_secret, transform="json", max_age=_SECRET_SECONDS, force_fetch=afresh
+        )
+    except parameters.TransformParameterError:
+        # Its words would quote the secret.
+        raise CredentialsRefusedError("The Adobe secret is not JSON.") from None
+    except parameters.GetParameterError as error:
+        # Named, so that it counts as a request that was never sent.
+        raise AdobeUnavailableError(f"The Adobe secret could not be read: {error}") from None
+    if not isinstance(secret, dict):
+        raise CredentialsRefusedError("The Adobe secret is not a JSON object with client_id and client_secret.")
+    return read_credentials(secret)

@@ -1,0 +1,156 @@
+"""Adobe's routes: how each is asked and how its answer is read.
+
+A route is a small object without I/O. Adobe retires routes, so they are all reached through this one list.
+Paths, bodies and limits: Adobe's published OpenAPI files and guides for the Photoshop API (masking service v1,
+remove-background v2, and the retired Create Mask).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cleanplate.adobe.answers import failed_answer, get_folded, picture_url, pictures, read_mask, read_state
+from cleanplate.models import Answer, Mask, MaskFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a route may need: signed links to read from and to write to."""
+
+    image_url: str
+    mask_urls: Sequence[str] = ()
+    output_url: str = ""
+    mask_format: MaskFormat = "soft"
+
+
+class Route(Protocol):
+    """One of Adobe's operations. ``pixel_limit`` holds for each side of the picture that is sent."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def status_path(self) -> str: ...
+    @property
+    def pixel_limit(self) -> int: ...
+    @property
+    def writes_to_us(self) -> bool:
+        """True where Adobe puts the picture into our storage instead of offering it for download."""
+        ...
+
+    def body(self, request: Request) -> dict[str, Any]: ...
+    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer: ...
+
+
+def _link(url: str) -> dict[str, Any]:
+    return {"source": {"url": url}}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskObjects:
+    """``POST /v1/mask-objects``: every object in the photo, each with label, score and box."""
+
+    name: str = "mask-objects"
+    path: str = "/v1/mask-objects"
+    status_path: str = "/v1/status"
+    pixel_limit: int = 4000
+    writes_to_us: bool = False
+
+    def body(self, request: Request) -> dict[str, Any]:
+        return {"image": _link(request.image_url)}
+
+    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:  # noqa: ARG002 - one signature
+        state, word = read_state(body)
+        if state != "succeeded":
+            return failed_answer(body, word) if state == "failed" else Answer(state, word)
+        masks = [read_mask(item) for item in pictures(body, "semanticMasks", "masks", "mask")]
+        if not masks and get_folded(body, "semanticMasks") != []:
+            # An empty list means that there is nothing in the photo. Masks without a picture mean something else.
+            return _no_result(word)
+        # Only by its own name: falling back to other places would list every mask twice.
+        background = get_folded(body, "backgroundMasks")
+        if isinstance(background, list):
+            masks += [read_mask(item, background=True) for item in background if picture_url(item)]
+        return Answer(state, word, masks=tuple(masks))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBackground:
+    """``POST /v2/remove-background`` with ``mode: mask``: one mask of the subject."""
+
+    name: str = "remove-background"
+    path: str = "/v2/remove-background"
+    status_path: str = "/v2/status"
+    pixel_limit: int = 6000
+    writes_to_us: bool = False
+
+    def body(self, request: Request) -> dict[str, Any]:
+        # Without an explicit type the mask comes in the type of the photo, which may be JPEG.
+        return {"image": _link(request.image_url), "mode": "mask", "output": {"mediaType": "image/png"}}
+
+    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:  # noqa: ARG002
+        state, word = read_state(body)
+        if state != "succeeded":
+            return failed_answer(body, word) if state == "failed" else Answer(state, word)
+        urls = [picture_url(item) for item in pictures(body, "mask", "image", "masks")]
+        return Answer(state, word, masks=(Mask(label="subject", url=urls[0]),)) if urls else _no_result(word)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateMask:
+    """``POST /sensei/mask``: one mask of the subject, put where we say. Adobe retired it on 2025-10-15."""
+
+    name: str = "create-mask"
+    path: str = "/sensei/mask"
+    status_path: str = "/sensei/status"
+    pixel_limit: int = 10_000
+    writes_to_us: bool = True
+
+    def body(self, request: Request) -> dict[str, Any]:
+        return {
+            "input": {"storage": "external", "href": request.image_url},
+            "output": {
+                "storage": "external",
+                "href": request.output_url,
+                "overwrite": True,
+                "mask": {"format": request.mask_format},
+            },
+        }
+
+    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:
+        state, word = read_state(body)
+        if state == "failed":
+            return failed_answer(body, word)
+        return Answer(state, word, masks=(Mask(label="subject", work_key=work_key),) if state == "succeeded" else ())
+
+
+@dataclass(frozen=True, slots=True)
+class FillMaskedAreas:
+    """``POST /v1/fill-masked-areas``: the photo with the white of the masks painted over."""
+
+    name: str = "fill-masked-areas"
+    path: str = "/v1/fill-masked-areas"
+    status_path: str = "/v1/status"
+    pixel_limit: int = 4000
+    writes_to_us: bool = False
+
+    def body(self, request: Request) -> dict[str, Any]:
+        return {"image": _link(request.image_url), "masks": [_link(url) for url in request.mask_urls]}
+
+    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:  # noqa: ARG002
+        state, word = read_state(body)
+        if state != "succeeded":
+            return failed_answer(body, word) if state == "failed" else Answer(state, word)
+        urls = [picture_url(item) for item in pictures(body, "image", "images")]
+        return Answer(state, word, image_url=urls[0]) if urls else _no_result(word)
+
+
+def _no_result(word: str) -> Answer:
+    return Answer("failed", word, error_code="no_result", message="Adobe says succeeded but offers no picture.")
+
+
+FILL: Route = FillMaskedAreas()
+ROUTES: Mapping[str, Route] = {route.name: route for route in (MaskObjects(), RemoveBackground(), CreateMask(), FILL)}

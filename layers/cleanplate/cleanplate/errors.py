@@ -1,0 +1,420 @@
+"""Every way in which cleaning a photo can fail, as one tree.
+
+The class name is a contract: the state machine's ``Retry`` and ``Catch`` match it, and it is the ``reason`` in the
+photo's record, manifest and event. ``what_to_do`` is the sentence that people read next.
+
+    CleanplateError
+    ├── PhotoRefusedError              known before anything is spent
+    │   ├── EmptyPhotoError
+    │   ├── NotAPhotoError
+    │   ├── TruncatedPhotoError
+    │   ├── UnsupportedFormatError
+    │   ├── PhotoTooLargeError
+    │   ├── PhotoTooSmallError
+    │   ├── PhotoGoneError
+    │   ├── PhotoReplacedError
+    │   ├── InvalidOptionsError
+    │   ├── InvalidRequestError
+    │   ├── KeyTooLongError
+    │   ├── UnsupportedByRouteError
+    │   ├── OwnMaskUnreadableError
+    │   ├── OwnMaskSizeError
+    │   └── OwnMaskBlankError
+    ├── AdobeError                     what Adobe, or the way to it, answered
+    │   ├── CredentialsRefusedError
+    │   ├── AccessRefusedError
+    │   ├── RequestRefusedError
+    │   ├── InputLinkRefusedError
+    │   ├── AdobeJobGoneError
+    │   ├── AdobeJobFailedError
+    │   ├── AnswerUnreadableError
+    │   ├── ForeignLinkError
+    │   ├── DownloadTooLargeError
+    │   ├── DownloadFailedError
+    │   ├── RateLimitedError           waits for its slot, does not fail
+    │   ├── AdobeUnavailableError      retried with backoff
+    │   ├── AnswerLostError            asked once more, after a lease
+    │   └── PostOutcomeUnknownError
+    ├── PostponedError                 no failure: it is tried again at its ``until``
+    │   ├── AskInFlightError
+    │   └── LedgerBusyError            nothing was written; the step is repeated
+    ├── JobMovedOnError                no failure: somebody else has done it
+    ├── MaskUnusableError              what Adobe's mask turned out to be
+    ├── FillUnusableError              what Adobe's fill turned out to be
+    ├── ResultNotSavedError
+    ├── NotAnnouncedError              the step is repeated
+    ├── WorkGoneError
+    ├── DeadlinePassedError
+    ├── StepTimedOutError
+    ├── StepCrashedError
+    ├── ExecutionStoppedError
+    ├── InquiryError                   what was asked of a folder or a bucket; ends no photo
+    │   ├── UnknownFolderError
+    │   ├── BucketRefusedError
+    │   ├── InvalidBackfillError
+    │   └── WrongConfirmationError
+    └── SettingsError                  the stack, not the photo
+"""
+
+from __future__ import annotations
+
+
+class CleanplateError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+    what_to_do = "Look up the job id in the logs, then send the photo again."
+    #: True where nothing was wrong with the photo, so that asking again later can succeed.
+    retryable = False
+
+    @property
+    def reason(self) -> str:
+        """The class name, which is the reason in record, manifest and event."""
+        return type(self).__name__
+
+
+class PhotoRefusedError(CleanplateError):
+    """The photo or its options cannot be worked on; nothing was spent."""
+
+    what_to_do = "Correct the photo or its options and upload it again."
+
+
+class EmptyPhotoError(PhotoRefusedError):
+    """The object has no bytes."""
+
+    what_to_do = "The upload has 0 bytes. Upload the photo again."
+
+
+class NotAPhotoError(PhotoRefusedError):
+    """The bytes are not a picture of any format that can be recognised."""
+
+    what_to_do = "Upload a JPEG, PNG, WebP, TIFF, GIF, JPEG 2000, AVIF or HEIC photo; other files belong elsewhere."
+
+
+class TruncatedPhotoError(PhotoRefusedError):
+    """The picture begins well and then breaks off or is damaged."""
+
+    what_to_do = "The file is cut short or damaged. Export or copy it again from the source and upload it."
+
+
+class UnsupportedFormatError(PhotoRefusedError):
+    """A picture, but of a kind that cannot be kept faithfully."""
+
+    what_to_do = "Export the photo as an 8-bit JPEG, PNG or TIFF and upload that."
+
+
+class PhotoTooLargeError(PhotoRefusedError):
+    """More pixels or bytes than the stack allows."""
+
+    what_to_do = "Raise the stack's MaxMegapixels or MaxPhotoMegabytes parameter, or upload a smaller photo."
+
+
+class PhotoTooSmallError(PhotoRefusedError):
+    """So few pixels that there is nothing to remove."""
+
+    what_to_do = "Upload a photo that is at least 16 pixels on each side."
+
+
+class PhotoGoneError(PhotoRefusedError):
+    """The object was deleted before it was read."""
+
+    what_to_do = "The photo was deleted before it was read. Upload it again if it should be cleaned."
+
+
+class PhotoReplacedError(PhotoRefusedError):
+    """A newer version was uploaded under the same key; that one is cleaned."""
+
+    what_to_do = "Nothing: the newer upload of the same name is cleaned in its own job."
+
+
+class InvalidOptionsError(PhotoRefusedError):
+    """An option's name or value is not one of the accepted ones."""
+
+    what_to_do = "Correct the option that the message quotes, then upload the photo again."
+
+
+class InvalidRequestError(PhotoRefusedError):
+    """A 'Photo Cleaning Requested' event or a notification that cannot be read."""
+
+    what_to_do = "Send the event with at least a bucket and a key, as the README shows."
+
+
+class KeyTooLongError(PhotoRefusedError):
+    """The key is so long that S3 takes none with the endings of result and manifest."""
+
+    what_to_do = "Give the photo a shorter name: folders and name together may have 1000 bytes."
+
+
+class UnsupportedByRouteError(PhotoRefusedError):
+    """The mask route cannot do what the options ask for."""
+
+    what_to_do = "Choose mask_route=mask-objects, or ask for remove=subject."
+
+
+class OwnMaskUnreadableError(PhotoRefusedError):
+    """The uploader's mask is not a readable picture."""
+
+    what_to_do = (
+        "Save the mask as an 8-bit grey PNG, white where the photo is to be filled; then upload mask and photo."
+    )
+
+
+class OwnMaskSizeError(PhotoRefusedError):
+    """The uploader's mask has another size than the photo."""
+
+    what_to_do = "Make the mask exactly as wide and high as the upright photo; then upload mask and photo again."
+
+
+class OwnMaskBlankError(PhotoRefusedError):
+    """The uploader's mask is all black or all white."""
+
+    what_to_do = "Paint white what is to go and leave the rest black; then upload mask and photo again."
+
+
+class AdobeError(CleanplateError):
+    """Adobe's service, or the way to it."""
+
+    what_to_do = "Look at Adobe's message, then send the photo again."
+
+
+class CredentialsRefusedError(AdobeError):
+    """IMS or the API refused the client id, the secret or the token."""
+
+    what_to_do = "Put the right client_id and client_secret into the stack's Adobe secret, then retry the photo."
+    retryable = True
+
+
+class AccessRefusedError(AdobeError):
+    """403: entitlement, quota or scope."""
+
+    what_to_do = "Check the Adobe account's entitlement, quota and scopes in the Developer Console, then retry."
+    retryable = True
+
+
+class RequestRefusedError(AdobeError):
+    """400, 402, 405, 409, 413, 415, 422, 451: the request will never be accepted as it is."""
+
+    what_to_do = "Adobe refused this photo; its message says why. Change the photo or its options and upload it again."
+
+
+class InputLinkRefusedError(AdobeError):
+    """410, or 403/404 that speak of the input link: Adobe could not fetch the photo from S3."""
+
+    what_to_do = "Check that the bucket's policy and key let presigned links be read from outside, then retry."
+    retryable = True
+
+
+class AdobeJobGoneError(AdobeError):
+    """404 or 410 on a job's status: Adobe no longer knows the job."""
+
+    what_to_do = "Adobe forgot the job (it keeps them for about a day). Retry the photo: it is a new, paid job."
+    retryable = True
+
+
+class AdobeJobFailedError(AdobeError):
+    """The job ended as failed, cancelled or timed out at Adobe."""
+
+    what_to_do = "Adobe could not work on this photo; its message says why. Retry once, or change the photo."
+    retryable = True
+
+
+class AnswerUnreadableError(AdobeError):
+    """An answer without what the contract promises: no job id, no result, not JSON."""
+
+    what_to_do = "Adobe's answer had another shape than expected. Retry; if it stays, the route has changed."
+    retryable = True
+
+
+class ForeignLinkError(AdobeError):
+    """A link in Adobe's answer leads to a host that is not on the allow-list."""
+
+    what_to_do = "Adobe answered with a link to an unexpected host; nothing was sent there. Report it, then retry."
+    retryable = True
+
+
+class DownloadTooLargeError(AdobeError):
+    """A result picture larger than the cap."""
+
+    what_to_do = "Adobe's result was larger than the cap. Raise MaxPhotoMegabytes if it is genuine."
+
+
+class DownloadFailedError(AdobeError):
+    """A result picture that could not be fetched: link expired, broken off or refused."""
+
+    what_to_do = "Adobe's result link no longer works. Retry the photo: it is a new, paid job."
+    retryable = True
+
+
+class RateLimitedError(AdobeError):
+    """429: the account's limit is reached; the photo waits, it does not fail.
+
+    ``retry_after`` is in seconds, None where Adobe did not say.
+    """
+
+    what_to_do = "Nothing: the photo waits for its turn."
+    retryable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AdobeUnavailableError(AdobeError):
+    """408, 500, 502, 503, or no connection: no job was created; asking again is free."""
+
+    what_to_do = "Adobe was not reachable for a long time. Check Adobe's status page, then retry the photo."
+    retryable = True
+
+
+class AnswerLostError(AdobeError):
+    """A POST was sent and its answer never came (time-out, reset, 504): a job may exist at Adobe."""
+
+    what_to_do = "Nothing: it is asked once more, and marked as a possible duplicate."
+    retryable = True
+
+
+class PostOutcomeUnknownError(AdobeError):
+    """The answer to the same POST was lost twice; it is not sent a third time."""
+
+    what_to_do = "Adobe may have been paid up to twice for this photo. Check the connection to Adobe, then retry it."
+    retryable = True
+
+
+class PostponedError(CleanplateError):
+    """Not now: the message or the machine comes back at ``until``, in seconds since the epoch."""
+
+    what_to_do = "Nothing: the photo waits for its turn."
+    retryable = True
+
+    def __init__(self, message: str, until: float) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class AskInFlightError(PostponedError):
+    """Another call has sent this POST and may still write its answer; ``until`` is when its lease ends."""
+
+    what_to_do = "Nothing: the other call's answer is waited for."
+
+
+class LedgerBusyError(PostponedError):
+    """Too many callers were at the same records of the Jobs table at once; nothing was written."""
+
+    what_to_do = "Nothing: the step is repeated."
+
+
+class JobMovedOnError(CleanplateError):
+    """A write was refused because the job is in another run by now, or has ended."""
+
+    what_to_do = "Nothing: the job's record tells how it went on."
+
+
+class MaskUnusableError(CleanplateError):
+    """Adobe's mask has another size than the photo, is not a picture, or covers all of it."""
+
+    what_to_do = "Adobe's mask cannot be used. Try another mask_route, other labels or a mask of your own."
+
+
+class FillUnusableError(CleanplateError):
+    """Adobe's fill has another size than what was sent, or is not a picture."""
+
+    what_to_do = "Adobe's fill cannot be used. Retry the photo."
+    retryable = True
+
+
+class ResultNotSavedError(CleanplateError):
+    """The result object is not there, or is not what was written."""
+
+    what_to_do = "The result could not be verified in the results bucket. Check its policy and key, then retry."
+    retryable = True
+
+
+class NotAnnouncedError(CleanplateError):
+    """EventBridge did not take an event, or SQS a message; the step is repeated."""
+
+    what_to_do = "The record and the manifest hold the outcome. Check the event bus and its policy, then retry."
+    retryable = True
+
+
+class WorkGoneError(CleanplateError):
+    """What an earlier step kept in the work bucket is no longer there."""
+
+    what_to_do = "The photo waited longer than its intermediate pictures are kept. Retry it."
+    retryable = True
+
+
+class DeadlinePassedError(CleanplateError):
+    """Adobe's job, or the wait for a slot, took longer than its deadline."""
+
+    what_to_do = "Adobe did not finish in time. Retry the photo, or raise the stack's deadline parameters."
+    retryable = True
+
+
+class StepTimedOutError(CleanplateError):
+    """A function ran into its time limit (``States.Timeout``, ``Sandbox.Timedout``)."""
+
+    what_to_do = "A step took longer than its time limit. Retry; for very large photos raise the function's memory."
+    retryable = True
+
+
+class StepCrashedError(CleanplateError):
+    """A function ended with an error that has no name here: a fault of ours, or of the platform."""
+
+    what_to_do = "Look up the job id in the logs. Retry the photo once the cause is mended."
+    retryable = True
+
+
+class ExecutionStoppedError(CleanplateError):
+    """The execution was aborted or reached its own time limit."""
+
+    what_to_do = "The execution was stopped from outside or ran out of time. Retry the photo."
+    retryable = True
+
+
+class InquiryError(CleanplateError):
+    """Something asked of a whole folder or bucket cannot be answered or done; no photo has failed."""
+
+    what_to_do = "Correct what was asked, and ask again."
+
+
+class UnknownFolderError(InquiryError):
+    """No photo in this folder has been seen."""
+
+    what_to_do = "Check the folder's name, with upper and lower case; a photo is seen seconds after its upload."
+
+
+class BucketRefusedError(InquiryError):
+    """The stack may not read this bucket, or must not."""
+
+    what_to_do = "Name the bucket in the stack's OtherBucket parameter and deploy again, or correct its name."
+
+
+class InvalidBackfillError(InquiryError):
+    """A backfill's input that cannot be read."""
+
+    what_to_do = "Start it with bucket, prefix and confirm, as the README shows."
+
+
+class WrongConfirmationError(InquiryError):
+    """The number that confirms a backfill is not the number of photos that it would clean."""
+
+    what_to_do = "Start the backfill without confirm, look at the estimate, and confirm that."
+
+
+class SettingsError(CleanplateError):
+    """A setting of the stack is missing or has a value that cannot be used."""
+
+    what_to_do = "Correct the stack parameter that the message names and deploy again."
+
+
+def _subclasses(cls: type[CleanplateError]) -> dict[str, type[CleanplateError]]:
+    found = {cls.__name__: cls}
+    for sub in cls.__subclasses__():
+        found.update(_subclasses(sub))
+    return found
+
+
+def error_named(name: str) -> type[CleanplateError]:
+    """The class for an error name as Step Functions reports it; a name from outside maps to our nearest one."""
+    if name in {"States.Timeout", "Sandbox.Timedout", "States.HeartbeatTimeout"}:
+        return StepTimedOutError
+    return _subclasses(CleanplateError).get(name, StepCrashedError)

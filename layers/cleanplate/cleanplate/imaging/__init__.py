@@ -1,0 +1,30 @@
+"""Photos, masks and fills as pixels. Importing this package is the only thing that loads Pillow.
+
+Pure: bytes and open files come in, bytes and temporary files go out; no S3, no clock, no settings. The walk of one
+photo: ``inspect_photo`` → (``verify_photo``) → ``make_view``, unless ``can_send_as_is`` → masks from Adobe →
+``plan_fill`` → fills from Adobe → ``compose``.
+"""
+
+from __future__ import annotations
+
+from cleanplate.imaging.composing import Composed, compose
+from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, inspect_photo, looks_complete, verify_photo
+from cleanplate.imaging.filling import FillPlan, Window, plan_fill
+from cleanplate.imaging.masks import check_own_mask
+from cleanplate.imaging.viewing import View, make_view
+
+__all__ = [
+    "Composed",
+    "FillPlan",
+    "PhotoFacts",
+    "View",
+    "Window",
+    "can_send_as_is",
+    "check_own_mask",
+    "compose",
+    "inspect_photo",
+    "looks_complete",
+    "make_view",
+    "plan_fill",
+    "verify_photo",
+]

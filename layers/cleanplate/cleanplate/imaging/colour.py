@@ -1,0 +1,107 @@
+"""Colour: from the photo's profile to the sRGB that Adobe's API understands, and the fill's way back."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+from PIL import Image, ImageCms, ImageOps
+
+from cleanplate.imaging.reading import eight_bit
+
+#: Levels by which a profile may differ from sRGB and still be called sRGB.
+_SAME = 2
+
+_SPACE_OF_MODE = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+_FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+
+
+@lru_cache(maxsize=1)
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
+    """The profile, or None where there is none, it does not parse, or it is for another kind of pixels."""
+    if not icc:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        space = profile.profile.xcolor_space.strip()
+    except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
+        return None
+    return profile if space == _SPACE_OF_MODE.get(mode) else None
+
+
+def _base_mode(mode: str) -> str:
+    return {"LA": "L", "RGBA": "RGB", "RGBX": "RGB"}.get(mode, mode)
+
+
+def _transform(
+    source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, source_mode: str, target_mode: str
+) -> ImageCms.ImageCmsTransform | None:
+    try:
+        return ImageCms.buildTransform(
+            source, target, source_mode, target_mode, ImageCms.Intent.RELATIVE_COLORIMETRIC, _FLAGS
+        )
+    except (OSError, ValueError, ImageCms.PyCMSError):
+        return None
+
+
+def kind_of_profile(icc: bytes | None, mode: str) -> str:
+    """``none``, ``srgb``, ``other`` or ``unreadable`` for a photo of this 8-bit ``mode``.
+
+    A profile counts as sRGB when it maps a cube of colours to within 2 levels of themselves, whatever its name is.
+    """
+    if not icc:
+        return "none"
+    base = _base_mode(mode)
+    profile = _profile(icc, base)
+    if profile is None:
+        return "unreadable"
+    transform = _transform(profile, _srgb(), base, "RGB")
+    if transform is None:
+        return "unreadable"
+    if base == "CMYK":
+        return "other"
+    if base == "L":
+        samples = Image.new("L", (16, 1))
+        samples.putdata(range(0, 256, 17))
+    else:
+        steps = range(0, 256, 51)
+        samples = Image.new("RGB", (36, 6))
+        samples.putdata([(red, green, blue) for red in steps for green in steps for blue in steps])
+    seen = ImageCms.applyTransform(samples, transform)
+    if seen is None:
+        return "unreadable"
+    before = samples.convert("RGB").tobytes()
+    return "srgb" if max(abs(a - b) for a, b in zip(before, seen.tobytes(), strict=True)) <= _SAME else "other"
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """``image`` of any mode as 8-bit sRGB, mode RGB; what is transparent lies on white.
+
+    A profile that does not parse, or fits another kind of pixels, is treated like none. The answer may be ``image``
+    itself.
+    """
+    image = eight_bit(image)
+    if image.mode in ("RGBA", "LA"):
+        ground = Image.new(_base_mode(image.mode), image.size, "white")
+        ground.paste(image.convert(ground.mode), (0, 0), image.getchannel("A"))
+        image = ground
+    profile = _profile(icc, image.mode)
+    transform = _transform(profile, _srgb(), image.mode, "RGB") if profile else None
+    converted = ImageCms.applyTransform(image, transform) if transform else None
+    if converted is not None:
+        return converted
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def from_srgb(image: Image.Image, icc: bytes | None, mode: str) -> Image.Image:
+    """An sRGB ``image`` (mode RGB) as pixels of ``mode`` (L, RGB or CMYK) in the photo's own profile."""
+    profile = _profile(icc, mode)
+    transform = _transform(_srgb(), profile, "RGB", mode) if profile else None
+    converted = ImageCms.applyTransform(image, transform) if transform else None
+    if converted is not None:
+        return converted
+    return ImageOps.grayscale(image) if mode == "L" else image.convert(mode)

@@ -1,0 +1,252 @@
+"""What a photo is, from its header: the first look, which refuses by name what cannot be done and costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
+
+from cleanplate.errors import (
+    CleanplateError,
+    EmptyPhotoError,
+    PhotoReplacedError,
+    PhotoTooSmallError,
+    TruncatedPhotoError,
+    UnsupportedFormatError,
+)
+from cleanplate.imaging.colour import kind_of_profile
+from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, opened, quiet
+
+#: Shorter sides have nothing on them that could be removed.
+MIN_SIDE = 16
+
+_ORIENTATION = 0x0112
+_NEW_SUBFILE_TYPE = 254
+_SUB_IFDS = 330
+_DNG_VERSION = 50706
+_BITS_PER_SAMPLE = 258
+
+#: Decoders that hand out the picture already turned, whatever its orientation tag says.
+_TURNED_BY_DECODER = frozenset({"heic", "tiff"})
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFacts:
+    """What the header says. ``width`` and ``height`` are of the pixels as the decoder hands them out, before
+    ``orientation`` (EXIF, 1 to 8) turns them. ``mode`` is Pillow's, with ``;16`` where the file holds 16 bits per channel.
+    ``notes`` are sentences for the manifest about what cannot be kept.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+    mode: str
+    frames: int
+    has_alpha: bool
+    profile: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height as people see the photo."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+    @property
+    def megapixels(self) -> float:
+        """Million pixels."""
+        return self.width * self.height / 1e6
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the job's record."""
+        return {**asdict(self), "notes": list(self.notes)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PhotoFacts:
+        """The reverse of ``to_dict``; numbers may come back from DynamoDB as ``Decimal``."""
+        return cls(
+            format=str(values["format"]),
+            width=int(values["width"]),
+            height=int(values["height"]),
+            orientation=int(values["orientation"]),
+            mode=str(values["mode"]),
+            frames=int(values["frames"]),
+            has_alpha=bool(values["has_alpha"]),
+            profile=str(values["profile"]),
+            notes=tuple(str(note) for note in values["notes"]),
+        )
+
+
+@quiet
+def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
+    """The facts about the photo in ``file`` (seekable), read from its header; no pixel is decoded.
+
+    JPEG, PNG, TIFF and JPEG 2000 read only their headers; GIF is walked through for its frames; WebP, AVIF and HEIC
+    are read whole by their libraries. Raises ``EmptyPhotoError``, ``NotAPhotoError``, ``UnsupportedFormatError``,
+    ``TruncatedPhotoError``, ``PhotoTooLargeError``, ``PhotoTooSmallError``.
+    """
+    file.seek(0)
+    head = file.read(64)
+    if not head:
+        raise EmptyPhotoError("the file has no bytes")
+    picture_format = format_of(head)
+    if picture_format == "png":
+        # Before Pillow looks at the other chunks, which may be large.
+        check_budget(int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"), max_megapixels)
+    image = opened(file, picture_format)
+    check_budget(image.width, image.height, max_megapixels)
+    if min(image.size) < MIN_SIDE:
+        raise PhotoTooSmallError(f"{image.width} x {image.height} pixels: each side needs at least {MIN_SIDE}")
+    try:
+        if picture_format == "avif":
+            image.info["bit_depth"] = _avif_depth(file)
+        return _facts(image, picture_format)
+    except (CleanplateError, ConnectionError, TimeoutError):
+        raise
+    except DECODER_ERRORS as error:
+        raise TruncatedPhotoError(f"the header of this {picture_format} file cannot be read: {error}") from error
+
+
+def opened_again(file: BinaryIO, facts: PhotoFacts) -> Image.Image:
+    """The photo that ``facts`` are about, opened but not decoded. Raises ``PhotoReplacedError`` where it is another."""
+    image = opened(file, facts.format)
+    if image.size != (facts.width, facts.height):
+        raise PhotoReplacedError(
+            f"the photo was {facts.width} x {facts.height} pixels when it was looked at, now {image.width} x {image.height}"
+        )
+    return image
+
+
+def _facts(image: Image.Image, picture_format: str) -> PhotoFacts:
+    notes: list[str] = []
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _refuse_camera_raw(image)
+    mode = _mode(image)
+    if mode.startswith(("F", "I", "LAB", "HSV")) and mode not in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        raise UnsupportedFormatError(f"pixels of kind {mode} cannot be kept faithfully")
+    if mode == "I" and picture_format != "png":
+        raise UnsupportedFormatError("pixels of 32 bits cannot be kept faithfully")
+    if mode.endswith(";16") and not mode.startswith("I"):
+        notes.append("The photo has 16 bits per channel; the result has 8.")
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > 1:
+        notes.append(_note_on_frames(picture_format, frames))
+    if any("gainmap" in str(kind).lower() for kind in image.info.get("aux") or ()):
+        notes.append("The photo's HDR gain map is left out of the result.")
+    icc = image.info.get("icc_profile")
+    base = mode.split(";")[0]
+    profile = kind_of_profile(icc, {"P": "RGB", "PA": "RGB", "1": "L", "I": "L"}.get(base, base))
+    if profile == "unreadable":
+        notes.append("The colour profile cannot be read or fits other pixels; it is kept, and colours taken as sRGB.")
+    if base == "CMYK" and profile != "other":
+        notes.append("The photo is CMYK without a usable profile; the filled area is converted by the plain formula.")
+    return PhotoFacts(
+        format=picture_format,
+        width=image.width,
+        height=image.height,
+        orientation=_orientation(image, picture_format, notes),
+        mode=mode,
+        frames=frames,
+        has_alpha=image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info,
+        profile=profile,
+        notes=tuple(notes),
+    )
+
+
+def _mode(image: Image.Image) -> str:
+    """Pillow's mode, with ``;16`` where it hides that the file has 16 bits per channel."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (8,))
+        deep = max(bits if isinstance(bits, tuple) else (bits,)) > 8
+        return f"{image.mode};16" if deep and image.mode in ("RGB", "RGBA", "CMYK", "LA") else image.mode
+    rawmodes = [
+        argument if isinstance(argument, str) else argument[0] if isinstance(argument, tuple) and argument else ""
+        for _, _, _, argument in getattr(image, "tile", [])
+    ]
+    if image.format == "PNG" and any(str(raw).endswith(";16B") for raw in rawmodes) and image.mode != "I;16":
+        return f"{image.mode};16"
+    if image.format in ("HEIF", "AVIF") and int(image.info.get("bit_depth", 8)) > 8:
+        return f"{image.mode};16"
+    return image.mode
+
+
+def _avif_depth(file: BinaryIO) -> int:
+    """Bits per channel, from the AV1 configuration (AV1-ISOBMFF, section 2.3.3): Pillow hands out 8 and does not say."""
+    file.seek(0)
+    head = file.read(4096)
+    at = head.find(b"av1C")
+    flags = head[at + 6] if 0 <= at < len(head) - 6 else 0
+    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+
+
+def _refuse_camera_raw(image: TiffImagePlugin.TiffImageFile) -> None:
+    """A raw file is a TIFF whose first picture is a thumbnail: cleaning that would be a bad joke."""
+    tags = image.tag_v2
+    if _DNG_VERSION in tags:
+        raise UnsupportedFormatError("the file is a camera's raw photo (DNG)")
+    if _SUB_IFDS in tags and int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1:
+        raise UnsupportedFormatError("the file is a camera's raw photo")
+
+
+def _note_on_frames(picture_format: str, frames: int) -> str:
+    if picture_format == "jpeg":
+        return f"The file holds {frames} pictures; the result has the first, without previews and gain map."
+    if picture_format == "tiff":
+        return f"The file has {frames} pages; the result has the first."
+    if picture_format == "heic":
+        return f"The file holds {frames} pictures; the result has the main one."
+    return f"The file is an animation of {frames} frames; the result has the first."
+
+
+def _orientation(image: Image.Image, picture_format: str, notes: list[str]) -> int:
+    if picture_format in _TURNED_BY_DECODER:
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except DECODER_ERRORS:
+        notes.append("The EXIF data cannot be read; it is left out of the result.")
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def looks_complete(head: bytes, tail: bytes, facts: PhotoFacts) -> bool:
+    """True where the file's last bytes (64 are enough) show that it is whole; False means "not sure".
+
+    ``head`` are its first bytes. Inside a JPEG's pixels an end marker cannot occur, and a PNG's last chunk is a
+    constant; for other formats, and for a JPEG with something behind its end, only ``verify_photo`` can tell.
+    """
+    if not head:
+        return False
+    if facts.format == "jpeg":
+        return tail.rstrip(b"\x00\r\n ").endswith(b"\xff\xd9")
+    if facts.format == "png":
+        return tail.rstrip(b"\x00\r\n ").endswith(b"IEND\xaeB`\x82")
+    return False
+
+
+@quiet
+def verify_photo(file: BinaryIO) -> None:
+    """Decode the whole photo in ``file``. Raises ``TruncatedPhotoError`` where bytes are missing or damaged.
+
+    JPEGs are decoded at an eighth of their size: every byte is read, and a 48-megapixel photo needs 3 MB.
+    """
+    file.seek(0)
+    image = opened(file, format_of(file.read(64)))
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+    decode(image)
+
+
+def can_send_as_is(facts: PhotoFacts, *, limit: int, formats: frozenset[str] = frozenset({"jpeg", "png"})) -> bool:
+    """True where Adobe can be given a link to the photo itself: upright, 8-bit sRGB or grey, opaque, within ``limit``."""
+    return (
+        facts.format in formats
+        and facts.orientation == 1
+        and facts.mode in ("RGB", "L")
+        and facts.profile in ("none", "srgb")
+        and not facts.has_alpha
+        and (facts.frames == 1 or facts.format == "jpeg")
+        and max(facts.width, facts.height) <= limit
+    )

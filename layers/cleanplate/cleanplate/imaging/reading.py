@@ -1,0 +1,213 @@
+"""Every way into a picture: what it is by its content, opened with a budget, decoded with errors that have our names.
+
+Pillow's own guard against decompression bombs is one number for the whole process; it warns where we refuse, and it
+cannot know the stack's parameter. It is switched off here, once, at import, and replaced: nothing in this package
+decodes a picture whose header has not passed ``check_budget``. Other code in a process that imports this package and
+opens pictures of its own therefore has no such guard; in the functions there is no such code.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, ParamSpec, TypeVar
+
+import pillow_heif
+from PIL import Image, ImageFile
+
+from cleanplate.errors import (
+    CleanplateError,
+    NotAPhotoError,
+    PhotoTooLargeError,
+    TruncatedPhotoError,
+    UnsupportedFormatError,
+)
+
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+pillow_heif.register_heif_opener(thumbnails=False)
+
+#: Longest side that any of our formats, and the arithmetic in the decoders, can be trusted with.
+MAX_SIDE = 65_500
+
+#: Pillow's name for the decoder of each of our formats. An MPO opens as JPEG.
+_DECODERS = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "tiff": "TIFF",
+    "gif": "GIF",
+    "jpeg2000": "JPEG2000",
+    "avif": "AVIF",
+    "heic": "HEIF",
+}
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "jpeg2000"),
+    (b"\xff\x4f\xff\x51", "jpeg2000"),
+)
+
+#: Pictures, but of kinds that we do not take: told apart so that the refusal can name them.
+_OTHER_PICTURES: tuple[tuple[bytes, str], ...] = (
+    (b"8BPS", "Photoshop document"),
+    (b"BM", "BMP"),
+    (b"%PDF", "PDF"),
+    (b"FUJIFILMCCD-RAW", "Fujifilm raw"),
+    (b"IIRO", "Olympus raw"),
+    (b"IIU\x00", "Panasonic raw"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"\x00\x00\x01\x00", "Windows icon"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DirectDraw surface"),
+    (b"\x59\xa6\x6a\x95", "Sun raster"),
+)
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+#: What the decoders raise when bytes are missing or wrong. ``MemoryError`` is a decoder's word for absurd inner sizes.
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    ZeroDivisionError,
+    struct.error,
+    zlib.error,
+    AssertionError,
+    Image.DecompressionBombError,
+)
+
+#: What the open file itself may raise on the way to S3: nothing is wrong with the photo then.
+_NOT_THE_DECODERS = (CleanplateError, ConnectionError, TimeoutError)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """Keep Pillow's warnings (corrupt EXIF, odd TIFF tags) inside ``function``: what matters becomes a note.
+
+    The filter is process-wide while the function runs, as Python's warnings are.
+    """
+
+    @functools.wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*args, **kwargs)
+
+    return inner
+
+
+def format_of(head: bytes) -> str:
+    """Our name for the format that these first bytes (32 are enough) belong to.
+
+    Raises ``NotAPhotoError`` or ``UnsupportedFormatError``.
+    """
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+        if head[8:10] == b"CR":
+            raise UnsupportedFormatError("the file is a Canon raw photo")
+        return "tiff"
+    if head[4:8] == b"ftyp":
+        return _format_of_brands(head)
+    for magic, name in _OTHER_PICTURES:
+        if head.startswith(magic):
+            raise UnsupportedFormatError(f"the file is a picture of another kind: {name}")
+    raise NotAPhotoError(f"the file starts with {head[:8]!r}, which no picture format does")
+
+
+def _format_of_brands(head: bytes) -> str:
+    end = min(len(head), max(16, int.from_bytes(head[:4], "big")))
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
+    if brands & _AVIF_BRANDS:
+        return "avif"
+    if head[8:12] == b"crx ":
+        raise UnsupportedFormatError("the file is a Canon raw photo")
+    if brands & _HEIC_BRANDS:
+        return "heic"
+    raise NotAPhotoError(f"the file is a film or another container of brand {head[8:12]!r}, not a photo")
+
+
+def opened(file: BinaryIO, picture_format: str) -> Image.Image:
+    """The picture in ``file`` (read from its start), opened but not decoded.
+
+    Raises ``TruncatedPhotoError`` where the header cannot be read, ``CleanplateError`` as ``file`` itself raises it.
+    """
+    file.seek(0)
+    try:
+        return Image.open(file, formats=[_DECODERS[picture_format]])
+    except _NOT_THE_DECODERS:
+        raise
+    except DECODER_ERRORS as error:
+        _ask_the_file(file)
+        raise TruncatedPhotoError(f"the header of this {picture_format} file cannot be read: {error}") from error
+
+
+def _ask_the_file(file: BinaryIO) -> None:
+    """Read it through: Pillow swallows what some readers raise, and a line that is down must not be called damage."""
+    file.seek(0)
+    while file.read(1 << 20):
+        pass
+
+
+def check_budget(width: int, height: int, max_megapixels: float) -> None:
+    """Raise ``PhotoTooLargeError`` where the header promises more pixels than may be decoded."""
+    if max(width, height) > MAX_SIDE:
+        raise PhotoTooLargeError(f"{width} x {height} pixels: no side may be longer than {MAX_SIDE}")
+    if width * height > round(max_megapixels * 1e6):
+        raise PhotoTooLargeError(
+            f"{width} x {height} pixels are {width * height / 1e6:.1f} megapixels; the limit is {max_megapixels:g}"
+        )
+
+
+def decode(image: Image.Image) -> None:
+    """Decode all pixels of ``image`` in place. Raises ``TruncatedPhotoError``."""
+    try:
+        image.load()
+    except _NOT_THE_DECODERS:
+        raise
+    except DECODER_ERRORS as error:
+        raise TruncatedPhotoError(f"the picture breaks off or is damaged: {error}") from error
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """``image`` with 8 bits per channel: 16-bit grey is divided by 257, 1-bit becomes grey, a palette its colours.
+
+    The modes that come out are L, LA, RGB, RGBA and CMYK. Pillow's own ``convert('L')`` of 16-bit grey saturates.
+    """
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    if image.mode == "P":
+        # A palette may hold only greys, yet colours are what the fill will bring.
+        return image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("RGB", "L") and "transparency" in image.info:
+        # A colour that stands for "transparent" could turn up in the fill; an alpha channel cannot be hit by accident.
+        return image.convert("RGBA" if image.mode == "RGB" else "LA")
+    if image.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        return image
+    return image.convert({"PA": "RGBA", "La": "LA", "RGBa": "RGBA"}.get(image.mode, "RGB"))

@@ -1,0 +1,170 @@
+"""The nouns: plain, frozen values that the rest of the package passes around."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+MaskRoute = Literal["mask-objects", "remove-background", "create-mask", "own-mask"]
+OutputFormat = Literal["same", "jpeg", "png", "webp"]
+MaskFormat = Literal["soft", "binary"]
+JobState = Literal["pending", "succeeded", "failed"]
+Outcome = Literal["cleaned", "nothing_to_remove", "failed"]
+JobStatus = Literal["claimed", "masking", "filling", "cleaned", "nothing_to_remove", "failed"]
+
+TERMINAL: frozenset[str] = frozenset({"cleaned", "nothing_to_remove", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """The object that was uploaded.
+
+    ``key`` is decoded. ``version_id`` is empty in a bucket without versions, where ETag and sequencer tell two
+    uploads of one key apart.
+    """
+
+    bucket: str
+    key: str
+    version_id: str = ""
+    etag: str = ""
+    sequencer: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to remove and how, and whether it is urgent.
+
+    ``remove`` holds labels in lower case (``*`` is a wildcard), or just ``subject`` or ``everything``. ``grow`` and
+    ``feather`` are pixels of the original photo; ``None`` means in proportion to the photo's size.
+    """
+
+    remove: tuple[str, ...] = ("subject",)
+    min_score: float = 0.5
+    mask_route: MaskRoute = "mask-objects"
+    invert: bool = False
+    grow: int | None = None
+    feather: int | None = None
+    output_format: OutputFormat = "same"
+    mask_format: MaskFormat = "soft"
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle: left, top, width, height; pixels, or 0 to 1 of the picture where ``normalised``."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    normalised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One mask that Adobe offers: where it is and what it shows.
+
+    Exactly one of ``url`` (Adobe's, short-lived) and ``work_key`` (in the work bucket) is set.
+    """
+
+    label: str = ""
+    score: float = 1.0
+    box: Box | None = None
+    background: bool = False
+    url: str = ""
+    work_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdobeJob:
+    """One asynchronous job at Adobe: its id and the link to ask about it."""
+
+    job_id: str
+    status_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Adobe said about one of its jobs, whatever the route spelled it like."""
+
+    state: JobState
+    word: str
+    masks: tuple[Mask, ...] = ()
+    image_url: str = ""
+    error_code: str = ""
+    message: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One paid request of a job in the ledger: ``mask``, ``fill-1``, ``fill-2``.
+
+    Times are seconds since the epoch. ``intent_at`` is written before the POST, ``adobe_job`` after it.
+    ``attempts`` counts POSTs that may have made a job; more than one means a possible duplicate. ``refusals`` counts
+    POSTs that certainly made none, ``outages`` those among them since Adobe last answered at all. ``slot_at`` is the pacer's slot for the next request, ``ticket`` the place in its
+    queue, ``check_at`` when Adobe is to be asked about the job.
+    """
+
+    name: str
+    route: str = ""
+    attempts: int = 0
+    refusals: int = 0
+    outages: int = 0
+    intent_at: float = 0.0
+    lease_until: float = 0.0
+    slot_at: float = 0.0
+    ticket: int = 0
+    check_at: float = 0.0
+    adobe_job: AdobeJob | None = None
+    submitted_at: float = 0.0
+    deadline_at: float = 0.0
+    finished_at: float = 0.0
+    polls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One photo with one set of options, as the Jobs table knows it."""
+
+    job_id: str
+    photo: Photo
+    options: Options
+    status: JobStatus
+    run: int = 1
+    claimed_at: float = 0.0
+    deadline_at: float = 0.0
+    own_mask: Photo | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    asks: Mapping[str, Ask] = field(default_factory=dict)
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+    announced: bool = False
+
+    @property
+    def execution_name(self) -> str:
+        """The Step Functions name: the job id, and the run from the second one on."""
+        return self.job_id if self.run == 1 else f"{self.job_id}-{self.run}"
+
+    @staticmethod
+    def named(execution_name: str) -> tuple[str, int]:
+        """Job id and run of an execution name; the inverse of :attr:`execution_name`."""
+        job_id, _, run = execution_name.partition("-")
+        return job_id, int(run) if run.isdigit() else 1
+
+    @property
+    def possible_duplicate(self) -> bool:
+        """True where a POST was repeated because its answer was lost."""
+        return any(ask.attempts > 1 for ask in self.asks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a photo failed: the error's class name, its words, what to do next."""
+
+    reason: str
+    message: str
+    what_to_do: str
+    retryable: bool

@@ -1,0 +1,205 @@
+"""How a photo ended, in one shape for record, manifest and event.
+
+The record is written first and is the truth; manifest and event are made from it, and made again by whoever finds an
+ended job that was not announced. So the three always agree, whichever call is cut short.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cleanplate.adobe.answers import scrub
+from cleanplate.errors import (
+    CleanplateError,
+    CredentialsRefusedError,
+    NotAnnouncedError,
+    PhotoReplacedError,
+    error_named,
+)
+from cleanplate.measures import Measure, count
+from cleanplate.models import TERMINAL, Failure, Job, JobStatus
+from cleanplate.options import options_to_dict
+from cleanplate.progress import Place, Tally
+from cleanplate.storage import MAX_KEY_BYTES
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+    from cleanplate.tools import Tools
+
+SOURCE = "cleanplate"
+SCHEMA = "cleanplate/1"
+FOLDER_DONE = "Folder Done"
+_MEASURES = {
+    "cleaned": Measure.CLEANED,
+    "nothing_to_remove": Measure.NOTHING_TO_REMOVE,
+    "failed": Measure.FAILED,
+}
+DETAIL_TYPES = {"cleaned": "Photo Cleaned", "nothing_to_remove": "Nothing To Remove", "failed": "Photo Failed"}
+
+
+def failure_of(error: Exception) -> Failure:
+    """What to say of an error."""
+    known = error if isinstance(error, CleanplateError) else None
+    kind = type(known) if known else error_named(type(error).__name__)
+    return Failure(kind.__name__, scrub(str(error)), kind.what_to_do, kind.retryable)
+
+
+def failure_named(name: str, cause: str) -> Failure:
+    """What to say of an error as Step Functions reports it: a name and Lambda's JSON, or plain words."""
+    try:
+        report = json.loads(cause)
+        message = report["errorMessage"] if isinstance(report, dict) else cause
+    except (ValueError, KeyError, TypeError, RecursionError):
+        message = cause
+    kind = error_named(name)
+    words = scrub(str(message)) or "No words came with it."
+    return Failure(
+        kind.__name__, words if kind.__name__ == name else f"{name}: {words}", kind.what_to_do, kind.retryable
+    )
+
+
+def fail(job: Job, failure: Failure, tools: Tools) -> None:
+    """End a job as failed, and say so."""
+    _conclude(job, "failed", {**asdict(failure), "result": None}, tools)
+
+
+def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], tools: Tools) -> None:
+    """End a job with its result, and say so."""
+    _conclude(job, status, found, tools)
+
+
+def _conclude(job: Job, status: JobStatus, found: Mapping[str, Any], tools: Tools) -> None:
+    now = tools.clock()
+    outcome = {"outcome": status, "ended_at": now, **found}
+    if tools.ledger.finish(job, status, outcome, now=now):
+        _count(job, status, str(found.get("reason", "")))
+    deliver(tools.read_job(job.job_id), tools)
+
+
+def _count(job: Job, status: JobStatus, reason: str) -> None:
+    count(_MEASURES[status])
+    if job.possible_duplicate:
+        count(Measure.POSSIBLE_DUPLICATES)
+    if reason == CredentialsRefusedError.__name__:
+        count(Measure.CREDENTIALS_REFUSED)
+
+
+def deliver(job: Job, tools: Tools) -> None:
+    """Write the manifest and announce the outcome of an ended job, unless that was done before."""
+    if job.announced or job.status not in TERMINAL:
+        # Said already, or in another run by now, which will say it.
+        return
+    statement = describe(job, result_key=tools.result_key(job.photo))
+    # A newer upload of the same key has its own manifest there.
+    if statement.get("reason") != PhotoReplacedError.__name__:
+        tools.storage.write_manifest(statement["manifest"]["key"], statement)
+    announce(tools.events, statement, bus=tools.event_bus)
+    # Before the photo counts as announced: whoever makes up for a call that was cut short makes up for this too.
+    announce_folder(job, tools)
+    tools.ledger.note_announced(job, now=tools.clock())
+
+
+def announce_folder(job: Job, tools: Tools) -> None:
+    """Say that the folder is done, where this was its last photo; a folder that gets more photos will say so again."""
+    tally = tools.ledger.progress.end_round(job.photo, job.job_id, now=tools.clock())
+    if tally is None:
+        return
+    statement = describe_folder(Place.of(job.photo), tally)
+    put_event(tools.events, FOLDER_DONE, statement, bucket=job.photo.bucket, bus=tools.event_bus)
+    tools.ledger.progress.note_said(job.photo, job.job_id, tally)
+
+
+def announce(client: EventBridgeClient, statement: Mapping[str, Any], *, bus: str) -> None:
+    """Say how a photo ended; raises :class:`NotAnnouncedError` where the event was not taken."""
+    put_event(client, DETAIL_TYPES[statement["outcome"]], statement, bucket=statement["photo"]["bucket"], bus=bus)
+
+
+def put_event(
+    client: EventBridgeClient, detail_type: str, statement: Mapping[str, Any], *, bucket: str, bus: str
+) -> None:
+    """Put one event on the bus; raises :class:`NotAnnouncedError` where it was not taken."""
+    answer = client.put_events(
+        Entries=[
+            {
+                "Source": SOURCE,
+                "DetailType": detail_type,
+                "Detail": json.dumps(statement, ensure_ascii=False),
+                "EventBusName": bus,
+                "Resources": [f"arn:aws:s3:::{bucket}"],
+            }
+        ]
+    )
+    if answer.get("FailedEntryCount"):
+        raise NotAnnouncedError(f"EventBridge refused the event: {answer['Entries'][0].get('ErrorCode', 'no code')}.")
+
+
+def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
+    """The manifest of an ended job; the event's detail is the same. ``result_key`` where it is not the photo's key."""
+    outcome = dict(job.outcome)
+    ended_at = float(outcome.pop("ended_at", 0.0))
+    result_key = outcome["result"]["key"] if outcome.get("result") else result_key or job.photo.key
+    return {
+        "schema": SCHEMA,
+        "job_id": job.job_id,
+        "run": job.run,
+        "photo": asdict(job.photo) | {"facts": dict(job.facts)},
+        "own_mask": asdict(job.own_mask) if job.own_mask else None,
+        "options": options_to_dict(job.options),
+        "manifest": {"key": _manifest_key(result_key, job)},
+        "adobe_jobs": [
+            {
+                "ask": ask.name,
+                "route": ask.route,
+                "job_id": ask.adobe_job.job_id if ask.adobe_job else None,
+                "posts": ask.attempts,
+                "refusals": ask.refusals,
+                "polls": ask.polls,
+                "submitted_at": ask.submitted_at or None,
+                "finished_at": ask.finished_at or None,
+            }
+            for ask in job.asks.values()
+        ],
+        "requests": {
+            "posts": sum(ask.attempts + ask.refusals for ask in job.asks.values()),
+            "polls": sum(ask.polls for ask in job.asks.values()),
+        },
+        "possible_duplicate": job.possible_duplicate,
+        "claimed_at": job.claimed_at,
+        "ended_at": ended_at,
+        "timings": _timings(job, ended_at),
+        **outcome,
+    }
+
+
+def _manifest_key(result_key: str, job: Job) -> str:
+    key = f"{result_key}.json"
+    return key if len(key.encode()) <= MAX_KEY_BYTES else f"{job.job_id}.json"
+
+
+def describe_folder(place: Place, tally: Tally) -> dict[str, Any]:
+    """The detail of the event that a folder is done: how many photos it has had, and how they ended."""
+    return {
+        "schema": SCHEMA,
+        "bucket": place.bucket,
+        "folder": place.folder,
+        "photos": tally.photos,
+        "cleaned": tally.cleaned,
+        "nothing_to_remove": tally.nothing_to_remove,
+        "failed": tally.failed,
+        "failed_for": dict(tally.failed_for),
+        "begun_at": tally.begun_at,
+        "ended_at": tally.ended_at,
+    }
+
+
+def _timings(job: Job, ended_at: float) -> dict[str, float]:
+    """Seconds: the whole, and per ask from its POST to the answer that said succeeded."""
+    spans: Sequence[tuple[str, float, float]] = [
+        ("total", job.claimed_at, ended_at),
+        *((ask.name, ask.submitted_at, ask.finished_at) for ask in job.asks.values()),
+    ]
+    return {name: round(end - start, 3) for name, start, end in spans if start and end}

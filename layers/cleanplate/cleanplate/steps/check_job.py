@@ -1,0 +1,124 @@
+"""Ask Adobe about a job's asks and say how they stand. The answer that says succeeded is the last one asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from aws_lambda_powertools import Logger
+
+from cleanplate.adobe.routes import ROUTES
+from cleanplate.asking import with_check
+from cleanplate.errors import (
+    AdobeJobFailedError,
+    AdobeUnavailableError,
+    DeadlinePassedError,
+    JobMovedOnError,
+    RateLimitedError,
+)
+from cleanplate.measures import Measure, count
+from cleanplate.models import TERMINAL, AdobeJob, Answer, Ask, Job
+from cleanplate.tools import Tools
+from cleanplate.waiting import next_wait, whole_seconds
+from cleanplate.work import keep_answer, kept_answer, work_key
+
+logger = Logger(child=True)
+
+Step = Literal["mask", "fill"]
+
+
+def check_job(job_id: str, step: Step, tools: Tools, *, waited: float = 0.0) -> dict[str, Any]:
+    """``{"state": "pending", "wait_seconds": n}``, or ``succeeded``, or ``failed`` with Adobe's words.
+
+    ``waited`` is the last wait in seconds. Raises :class:`DeadlinePassedError`, and the errors of a request that can
+    never be answered (:class:`AdobeJobGoneError`, :class:`CredentialsRefusedError` …).
+    """
+    job = tools.read_job(job_id)
+    if job.status in TERMINAL:
+        raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
+    due: list[float] = []
+    for ask in _asks(job, step):
+        answer = _ask_adobe(job, ask, waited, tools)
+        if answer is None:
+            due.append(tools.read_job(job_id).asks[ask.name].check_at)
+        elif answer.state == "failed":
+            words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
+            return _say("failed", error=AdobeJobFailedError.__name__, cause=words)
+    return _say("pending", wait_seconds=whole_seconds(max(due) - tools.clock())) if due else _say("succeeded")
+
+
+def _say(state: str, **more: object) -> dict[str, Any]:
+    return {"state": state, "wait_seconds": 0, **more}
+
+
+def _asks(job: Job, step: Step) -> list[Ask]:
+    return [ask for name, ask in sorted(job.asks.items()) if name.startswith(step) and not ask.finished_at]
+
+
+def _ask_adobe(job: Job, ask: Ask, waited: float, tools: Tools) -> Answer | None:
+    """Adobe's last word on one ask, or None while there is none; when to ask next is then in the ledger."""
+    if ask.adobe_job is None:
+        raise JobMovedOnError(f"Job {job.job_id} has no job at Adobe for its {ask.name} request.")
+    if not _has_turn(job, ask, tools):
+        return None
+    answer = kept_answer(tools.storage, job, ask.name) or _get_status(job, ask, ask.adobe_job, tools)
+    now = tools.clock()
+    asked = replace(ask, polls=ask.polls + 1, slot_at=0.0)
+    if answer.state == "pending":
+        wait = _wait(asked, answer, waited, tools)
+        tools.ledger.note_poll(job, with_check(asked, now + wait, tools), now=now)
+        return None
+    if answer.state == "succeeded":
+        keep_answer(tools.storage, job, ask.name, answer)
+        asked = replace(asked, finished_at=now)
+        seen_at = now - ask.submitted_at
+        tools.pacer.learn(ask.route, seen_at, pending_at=max(0.0, seen_at - waited) if ask.polls else 0.0)
+    tools.ledger.note_poll(job, asked, now=now)
+    return answer
+
+
+def _has_turn(job: Job, ask: Ask, tools: Tools) -> bool:
+    """Status requests take slots too where they count towards Adobe's limits; the next one is then noted."""
+    if not tools.pacer.limits.polls_count:
+        return True
+    now = tools.clock()
+    # What was never asked about may be ready all the same, however late it is.
+    if ask.polls and now >= ask.deadline_at:
+        raise DeadlinePassedError("No slot came free to ask Adobe about the job before its deadline.")
+    slot = tools.pacer.reserve("poll", route=ask.route, instead_of=ask.slot_at)
+    if slot.granted and slot.wait_seconds(tools.pacer.now()) == 0:
+        return True
+    later = replace(ask, check_at=slot.at, slot_at=slot.at if slot.granted else 0.0)
+    tools.ledger.note_poll(job, later, now=now)
+    return False
+
+
+def _get_status(job: Job, ask: Ask, adobe_job: AdobeJob, tools: Tools) -> Answer:
+    try:
+        answer = tools.adobe.ask(ROUTES[ask.route], adobe_job, work_key=work_key(job.job_id, "mask.png"))
+    except (AdobeUnavailableError, RateLimitedError) as error:
+        # Asking is free: the deadline decides how long it is worth it.
+        logger.warning("status request failed", extra={"error_message": str(error)})
+        return Answer("pending", error.reason, retry_after=getattr(error, "retry_after", None))
+    count(Measure.ADOBE_POLLS)
+    if answer.word == "too_many_requests":
+        count(Measure.THROTTLED)
+        tools.pacer.close_gate(answer.retry_after, "429")
+    return answer
+
+
+def _wait(ask: Ask, answer: Answer, waited: float, tools: Tools) -> int:
+    now = tools.clock()
+    if now >= ask.deadline_at:
+        raise DeadlinePassedError(
+            f"Adobe's job was still '{answer.word}' {now - ask.submitted_at:.0f} s after it was sent."
+        )
+    return next_wait(
+        polls_done=ask.polls,
+        last_wait=waited,
+        elapsed=now - ask.submitted_at,
+        expected=tools.pacer.expected(ask.route),
+        retry_after=answer.retry_after,
+        deadline=ask.deadline_at - ask.submitted_at,
+        jitter=tools.random(),
+    )

@@ -1,0 +1,153 @@
+"""Choose the masks, plan the windows to fill, and send them to Adobe."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any, BinaryIO
+
+from aws_lambda_powertools import Logger
+
+from cleanplate.adobe.routes import FILL, Request
+from cleanplate.asking import send
+from cleanplate.choice import choose_masks
+from cleanplate.errors import JobMovedOnError, PostponedError, WorkGoneError
+from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
+from cleanplate.models import TERMINAL, Job, Mask
+from cleanplate.scratch import scratch_file
+from cleanplate.tools import Tools
+from cleanplate.waiting import whole_seconds
+from cleanplate.work import ask_key, kept_answer, work_key
+
+logger = Logger(child=True)
+
+#: So many masks and labels are told of: record and event must stay below DynamoDB's 400 and EventBridge's 256 KB.
+_MAX_MASKS = 300
+_MAX_LABELS = 100
+
+
+def fill_masked_areas(job_id: str, tools: Tools) -> dict[str, Any]:
+    """``submitted`` with the first wait, ``waiting`` for a slot, or ``nothing_to_remove``."""
+    job = tools.read_job(job_id)
+    if job.status in TERMINAL:
+        raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
+    plan = read_plan(job, tools) or _make_plan(job, tools)
+    if not plan["windows"]:
+        return {"state": "nothing_to_remove", "wait_seconds": 0}
+    try:
+        for number, window in enumerate(plan["windows"], start=1):
+            job = send(
+                job,
+                f"fill-{number}",
+                route=FILL,
+                status="filling",
+                make_request=partial(_request, job, window, tools),
+                tools=tools,
+            )
+    except PostponedError as later:
+        logger.info("waits", extra={"why": str(later)})
+        return {"state": "waiting", "wait_seconds": whole_seconds(later.until - tools.clock())}
+    due = max(ask.check_at for name, ask in job.asks.items() if name.startswith("fill"))
+    return {"state": "submitted", "wait_seconds": whole_seconds(due - tools.clock())}
+
+
+def read_plan(job: Job, tools: Tools) -> dict[str, Any] | None:
+    """The plan that was kept: masks chosen, labels seen, windows with their keys; None where there is none yet."""
+    content = tools.storage.read_work(_key(job, "plan.json"))
+    return json.loads(content) if content else None
+
+
+def _key(job: Job, name: str) -> str:
+    return ask_key(job, "mask", name)
+
+
+def _make_plan(job: Job, tools: Tools) -> dict[str, Any]:
+    labels: tuple[str, ...] = ()
+    chosen: tuple[Mask, ...] = ()
+    if job.own_mask:
+        with scratch_file() as file:
+            tools.storage.fetch_photo(job.own_mask, file, max_bytes=tools.settings.max_photo_bytes)
+            masks = [file.read()]
+    else:
+        answer = kept_answer(tools.storage, job, "mask")
+        if answer is None:
+            raise WorkGoneError("Adobe's answer about the mask is no longer kept.")
+        choice = choose_masks(answer.masks, job.options)
+        chosen, labels = choice.masks, choice.labels_seen
+        masks = [_fetch_mask(mask, tools) for mask in chosen]
+    plan = _plan(job, masks, tools) if masks else None
+    kept = {
+        "masks": [_described(mask) for mask in chosen[:_MAX_MASKS]],
+        "labels_seen": list(labels[:_MAX_LABELS]),
+        "windows": [],
+    } | (_keep(job, plan, tools) if plan else {})
+    tools.storage.write_work(_key(job, "plan.json"), json.dumps(kept).encode(), "application/json")
+    return kept
+
+
+def _plan(job: Job, masks: list[bytes], tools: Tools) -> FillPlan:
+    def open_photo() -> BinaryIO:
+        file = scratch_file()
+        tools.storage.fetch_photo(job.photo, file, max_bytes=tools.settings.max_photo_bytes)
+        return file
+
+    return plan_fill(
+        open_photo,
+        PhotoFacts.from_dict(job.facts),
+        masks,
+        options=job.options,
+        limit=FILL.pixel_limit,
+        max_windows=tools.settings.max_fills,
+    )
+
+
+def _fetch_mask(mask: Mask, tools: Tools) -> bytes:
+    if mask.work_key:
+        content = tools.storage.read_work(mask.work_key)
+        if content is None:
+            raise WorkGoneError("Adobe said that it had written the mask, but it is not there.")
+        return content
+    with scratch_file() as file:
+        tools.adobe.download(mask.url, file, max_bytes=tools.settings.max_photo_bytes)
+        file.seek(0)
+        return file.read()
+
+
+def _described(mask: Mask) -> dict[str, Any]:
+    box = mask.box
+    return {
+        "label": mask.label,
+        "score": mask.score,
+        "box": [box.x, box.y, box.width, box.height] if box else None,
+        "background": mask.background,
+    }
+
+
+def _keep(job: Job, plan: FillPlan, tools: Tools) -> dict[str, Any]:
+    """Keep the plan's pictures, and say where."""
+    storage = tools.storage
+    hole = _key(job, "hole.png")
+    storage.write_work(hole, plan.hole, "image/png")
+    windows = []
+    for number, window in enumerate(plan.windows, start=1):
+        mask = _key(job, f"window-{number}.mask.png")
+        storage.write_work(mask, window.mask, "image/png")
+        windows.append({"mask": mask, "image": _keep_image(job, number, window, tools)})
+    return {"windows": windows, "hole": hole, "plan": plan.to_dict()}
+
+
+def _keep_image(job: Job, number: int, window: Window, tools: Tools) -> str:
+    if window.image is None:
+        return ""
+    key = _key(job, f"window-{number}.{window.image_media_type.rpartition('/')[2]}")
+    tools.storage.write_work(key, window.image, window.image_media_type)
+    return key
+
+
+def _request(job: Job, window: dict[str, str], tools: Tools) -> Request:
+    storage = tools.storage
+    image, spare = window["image"], work_key(job.job_id, "photo")
+    return Request(
+        image_url=storage.link_to_work(image) if image else storage.link_for_adobe(job.photo, spare),
+        mask_urls=[storage.link_to_work(window["mask"])],
+    )

@@ -1,0 +1,110 @@
+"""The last step: put the fill into the original, write the result, say so."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+from cleanplate.errors import PhotoReplacedError, WorkGoneError
+from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
+from cleanplate.models import TERMINAL, Job
+from cleanplate.outcomes import deliver, succeed
+from cleanplate.scratch import scratch_file
+from cleanplate.steps.fill_masked_areas import read_plan
+from cleanplate.storage import SavedObject
+from cleanplate.tools import Tools
+from cleanplate.work import ask_key, kept_answer
+
+
+def save_result(job_id: str, tools: Tools) -> dict[str, Any]:
+    """Write the result and its manifest, end the record, announce the outcome; safe to repeat."""
+    job = tools.read_job(job_id)
+    if job.status in TERMINAL:
+        deliver(job, tools)
+        return {"outcome": job.status}
+    plan = read_plan(job, tools)
+    if plan is None:
+        raise WorkGoneError("The plan of what to fill is no longer kept.")
+    _check_still_newest(job, tools)
+    found = {"masks": plan["masks"], "labels_seen": plan["labels_seen"]}
+    if plan["windows"]:
+        composed = _compose(job, plan, tools)
+        saved = _save(job, composed, tools)
+        filled = {"hole": plan["hole"], "fill": plan["plan"], "notes": _notes(job, composed)}
+        succeed(job, "cleaned", {**found, **filled, "result": _described(saved)}, tools)
+    else:
+        saved = tools.storage.sha256_of(
+            tools.storage.pass_on(job.photo, tools.result_key(job.photo), job_id=job.job_id)
+        )
+        why = "No mask matched what is to be removed; the original is passed on."
+        succeed(job, "nothing_to_remove", {**found, "message": why, "result": _described(saved)}, tools)
+    return {"outcome": tools.read_job(job_id).status}
+
+
+def _check_still_newest(job: Job, tools: Tools) -> None:
+    """An older version's result must not cover a newer one's. A photo deleted meanwhile still gets its result."""
+    newest = tools.storage.look_up(job.photo.bucket, job.photo.key)
+    if newest is None:
+        return
+    same = (
+        newest.photo.version_id == job.photo.version_id if job.photo.version_id else newest.photo.etag == job.photo.etag
+    )
+    if not same:
+        raise PhotoReplacedError(f"{job.photo.key} was uploaded again while this version was in work.")
+
+
+def _compose(job: Job, plan: dict[str, Any], tools: Tools) -> Composed:
+    hole = tools.storage.read_work(plan["hole"])
+    if hole is None:
+        raise WorkGoneError("The hole to fill is no longer kept.")
+
+    def open_photo() -> BinaryIO:
+        file = scratch_file()
+        tools.storage.fetch_photo(job.photo, file, max_bytes=tools.settings.max_photo_bytes)
+        return file
+
+    return compose(
+        open_photo,
+        PhotoFacts.from_dict(job.facts),
+        FillPlan.from_dict(plan["plan"], hole=hole),
+        [_fetch_fill(job, number, tools) for number in range(1, len(plan["windows"]) + 1)],
+        options=job.options,
+        mark_as_edited=tools.settings.mark_as_edited,
+    )
+
+
+def _fetch_fill(job: Job, number: int, tools: Tools) -> bytes:
+    answer = kept_answer(tools.storage, job, f"fill-{number}")
+    if answer is None:
+        raise WorkGoneError("Adobe's answer about the fill is no longer kept.")
+    key = ask_key(job, f"fill-{number}", f"fill-{number}")
+    kept = tools.storage.read_work(key)
+    if kept is not None:
+        return kept
+    with scratch_file() as file:
+        tools.adobe.download(answer.image_url, file, max_bytes=tools.settings.max_photo_bytes)
+        file.seek(0)
+        content = file.read()
+    # A repeated step must not depend on a link that may have expired meanwhile.
+    tools.storage.write_work(key, content, "application/octet-stream")
+    return content
+
+
+def _save(job: Job, composed: Composed, tools: Tools) -> SavedObject:
+    with composed.content as file:
+        return tools.storage.save_result(
+            tools.result_key(job.photo) + composed.extension, file, media_type=composed.media_type, job_id=job.job_id
+        )
+
+
+def _notes(job: Job, composed: Composed) -> list[str]:
+    return list(dict.fromkeys([*PhotoFacts.from_dict(job.facts).notes, *composed.notes]))
+
+
+def _described(saved: SavedObject) -> dict[str, Any]:
+    return {
+        "bucket": saved.bucket,
+        "key": saved.key,
+        "bytes": saved.size,
+        "media_type": saved.media_type,
+        "sha256": saved.sha256,
+    }

@@ -1,0 +1,203 @@
+"""The request bodies of every route: what must be in them, and what was asked for. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from local.adobe.answers import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A valid request: where the pictures are, and how the route is to treat them."""
+
+    image: str
+    masks: tuple[str, ...] = ()
+    colour_decontamination: float = 0.0
+    granular: bool = False
+    mode: str = "cutout"
+    media_type: str = ""
+    trim: bool = False
+    background: tuple[int, int, int, float] | None = None
+    output: str = ""
+    output_storage: str = "external"
+    soft: bool = True
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Every link that the service will read."""
+        return (self.image, *self.masks)
+
+
+class InvalidBodyError(Exception):
+    """The body breaks the route's schema in these ways."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{item.where} {item.reason}" for item in problems))
+        self.problems = problems
+
+
+class _Reader:
+    """Reads values out of a JSON body and collects what is wrong with it."""
+
+    def __init__(self, body: Any) -> None:
+        self.body = body
+        self.problems: list[Problem] = []
+        if not isinstance(body, dict):
+            raise InvalidBodyError([Problem("", "type", "should be object")])
+
+    def blame(self, where: str, keyword: str, reason: str, allowed: str = "") -> None:
+        self.problems.append(Problem(where, keyword, reason, allowed))
+
+    def get(self, where: str) -> Any:
+        """The value at a dotted path such as ``.image.source.url``; None where there is none."""
+        value: Any = self.body
+        for name in where.strip(".").split("."):
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
+
+    def text(self, where: str) -> str:
+        """A string that must be there."""
+        value = self.get(where)
+        if value is None:
+            self.blame(where, "required", "is a required property")
+        elif not isinstance(value, str) or not value:
+            self.blame(where, "type", "should be a string that is not empty")
+        else:
+            return value
+        return ""
+
+    def choice(self, where: str, allowed: tuple[str, ...], default: str) -> str:
+        """One of ``allowed``; ``default`` where nothing is said."""
+        value = self.get(where)
+        if value is None:
+            return default
+        if value not in allowed:
+            self.blame(where, "enum", "should be equal to one of the allowed values", ", ".join(allowed))
+            return default
+        return str(value)
+
+    def flag(self, where: str) -> bool:
+        """A boolean that may be absent."""
+        value = self.get(where)
+        if value is not None and not isinstance(value, bool):
+            self.blame(where, "type", "should be boolean", "true, false")
+        return value is True
+
+    def number(self, where: str, low: float, high: float, default: float | None) -> float:
+        """A number from ``low`` to ``high``; without a ``default`` it is required."""
+        value = self.get(where)
+        if value is None:
+            if default is None:
+                self.blame(where, "required", "is a required property")
+            return default or 0.0
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            self.blame(where, "type", f"should be a number from {low:g} to {high:g}")
+            return default or 0.0
+        return float(value)
+
+    def done(self) -> None:
+        if self.problems:
+            raise InvalidBodyError(self.problems)
+
+
+def mask_objects(body: Any) -> Asked:
+    """``{"image":{"source":{"url":…}}}``"""
+    read = _Reader(body)
+    asked = Asked(image=read.text(".image.source.url"))
+    read.done()
+    return asked
+
+
+def mask_body_parts(body: Any) -> Asked:
+    """``{"image":X,"mask":X,"useGranularLabels"?:bool}``"""
+    read = _Reader(body)
+    image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
+    asked = Asked(image=image, masks=(mask,), granular=read.flag(".useGranularLabels"))
+    read.done()
+    return asked
+
+
+def refine_mask(body: Any) -> Asked:
+    """``{"image":X,"mask":X,"colorDecontamination"?:bool}``"""
+    read = _Reader(body)
+    image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
+    asked = Asked(image=image, masks=(mask,), colour_decontamination=float(read.flag(".colorDecontamination")))
+    read.done()
+    return asked
+
+
+def fill_masked_areas(body: Any) -> Asked:
+    """``{"image":X,"masks":[X,…]}``. Adobe states no minimum: none at all is refused here, as nothing could be filled."""
+    read = _Reader(body)
+    image = read.text(".image.source.url")
+    given = read.get(".masks")
+    masks: list[str] = []
+    if given is None:
+        read.blame(".masks", "required", "is a required property")
+    elif not isinstance(given, list):
+        read.blame(".masks", "type", "should be array")
+    elif not given:
+        read.blame(".masks", "minItems", "should NOT have fewer than 1 items")
+    else:
+        for number, item in enumerate(given):
+            source = item.get("source") if isinstance(item, dict) else None
+            url = source.get("url") if isinstance(source, dict) else None
+            if isinstance(url, str) and url:
+                masks.append(url)
+            else:
+                read.blame(f".masks[{number}].source.url", "required", "is a required property")
+    read.done()
+    return Asked(image=image, masks=tuple(masks))
+
+
+REMOVE_BACKGROUND_OUTPUTS = ("image/jpeg", "image/png", "image/webp", "image/vnd.adobe.photoshop")
+
+
+def remove_background(body: Any) -> Asked:
+    """``{"image":X, "mode"?, "output"?:{"mediaType"}, "trim"?, "colorDecontamination"?, "backgroundColor"?}``"""
+    read = _Reader(body)
+    background = None
+    if read.get(".backgroundColor") is not None:
+        red, green, blue = (
+            int(read.number(f".backgroundColor.{name}", 0, 255, None)) for name in ("red", "green", "blue")
+        )
+        background = (red, green, blue, read.number(".backgroundColor.alpha", 0, 1, None))
+    asked = Asked(
+        image=read.text(".image.source.url"),
+        mode=read.choice(".mode", ("cutout", "mask", "psd"), "cutout"),
+        media_type=read.choice(".output.mediaType", REMOVE_BACKGROUND_OUTPUTS, ""),
+        trim=read.flag(".trim"),
+        colour_decontamination=read.number(".colorDecontamination", 0, 1, 1.0),
+        background=background,
+    )
+    read.done()
+    return asked
+
+
+STORAGES = ("external", "azure", "dropbox")
+
+
+def create_mask(body: Any) -> Asked:
+    """``/sensei/mask``: ``{"input":{"storage","href"},"output":{"storage","href","mask"?:{"format"}},"options"?}``"""
+    read = _Reader(body)
+    found = {}
+    for side in ("input", "output"):
+        read.text(f".{side}.storage")
+        read.choice(f".{side}.storage", STORAGES, "external")
+        href = found[side] = read.text(f".{side}.href")
+        if href and read.get(f".{side}.storage") == "external" and not href.startswith(("https://", "http://")):
+            read.blame(f".{side}.href", "pattern", 'should match pattern "^https://"')
+    if read.get(".output.mask") is not None:
+        read.text(".output.mask.format")
+    if read.get(".output.overwrite") is not None:
+        read.flag(".output.overwrite")
+    soft = read.choice(".output.mask.format", ("soft", "binary"), "soft") == "soft"
+    read.choice(".output.color.space", ("rgb", "rgba"), "rgb")
+    read.choice(".options.optimize", ("performance", "batch"), "performance")
+    storage = read.choice(".output.storage", STORAGES, "external")
+    read.done()
+    return Asked(image=found["input"], output=found["output"], output_storage=storage, soft=soft)

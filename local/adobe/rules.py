@@ -1,0 +1,121 @@
+"""Rules of misbehaviour: which requests they meet, how often, and what their action then does.
+
+A rule as JSON (every field but ``action`` may be left out)::
+
+    {"route": "POST /v1/mask-objects", "photo": "dog", "times": 2, "after": 1,
+     "action": {"do": "too_many_requests", "retry_after": 3}}
+
+``route`` is a glob over ``METHOD /path``; ``photo`` is part of the decoded path of an input link, and is remembered
+for the job's status and result links; ``after`` lets that many requests pass first; ``times`` ends the rule.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from local.adobe.actions import Action, make_action
+from local.adobe.answers import Json
+
+
+class InvalidRuleError(ValueError):
+    """A rule that cannot be understood, said in a sentence."""
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule and how often it was met and fired."""
+
+    number: int
+    action: Action
+    said: Json
+    route: str = "*"
+    photo: str = ""
+    times: int | None = None
+    after: int = 0
+    met: int = 0
+    fired: int = field(default=0)
+
+    def meets(self, route: str, photos: Iterable[str]) -> bool:
+        """Whether the request is this rule's business at all."""
+        if not fnmatchcase(route, self.route):
+            return False
+        return not self.photo or any(self.photo in photo for photo in photos)
+
+    def fires(self, route: str, photos: Iterable[str]) -> bool:
+        """Count the request, and say whether the action is due."""
+        if not self.meets(route, photos):
+            return False
+        self.met += 1
+        if self.met <= self.after or (self.times is not None and self.fired >= self.times):
+            return False
+        self.fired += 1
+        return True
+
+    def as_json(self) -> Json:
+        """The rule as it was said, with its number and counts."""
+        return {"number": self.number, **self.said, "met": self.met, "fired": self.fired}
+
+
+_FIELDS = {"route", "photo", "times", "after", "action"}
+
+
+def parse_rule(said: Any, number: int) -> Rule:
+    """A rule from its JSON."""
+    if not isinstance(said, dict):
+        raise InvalidRuleError("a rule is a JSON object")
+    if unknown := set(said) - _FIELDS:
+        raise InvalidRuleError(f"a rule has no field {', '.join(sorted(unknown))}; it has {', '.join(sorted(_FIELDS))}")
+    times, after = said.get("times"), said.get("after", 0)
+    if times == "forever":
+        times = None
+    if not (times is None or _is_count(times)) or not _is_count(after):
+        raise InvalidRuleError('times is a whole number or "forever", after a whole number')
+    route, photo = said.get("route", "*"), said.get("photo", "")
+    if not isinstance(route, str) or not isinstance(photo, str):
+        raise InvalidRuleError("route and photo are strings")
+    try:
+        action = make_action(said.get("action"))
+    except (TypeError, ValueError) as error:
+        raise InvalidRuleError(str(error)) from None
+    return Rule(number, action, said, route, photo, times, after)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+class Rules:
+    """The rules in force, in the order in which they were said."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+        self._numbers = itertools.count(1)
+
+    def add(self, said: Any) -> list[Rule]:
+        """Add one rule or a list of them; none is added when one is wrong."""
+        given = said if isinstance(said, list) else [said]
+        rules = [parse_rule(item, next(self._numbers)) for item in given]
+        self._rules.extend(rules)
+        return rules
+
+    def clear(self, number: int | None = None) -> None:
+        """Forget all rules, or the one of that number."""
+        self._rules = [rule for rule in self._rules if number is not None and rule.number != number]
+
+    def due(self, method: str, path: str, photos: Iterable[str]) -> list[Action]:
+        """The actions that this request has coming. One that answers by itself ends it: later rules wait."""
+        photos, actions = tuple(photos), []
+        for rule in self._rules:
+            if rule.fires(f"{method} {path}", photos):
+                actions.append(rule.action)
+                if rule.action.ends(method):
+                    break
+        return actions
+
+    def as_json(self) -> list[Json]:
+        """Every rule with its counts."""
+        return [rule.as_json() for rule in self._rules]

@@ -1,0 +1,310 @@
+"""Where pixels are made: every operation of the service on bytes, in a small pool, and never twice for equal inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from local.adobe import inpainting, pictures
+from local.adobe.bodies import Asked
+from local.adobe.pictures import JPEG, NOWHERE, PNG, Accepts, Box, Colour, Grey, PictureError
+from local.adobe.segmentation import Region, Saliency, Segmenter, regions_of, soft_mask
+from local.adobe.settings import Settings
+
+WORKERS = 2
+MEMO_BYTES = 400_000_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One finished picture; ``name`` and the rest are said of masks only."""
+
+    content: bytes
+    media_type: str
+    box: Box = NOWHERE
+    score: float = 1.0
+    name: str = ""
+
+    @property
+    def weight(self) -> int:
+        return len(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The foreground, most prominent first, and what is left of the photo."""
+
+    semantic: tuple[Picture, ...]
+    background: tuple[Picture, ...]
+
+    @property
+    def weight(self) -> int:
+        return sum(picture.weight for picture in (*self.semantic, *self.background))
+
+
+class _Memo(Generic[T]):
+    """Results by key, with equal questions in flight asked once; the oldest leave when it gets too heavy."""
+
+    def __init__(self, weigh: Callable[[T], int], most: int) -> None:
+        self._known: OrderedDict[str, asyncio.Future[T]] = OrderedDict()
+        self._weigh = weigh
+        self._most = most
+        self._held = 0
+
+    async def get(self, key: str, make: Callable[[], Awaitable[T]]) -> T:
+        if key in self._known:
+            self._known.move_to_end(key)
+            return await asyncio.shield(self._known[key])
+        task: asyncio.Future[T] = asyncio.ensure_future(make())
+        self._known[key] = task
+        try:
+            made = await asyncio.shield(task)
+        except BaseException:
+            self._known.pop(key, None)
+            raise
+        self._held += self._weigh(made)
+        while self._held > self._most and len(self._known) > 1:
+            oldest = next(iter(self._known))
+            old = self._known[oldest]
+            if not old.done():
+                break
+            del self._known[oldest]
+            if not old.cancelled() and not old.exception():
+                self._held -= self._weigh(old.result())
+        return made
+
+
+class Studio:
+    """The service's imaging. Methods take input bytes as fetched and raise :class:`PictureError`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._fast = settings.pixels == "fast"
+        self._fill_type = JPEG if settings.fill_format == "jpeg" else PNG
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pixels")
+        self._segmenter = Segmenter()
+        self._saliency: _Memo[Saliency] = _Memo(lambda found: found.nbytes, MEMO_BYTES // 4)
+        self._masks: _Memo[Masks] = _Memo(lambda found: found.weight, MEMO_BYTES // 2)
+        self._single: _Memo[Picture] = _Memo(lambda made: made.weight, MEMO_BYTES // 2)
+
+    def close(self) -> None:
+        """Let the pool go; work that has begun ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def _salient(self, image: bytes) -> Saliency:
+        async def make() -> Saliency:
+            return await self._run(lambda: self._segmenter.saliency(pictures.colour_of(image)))
+
+        return await self._saliency.get(_key(image), make)
+
+    async def _subject(self, image: bytes) -> Grey:
+        """The soft mask of everything that stands out, at the image's size."""
+        if self._fast:
+            return _ellipse(*_size(image))
+        return soft_mask(await self._salient(image))
+
+    async def mask_objects(self, image: bytes) -> Masks:
+        """Masks of what stands out, and of the background."""
+        pictures.size_of(image, pictures.V1)
+        if self._fast:
+            width, height = _size(image)
+            return await self._masks.get(f"{width}x{height}", lambda: self._run(lambda: _fast_masks(width, height)))
+
+        async def make() -> Masks:
+            saliency = await self._salient(image)
+            return await self._run(lambda: _masks(regions_of(saliency), soft_mask(saliency)))
+
+        return await self._masks.get(_key(image), make)
+
+    async def mask_body_parts(self, image: bytes, mask: bytes, granular: bool) -> Masks:
+        """The masked figure cut into bands from head to foot: nothing here knows what an arm is."""
+        _matching(image, [mask])
+        return await self._masks.get(
+            _key(image, mask, f"parts {granular}"), lambda: self._run(lambda: _bands(pictures.grey_of(mask), granular))
+        )
+
+    async def refine_mask(self, image: bytes, mask: bytes, colour: bool) -> Picture:
+        """The mask with its edge led by the photo's own edges; with ``colour`` the cut-out instead (RGBA)."""
+        _matching(image, [mask])
+
+        def work() -> Picture:
+            photo, refined = pictures.colour_of(image), pictures.grey_of(mask)
+            if not self._fast:
+                refined = _guided(photo, refined)
+            box = pictures.box_of(refined)
+            made = _cut_out(photo, refined, 1.0) if colour else refined
+            return Picture(pictures.write(made), PNG, box)
+
+        return await self._single.get(_key(image, mask, f"refine {colour}"), lambda: self._run(work))
+
+    async def fill_masked_areas(self, image: bytes, masks: list[bytes]) -> Picture:
+        """The photo with all masked areas filled."""
+        _matching(image, masks)
+
+        async def make() -> Picture:
+            greys = await self._run(lambda: [pictures.grey_of(mask) for mask in masks])
+            subject = None if self._fast else await self._salient(image)
+
+            def work() -> Picture:
+                photo = pictures.colour_of(image)
+                if subject is None:
+                    filled = inpainting.blurred(photo, greys)
+                else:
+                    filled = inpainting.fill(photo, greys, subject >= 0.3)
+                return Picture(pictures.write(filled, self._fill_type), self._fill_type)
+
+            return await self._run(work)
+
+        return await self._single.get(_key(image, *masks, "fill"), make)
+
+    async def remove_background(self, image: bytes, asked: Asked) -> Picture:
+        """The subject cut out, or its mask, as ``asked``."""
+        pictures.size_of(image, pictures.REMOVE_BACKGROUND)
+        media_type = asked.media_type or pictures.media_type_of(image)
+        if asked.mode == "psd" or media_type not in (JPEG, PNG, pictures.WEBP):
+            raise PictureError(f"the stand-in cannot write {asked.mode} as {media_type}")
+
+        async def make() -> Picture:
+            mask = await self._subject(image)
+            return await self._run(lambda: _background_removed(image, mask, asked, media_type))
+
+        return await self._single.get(_key(image, repr(asked.mode) + media_type + _looks(asked)), make)
+
+    async def create_mask(self, image: bytes, soft: bool) -> Picture:
+        """``/sensei/mask``: one mask of the whole subject, soft or with two levels only."""
+        pictures.size_of(image, pictures.SENSEI)
+
+        async def make() -> Picture:
+            mask = await self._subject(image)
+            return await self._run(lambda: _one_mask(mask if soft else _two_levels(mask)))
+
+        return await self._single.get(_key(image, f"create {soft}"), make)
+
+
+def _looks(asked: Asked) -> str:
+    return f" {asked.trim} {asked.background} {asked.colour_decontamination}"
+
+
+def _key(*parts: bytes | str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()
+
+
+def _size(image: bytes) -> tuple[int, int]:
+    return pictures.size_of(image, Accepts(pictures.SENSEI.media_types, pictures.SENSEI.longest_side))
+
+
+def _matching(image: bytes, masks: list[bytes]) -> None:
+    size = pictures.size_of(image, pictures.V1)
+    for mask in masks:
+        other = pictures.size_of(mask, pictures.V1, "mask")
+        if other != size:
+            raise PictureError(f"the mask is {other[0]} x {other[1]} pixels, the image {size[0]} x {size[1]}")
+
+
+def _one_mask(mask: Grey, score: float = 1.0, name: str = "") -> Picture:
+    return Picture(pictures.write(mask), PNG, pictures.box_of(mask), round(score, 4), name)
+
+
+def _masks(regions: list[Region], whole: Grey) -> Masks:
+    semantic = tuple(Picture(pictures.write(item.mask), PNG, item.box, item.score) for item in regions)
+    left = np.asarray(255 - whole, dtype=np.uint8)
+    return Masks(semantic, (_one_mask(left, float(left.mean()) / 255.0, "background"),))
+
+
+def _fast_masks(width: int, height: int) -> Masks:
+    mask = _ellipse(width, height)
+    return _masks([Region(mask, 0.9, pictures.box_of(mask))], mask)
+
+
+def _ellipse(width: int, height: int) -> Grey:
+    image = Image.new("L", (width, height))
+    ImageDraw.Draw(image).ellipse((width // 3, height // 3, width * 2 // 3, height * 2 // 3), fill=255)
+    return np.asarray(image, dtype=np.uint8)
+
+
+# From head to foot, as shares of the figure's height, with names from the guide's 28 granular labels.
+_COARSE = (("Face", 0.0, 0.25), ("Upper Clothes", 0.25, 0.6), ("Lower Clothes", 0.6, 1.0))
+_GRANULAR = (
+    ("Hair", 0.0, 0.08),
+    ("Face", 0.08, 0.2),
+    ("Neck", 0.2, 0.25),
+    ("Upper Clothes", 0.25, 0.6),
+    ("Lower Clothes", 0.6, 0.92),
+    ("Left Shoe", 0.92, 1.0),
+)
+
+
+def _bands(mask: Grey, granular: bool) -> Masks:
+    box = pictures.box_of(mask)
+    parts = []
+    for name, start, end in _GRANULAR if granular else _COARSE:
+        rows = slice(box.y + round(box.height * start), box.y + round(box.height * end))
+        part = np.zeros_like(mask)
+        part[rows] = mask[rows]
+        if (part >= 128).any():
+            parts.append(_one_mask(part, 0.5, name))
+    return Masks(tuple(parts), ())
+
+
+def _two_levels(mask: Grey) -> Grey:
+    hard: Grey = np.where(mask >= 128, 255, 0).astype(np.uint8)
+    return hard
+
+
+def _guided(photo: Colour, mask: Grey, radius: int = 8, smoothing: float = 1e-3) -> Grey:
+    """A guided filter (He, Sun, Tang 2010) with the photo's brightness as guide."""
+    size = 2 * radius + 1
+    guide = photo.astype(np.float32).mean(axis=2) / 255.0
+    alpha = mask.astype(np.float32) / 255.0
+    mean_guide, mean_alpha = ndimage.uniform_filter(guide, size), ndimage.uniform_filter(alpha, size)
+    variance = ndimage.uniform_filter(guide * guide, size) - mean_guide**2
+    slope = (ndimage.uniform_filter(guide * alpha, size) - mean_guide * mean_alpha) / (variance + smoothing)
+    offset = mean_alpha - slope * mean_guide
+    refined = ndimage.uniform_filter(slope, size) * guide + ndimage.uniform_filter(offset, size)
+    return np.asarray((refined * 255.0 + 0.5).clip(0, 255), dtype=np.uint8)
+
+
+def _cut_out(photo: Colour, mask: Grey, decontamination: float) -> Colour:
+    """RGBA; at the soft edge, colours come from the nearest pixel that is surely the subject's."""
+    colours = photo
+    sure = mask >= 250
+    if decontamination > 0 and sure.any():
+        nearest = ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True)
+        own = photo[tuple(nearest)].astype(np.float32)
+        edge = ((mask > 0) & ~sure)[..., None] * np.float32(decontamination)
+        colours = (photo + (own - photo) * edge + 0.5).astype(np.uint8)
+    return np.dstack([colours, mask])
+
+
+def _background_removed(image: bytes, mask: Grey, asked: Asked, media_type: str) -> Picture:
+    made: Image.Image
+    if asked.mode == "mask":
+        made = Image.fromarray(mask)
+    else:
+        cut = Image.fromarray(_cut_out(pictures.colour_of(image), mask, asked.colour_decontamination))
+        made = cut
+        if asked.background is not None or media_type == JPEG:
+            red, green, blue, alpha = asked.background or (255, 255, 255, 1.0)
+            made = Image.new("RGBA", cut.size, (red, green, blue, round(alpha * 255)))
+            made.alpha_composite(cut)
+    box = pictures.box_of(mask)
+    if asked.trim and box.width:
+        made = made.crop((box.x, box.y, box.x + box.width, box.y + box.height))
+    return Picture(pictures.write(made, media_type), media_type, box)

@@ -1,0 +1,27 @@
+"""What can go wrong on a laptop. The message is for people: what happened, and what to do."""
+
+from __future__ import annotations
+
+
+class LocalError(Exception):
+    """Something that a person can mend; shown as it is, without a stack trace."""
+
+
+class PortTakenError(LocalError):
+    """Another program listens where we were told to."""
+
+
+class AwsStoppedError(LocalError):
+    """The embedded AWS did not start, or ended by itself."""
+
+
+class AdobeStandInStoppedError(LocalError):
+    """Adobe's stand-in did not start, or ended by itself."""
+
+
+class DeployError(LocalError):
+    """The template could not be deployed."""
+
+
+class PhotosError(LocalError):
+    """The photos that were asked for are not there."""

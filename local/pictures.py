@@ -1,0 +1,105 @@
+"""Before, mask and after: small upright pictures to look at, made from the real ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import pillow_heif
+from PIL import Image, ImageChops, ImageOps
+
+pillow_heif.register_heif_opener()
+
+#: Nothing here comes from strangers: these are the person's own photos, however large.
+Image.MAX_IMAGE_PIXELS = None
+
+_GAP = 12
+_PAPER = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Triptych:
+    """One photo's three pictures, all of one size."""
+
+    before: Image.Image
+    mask: Image.Image
+    after: Image.Image
+
+    def side_by_side(self) -> Image.Image:
+        """The three in a row, on white."""
+        width, height = self.before.size
+        row = Image.new("RGB", (3 * width + 2 * _GAP, height), _PAPER)
+        for number, picture in enumerate((self.before, self.mask, self.after)):
+            row.paste(picture, (number * (width + _GAP), 0))
+        return row
+
+
+def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 1200) -> Triptych:
+    """The three pictures, at most ``longest`` pixels wide and high.
+
+    ``hole`` is the mask that was filled, as large as the photo, upright or as stored. Without it, what has changed is
+    shown. Raises ``OSError`` for what is not a picture.
+    """
+    stored, before = _read(photo, longest)
+    _, after = _read(result, longest)
+    after = after.resize(before.size, Image.Resampling.LANCZOS)
+    if hole is None:
+        mask = _difference(before, after)
+    else:
+        with Image.open(io.BytesIO(hole)) as picture:
+            mask = picture.convert("L")
+        if mask.size == stored.size and stored.turned:
+            mask = ImageOps.exif_transpose(_with_orientation(mask, stored.orientation))
+        mask = mask.resize(before.size, Image.Resampling.BILINEAR)
+    return Triptych(before, mask.convert("RGB"), after)
+
+
+def data_uri(image: Image.Image, quality: int = 82) -> str:
+    """A picture as part of a page."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, quality)).decode()
+
+
+def jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    """A picture as a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """How a picture lies in its file."""
+
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def turned(self) -> bool:
+        return self.orientation != 1
+
+
+_ORIENTATION = 0x0112
+
+
+def _read(content: bytes, longest: int) -> tuple[_Stored, Image.Image]:
+    with Image.open(io.BytesIO(content)) as picture:
+        stored = _Stored(picture.size, int(picture.getexif().get(_ORIENTATION, 1)))
+        picture.draft("RGB", (2 * longest, 2 * longest))
+        upright = ImageOps.exif_transpose(picture)
+        upright.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+        if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+            paper = Image.new("RGB", upright.size, _PAPER)
+            paper.paste(upright, mask=upright.getchannel("A"))
+            return stored, paper
+        return stored, upright.convert("RGB")
+
+
+def _with_orientation(image: Image.Image, orientation: int) -> Image.Image:
+    image.getexif()[_ORIENTATION] = orientation
+    return image
+
+
+def _difference(before: Image.Image, after: Image.Image) -> Image.Image:
+    return ImageChops.difference(before, after).convert("L").point(lambda level: 255 if level > 24 else 0)

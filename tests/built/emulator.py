@@ -1,0 +1,127 @@
+"""A built function under AWS's own Runtime Interface Emulator, on loopback, with its own role."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from local import sam
+
+_LOOPBACK = "127.0.0.1"
+#: SAM CLI brings one for each processor.
+_PROCESSOR = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+_START_SECONDS = 30.0
+_INVOKE_SECONDS = 60.0
+
+
+def emulator_program() -> Path | None:
+    """The emulator inside SAM CLI's package, or None where there is none that runs here."""
+    found = sorted(
+        sam.PYTHON.parents[1].glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{_PROCESSOR}")
+    )
+    return found[0] if found and sys.platform == "linux" else None
+
+
+def search_path(build: Path) -> str:
+    """The built package first; what else the functions need from this environment, since arm64 wheels do not load here."""
+    return os.pathsep.join([str(build / "CleanplateLayer" / "python"), sysconfig.get_path("purelib")])
+
+
+class Emulator:
+    """One function, from :meth:`start` to :meth:`stop`. One invoke at a time: two at once crash the emulator."""
+
+    def __init__(self, program: Path, *, build: Path, function: str, environment: Mapping[str, str], log: Path) -> None:
+        self._program = program
+        self._build = build
+        self._function = function
+        self._given = dict(environment)
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._url = ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def log(self) -> str:
+        """Everything that the emulator and the function said."""
+        return self._log.read_text(errors="replace")
+
+    def start(self) -> Self:
+        """Start the emulator; the function itself is loaded at its first invoke."""
+        # No copy of the binary is made, and SAM CLI's has no execute bit everywhere: the loader takes it as it is.
+        self._program.chmod(self._program.stat().st_mode | 0o100)
+        port, runtime_port = _free_port(), _free_port()
+        folder = self._build / self._function
+        environment = {
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": search_path(self._build),
+            "PYTHONUNBUFFERED": "1",
+            "LAMBDA_TASK_ROOT": str(folder),
+            "AWS_LAMBDA_FUNCTION_NAME": self._function,
+            "NO_PROXY": _LOOPBACK,
+            **self._given,
+        }
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(self._program),
+                    "--runtime-interface-emulator-address", f"{_LOOPBACK}:{port}",
+                    "--runtime-api-address", f"{_LOOPBACK}:{runtime_port}",
+                    # Without site: no .pth file may put the checkout's own source on the path.
+                    sys.executable, "-S", "-m", "awslambdaric", "app.lambda_handler",
+                ],
+                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+        self._url = f"http://{_LOOPBACK}:{port}/2015-03-31/functions/function/invocations"
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex((_LOOPBACK, port)) == 0:
+                    return self
+            time.sleep(0.02)
+        self.stop()
+        raise RuntimeError(f"The emulator did not start:\n{self.log}")
+
+    def invoke(self, event: Any) -> Any:
+        """What the function answers, or its error as Lambda tells it."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(self._url, data=json.dumps(event).encode(), timeout=_INVOKE_SECONDS)
+        return json.loads(answer.content)
+
+    def stop(self) -> None:
+        """Stop the emulator and the function. Safe to call twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])

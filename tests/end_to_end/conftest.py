@@ -1,0 +1,174 @@
+"""One deployed stack with Adobe's stand-in for all end-to-end tests, made fast: no real pictures, short waits.
+
+A photo takes a second or two. Tests share the stack, so each uses keys of its own; rules and counters of the stand-in
+are cleared before each.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.adobe import Settings, StandIn
+from local.laptop import Laptop
+from local.photographs import photograph
+from local.watch import Sight, look, read_manifest, read_object
+
+DEADLINE = 60.0
+#: One that the stack may read, besides its own; a test creates it.
+OTHER_BUCKET = "their-archive"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One stack: with xdist, all of these go to one worker (``--dist loadgroup``)."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.end_to_end)
+            item.add_marker(pytest.mark.xdist_group("end_to_end"))
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A photo that was put into the uploads bucket."""
+
+    key: str
+    version_id: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended: the record as seen, the manifest, and the result's bytes."""
+
+    sight: Sight
+    manifest: Mapping[str, Any]
+    result: bytes | None
+
+    @property
+    def outcome(self) -> str:
+        return self.sight.status
+
+    @property
+    def reason(self) -> str:
+        return str(self.manifest.get("reason", ""))
+
+
+class System:
+    """The deployed stack, with what tests do to it."""
+
+    def __init__(self, laptop: Laptop) -> None:
+        self.laptop = laptop
+        self.aws = laptop.aws
+        self.stack = laptop.stack
+        self.events_queue = self._listen()
+        self._heard: list[dict[str, Any]] = []
+
+    @property
+    def adobe(self) -> StandIn:
+        assert self.laptop.stand_in is not None
+        return self.laptop.stand_in
+
+    def drop(self, content: bytes, key: str = "", *, prefix: str = "", **metadata: str) -> Dropped:
+        """Put a photo into the uploads bucket; ``metadata`` are options such as ``remove``."""
+        key = key or f"{prefix}{uuid.uuid4().hex}.jpg"
+        answer = self.aws.client("s3").put_object(
+            Bucket=self.stack.uploads_bucket, Key=key, Body=content, Metadata=metadata
+        )
+        return Dropped(key, answer["VersionId"])
+
+    def find(self, dropped: Dropped) -> list[Sight]:
+        """Every job of one upload; there should be one."""
+        return [
+            sight
+            for sight in look(self.aws, self.stack)
+            if sight.key == dropped.key and sight.version_id == dropped.version_id
+        ]
+
+    def wait(self, dropped: Dropped, deadline: float = DEADLINE) -> Ended:
+        """Wait for the outcome, record, manifest and event."""
+        until = time.monotonic() + deadline
+        found: list[Sight] = []
+        while time.monotonic() < until:
+            found = self.find(dropped)
+            if found and all(sight.ended for sight in found):
+                sight = found[0]
+                manifest = read_manifest(self.aws, self.stack, sight)
+                assert manifest is not None, f"{dropped.key} ended as {sight.status} without a manifest"
+                result = manifest.get("result")
+                content = read_object(self.aws, self.stack.results_bucket, result["key"]) if result else None
+                return Ended(sight, manifest, content)
+            time.sleep(0.1)
+        raise AssertionError(f"{dropped.key} came to nothing in {deadline:g} s: {found}. {self.aws.last_words(40)}")
+
+    def clean(self, content: bytes, key: str = "", *, prefix: str = "", **metadata: str) -> Ended:
+        """Drop a photo and wait for what comes of it."""
+        return self.wait(self.drop(content, key, prefix=prefix, **metadata))
+
+    def announced(self, key: str, deadline: float = 10.0, *, count: int = 1) -> list[dict[str, Any]]:
+        """The events about one photo that came over the bus, at least ``count``."""
+        until = time.monotonic() + deadline
+        while True:
+            found = [event for event in self._heard if event["detail"].get("photo", {}).get("key") == key]
+            if len(found) >= count or time.monotonic() > until:
+                return found
+            self._hear()
+
+    def _hear(self) -> None:
+        """Keep what has come over the bus, for whichever test asks for it."""
+        sqs = self.aws.client("sqs")
+        answer = sqs.receive_message(QueueUrl=self.events_queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        for message in answer.get("Messages", []):
+            self._heard.append(json.loads(message["Body"]))
+            sqs.delete_message(QueueUrl=self.events_queue, ReceiptHandle=message["ReceiptHandle"])
+
+    def _listen(self) -> str:
+        """Send every event of ours to a queue."""
+        sqs, events = self.aws.client("sqs"), self.aws.client("events")
+        url = sqs.create_queue(QueueName="announced")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": arn}]}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        events.put_rule(Name="announced", EventPattern=json.dumps({"source": ["cleanplate"]}))
+        events.put_targets(Rule="announced", Targets=[{"Id": "announced", "Arn": arn}])
+        return url
+
+
+@pytest.fixture(scope="session")
+def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with Laptop(
+        adobe=Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True),
+        wait_scale=0.1,
+        parameters={
+            "CountPolls": "false",
+            "RequestsPerMinute": "6000",
+            "RequestsPerDay": "1000000",
+            "OtherBucket": OTHER_BUCKET,
+        },
+        log=tmp_path_factory.mktemp("aws") / "aws.log",
+    ) as laptop:
+        yield System(laptop)
+
+
+@pytest.fixture
+def system(_system: System) -> System:
+    """The deployed stack, with a stand-in that behaves."""
+    _system.aws.check()
+    _system.adobe.clear_rules()
+    _system.adobe.clear_counters()
+    return _system
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A small JPEG photograph."""
+    buffer = io.BytesIO()
+    photograph("coffee").save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()

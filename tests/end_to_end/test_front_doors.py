@@ -1,0 +1,259 @@
+"""The front doors, opened as people open them: as programs of their own, from a copy of the checkout elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from local.places import ROOT
+from tests.end_to_end.conftest import System
+
+STACK_KEYS = {
+    "endpoint_url",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "uploads_bucket",
+    "results_bucket",
+    "jobs_table",
+    "adobe_api_url",
+}
+#: Nobody waits here for the sake of Adobe's pace.
+FAST = ("--wait-scale", "0.1", "--parameter", "CountPolls=false", "--parameter", "RequestsPerMinute=6000")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone holds of what runs, in a folder whose name has a space."""
+    copy = tmp_path_factory.mktemp("clone") / "clean plate"
+    copy.mkdir()
+    for name in ("functions", "layers", "local", "statemachine"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "template.yaml", copy)
+    return copy
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(checkout: Path, tmp_path: Path) -> Iterator[Start]:
+    """Open a door; whatever a test leaves open is closed. Temporary files go to the test's own folder."""
+    opened: list[subprocess.Popen[str]] = []
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+
+    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ADOBE_", "AWS_"))}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local", *words],
+            cwd=checkout,
+            env={**inherited, "TMPDIR": str(temporary), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        opened.append(process)
+        return process
+
+    yield start
+    for process in opened:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(20)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def descendants(pid: int) -> set[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def alive(pids: set[int]) -> set[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    running = {int(pid) for pid, state in map(str.split, listed.splitlines()) if not state.startswith("Z")}
+    return pids & running
+
+
+def read_stack(checkout: Path, process: subprocess.Popen[str], deadline: float = 30.0) -> dict[str, Any]:
+    until = time.monotonic() + deadline
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            stack: dict[str, Any] = json.loads((checkout / ".local" / "stack.json").read_text())
+        except FileNotFoundError:
+            time.sleep(0.05)
+        else:
+            return stack
+    raise AssertionError(
+        f"no stack.json: {process.communicate()[0] if process.poll() is not None else 'still starting'}"
+    )
+
+
+def test_run_cleans_own_photos_and_names_the_one_that_fails(
+    start: Start, photo: bytes, system: System, tmp_path: Path
+) -> None:
+    mine = tmp_path / "my photos"
+    mine.mkdir()
+    (mine / "a dog's cup.jpg").write_bytes(photo)
+    (mine / "broken.jpg").write_bytes(b"this is no photograph")
+    out = tmp_path / "out put"
+
+    # An Adobe that somebody else runs is honoured; this one is as fast as a test needs.
+    service = system.laptop.service
+    run = start(
+        "run", "--deadline", "60", *FAST,
+        PHOTOS=f"'{mine}'", REMOVE="subject", OUT=str(out),
+        ADOBE_API_URL=service.api_url, ADOBE_IMS_URL=service.ims_url,
+        ADOBE_CLIENT_ID=service.client_id, ADOBE_CLIENT_SECRET=service.client_secret,
+    )  # fmt: skip
+    said, _ = run.communicate(timeout=90)
+
+    assert run.returncode == 1, said
+    assert f"Adobe's API is {service.api_url}" in said
+    assert "broken.jpg: NotAPhotoError" in said
+    assert "What to do: Upload a JPEG" in said
+    assert "1 of 2 went well" in said
+    manifest = json.loads((out / "a dog's cup.jpg.json").read_text())
+    assert manifest["outcome"] == "cleaned"
+    assert (out / "a dog's cup.jpg").stat().st_size == manifest["result"]["bytes"]
+    assert (out / "pictures" / "a dog's cup.jpg.before-mask-after.jpg").exists()
+    page = (out / "index.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert "NotAPhotoError" in page
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_up_serves_any_s3_client_and_leaves_nothing(
+    start: Start, checkout: Path, photo: bytes, system: System, tmp_path: Path
+) -> None:
+    service = system.laptop.service
+    up = start(
+        "up", *FAST,
+        ADOBE_API_URL=service.api_url, ADOBE_IMS_URL=service.ims_url,
+        ADOBE_CLIENT_ID=service.client_id, ADOBE_CLIENT_SECRET=service.client_secret,
+    )  # fmt: skip
+    stack = read_stack(checkout, up)
+    assert stack.keys() >= STACK_KEYS
+    assert stack["adobe_api_url"] == service.api_url
+    settings = json.loads((checkout / ".local" / "env-vars.json").read_text())
+    assert settings["RequestMaskFunction"]["UPLOADS_BUCKET"] == stack["uploads_bucket"]
+
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=stack["endpoint_url"],
+        region_name=stack["region"],
+        aws_access_key_id=stack["access_key_id"],
+        aws_secret_access_key=stack["secret_access_key"],
+        config=Config(proxies={}),
+    )
+    s3.put_object(Bucket=stack["uploads_bucket"], Key="Grüße & 1+1.jpg", Body=photo)
+    s3.get_waiter("object_exists").wait(
+        Bucket=stack["results_bucket"], Key="Grüße & 1+1.jpg.json", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    s3.close()
+    started = descendants(up.pid)
+    assert not any("local.adobe" in line for line in commands(started)), "a stand-in was started beside the given one"
+
+    up.send_signal(signal.SIGTERM)
+    said, _ = up.communicate(timeout=20)
+
+    assert up.returncode == 0, said
+    assert f"s3://{stack['uploads_bucket']}" in said
+    assert "Grüße & 1+1.jpg: cleaned" in said
+    assert alive(started) == set()
+    assert not (checkout / ".local" / "stack.json").exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def commands(pids: set[int]) -> list[str]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if int(line.split(None, 1)[0]) in pids]
+
+
+def test_up_starts_a_stand_in_where_no_service_is_named(start: Start, checkout: Path, tmp_path: Path) -> None:
+    up = start("up")
+    stack = read_stack(checkout, up)
+    with urllib.request.urlopen(f"{stack['adobe_api_url']}/stand-in/counters", timeout=5) as answer:
+        assert answer.status == 200
+    started = descendants(up.pid)
+
+    up.send_signal(signal.SIGINT)
+    said, _ = up.communicate(timeout=20)
+
+    assert up.returncode == 0, said
+    assert "nothing is left running" in said
+    assert alive(started) == set()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_killed_up_leaves_no_embedded_aws(start: Start, checkout: Path, system: System, tmp_path: Path) -> None:
+    service = system.laptop.service
+    up = start("up", ADOBE_API_URL=service.api_url)
+    read_stack(checkout, up)
+    started = descendants(up.pid)
+    assert started
+
+    up.kill()
+    up.wait(5)
+
+    until = time.monotonic() + 10
+    while alive(started) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert alive(started) == set()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    # The next one is not put off by what the killed one could not take away.
+    again = start("up", ADOBE_API_URL=service.api_url)
+    until = time.monotonic() + 30
+    while read_stack(checkout, again)["pid"] == up.pid and time.monotonic() < until:
+        time.sleep(0.1)
+    assert read_stack(checkout, again)["pid"] == again.pid
+
+
+def test_a_taken_port_is_said_in_one_sentence(start: Start, system: System) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = start("up", "--port", str(port), ADOBE_API_URL=system.laptop.service.api_url)
+        said, _ = up.communicate(timeout=30)
+    assert up.returncode == 2
+    assert f"Port {port} is taken by another program." in said
+    assert "Traceback" not in said
+
+
+def test_a_service_elsewhere_needs_an_account(start: Start) -> None:
+    up = start("up", ADOBE_API_URL="https://image.example.com")
+    said, _ = up.communicate(timeout=30)
+    assert up.returncode == 2
+    assert "Set ADOBE_CLIENT_ID and ADOBE_CLIENT_SECRET too" in said
+
+
+def test_adobe_alone_serves_any_client(start: Start) -> None:
+    adobe = start("adobe", "--port", "0")
+    assert adobe.stdout is not None
+    url = adobe.stdout.readline().split()[-1]
+    with urllib.request.urlopen(f"{url}/stand-in/counters", timeout=5) as answer:
+        assert answer.status == 200
+
+    adobe.send_signal(signal.SIGINT)
+
+    assert adobe.wait(10) == 0

@@ -1,0 +1,176 @@
+"""Reports, the end of a folder, and photos that were there already, in the project's own template with IAM on."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import DEADLINE, OTHER_BUCKET, System
+
+
+def ask(system: System, **asked: Any) -> dict[str, Any]:
+    """What report_progress answers."""
+    answer = system.aws.client("lambda").invoke(
+        FunctionName=system.stack.functions["ReportProgressFunction"], Payload=json.dumps(asked)
+    )
+    found: dict[str, Any] = json.loads(answer["Payload"].read())
+    return found
+
+
+def backfill(system: System, **asked: Any) -> dict[str, Any]:
+    """The ended execution of one backfill."""
+    machine = system.aws.client("stepfunctions")
+    arn = machine.start_execution(
+        stateMachineArn=system.stack.outputs["BackfillStateMachineArn"], input=json.dumps(asked)
+    )["executionArn"]
+    return until(
+        lambda: dict(machine.describe_execution(executionArn=arn)), lambda execution: execution["status"] != "RUNNING"
+    )
+
+
+def output(execution: dict[str, Any]) -> dict[str, Any]:
+    assert execution["status"] == "SUCCEEDED", execution
+    found: dict[str, Any] = json.loads(execution["output"])
+    return found
+
+
+def until(look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + DEADLINE
+    while not is_so(found := look()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    return found
+
+
+def done(system: System, photos: int, **asked: Any) -> dict[str, Any]:
+    """The report when so many photos are known and none is open."""
+    return until(
+        lambda: ask(system, **asked),
+        lambda told: told.get("photos") == photos and not told["waiting"] and not told["in_work"],
+    )
+
+
+def folders_done(system: System, folder: str) -> list[dict[str, Any]]:
+    """The detail of every 'Folder Done' about a folder, when the bus has fallen silent."""
+    found: dict[str, dict[str, Any]] = {}
+    quiet = 0
+    while quiet < 3:
+        answer = system.aws.client("sqs").receive_message(
+            QueueUrl=system.events_queue, MaxNumberOfMessages=10, WaitTimeSeconds=1, VisibilityTimeout=2
+        )
+        new = {message["MessageId"]: json.loads(message["Body"]) for message in answer.get("Messages", [])}
+        quiet = 0 if new.keys() - found.keys() else quiet + 1
+        found |= new
+    events = [event for event in found.values() if event["detail-type"] == "Folder Done"]
+    return [event["detail"] for event in events if event["detail"]["folder"] == folder]
+
+
+@contextmanager
+def s3_says_nothing(system: System) -> Iterator[None]:
+    """Within, uploads are not told of, as before the stack was there."""
+    s3, bucket = system.aws.client("s3"), system.stack.uploads_bucket
+    told = s3.get_bucket_notification_configuration(Bucket=bucket)
+    kept: Any = {name: value for name, value in told.items() if name != "ResponseMetadata"}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        yield
+    finally:
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=kept)
+
+
+@pytest.fixture
+def folder() -> str:
+    return f"{uuid.uuid4().hex[:8]} é+/"
+
+
+def test_a_folder_is_reported_on_and_says_when_it_is_done(system: System, photo: bytes, folder: str) -> None:
+    for _ in range(3):
+        system.drop(photo, prefix=folder)
+    system.drop(b"no photograph", prefix=folder)
+
+    told = done(system, 4, folder=folder)
+
+    assert (told["cleaned"], told["failed"], told["failed_for"]) == (3, 1, {"NotAPhotoError": 1})
+    assert told["done_at"] is None
+    assert ask(system)["photos"] >= 4
+    events = folders_done(system, folder)
+    # Each end of the folder says so once; the last of them is the end of all four.
+    assert [event["photos"] for event in events].count(4) == 1
+    (last,) = [event for event in events if event["photos"] == 4]
+    assert (last["cleaned"], last["failed"], last["failed_for"]) == (3, 1, {"NotAPhotoError": 1})
+    assert len({event["begun_at"] for event in events}) == len(events)
+
+
+def test_a_folder_that_nobody_knows_is_a_named_error(system: System) -> None:
+    assert ask(system, folder="nobody knows/")["errorType"] == "UnknownFolderError"
+
+
+def test_a_backfill_asks_before_it_spends_and_pays_for_no_photo_twice(
+    system: System, photo: bytes, folder: str
+) -> None:
+    system.clean(photo, prefix=folder)
+    with s3_says_nothing(system):
+        for _ in range(2):
+            system.drop(photo, prefix=folder)
+        system.drop(b"{}", f"{folder}dog.jpg.json")
+    system.adobe.clear_counters()
+
+    estimate = output(backfill(system, prefix=folder))
+
+    assert (estimate["photos"], estimate["to_clean"], estimate["confirm"]) == (3, 2, 2)
+    assert estimate["already"] == {"cleaned": 1}
+    assert estimate["paid_requests"]["usual"] == 4
+    assert ask(system, folder=folder)["photos"] == 1
+    wrong = backfill(system, prefix=folder, confirm=99)
+    assert (wrong["status"], wrong["error"]) == ("FAILED", "WrongConfirmationError")
+    assert system.adobe.counters()["jobs"] == {}
+
+    assert output(backfill(system, prefix=folder, confirm=2))["sent"] == 2
+
+    assert done(system, 3, folder=folder)["cleaned"] == 3
+    paid = system.adobe.counters()["jobs"]
+    again = output(backfill(system, prefix=folder, confirm=2))
+    assert (again["to_clean"], again["already"]) == (0, {"cleaned": 3})
+    assert sum(paid.values()) == sum(system.adobe.counters()["jobs"].values()) == 4
+
+
+def test_another_bucket_is_cleaned_below_its_own_name(system: System, photo: bytes, folder: str) -> None:
+    s3 = system.aws.client("s3")
+    s3.create_bucket(Bucket=OTHER_BUCKET)
+    s3.put_object(Bucket=OTHER_BUCKET, Key=f"{folder}old.jpg", Body=photo)
+
+    estimate = output(backfill(system, bucket=OTHER_BUCKET, prefix=folder))
+    assert output(backfill(system, bucket=OTHER_BUCKET, prefix=folder, confirm=estimate["confirm"]))["sent"] == 1
+
+    assert done(system, 1, bucket=OTHER_BUCKET, folder=folder)["cleaned"] == 1
+    results = s3.list_objects_v2(Bucket=system.stack.results_bucket, Prefix=f"{OTHER_BUCKET}/{folder}")["Contents"]
+    names = {found["Key"].rpartition("/")[2] for found in results}
+    assert names == {"old.jpg", "old.jpg.json"}
+    # A bucket without versions: the same photo is known again by its ETag.
+    assert output(backfill(system, bucket=OTHER_BUCKET, prefix=folder))["already"] == {"cleaned": 1}
+
+
+def test_a_prefix_with_nothing_in_it_says_so(system: System) -> None:
+    answer = output(backfill(system, prefix="nothing is here/", confirm=5))
+    assert answer["photos"] == 0
+    assert "There is no photo below" in answer["answer"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"bucket": "forbidden-bucket"}, "BucketRefusedError"),
+        ({"confirm": True}, "InvalidBackfillError"),
+        ({"prefix": 5}, "InvalidBackfillError"),
+    ],
+)
+def test_what_cannot_be_done_is_a_named_error(system: System, asked: dict[str, Any], error: str) -> None:
+    system.aws.client("s3").create_bucket(Bucket="forbidden-bucket")
+    execution = backfill(system, **asked)
+    assert (execution["status"], execution["error"]) == ("FAILED", error)

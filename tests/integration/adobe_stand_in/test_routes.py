@@ -1,0 +1,253 @@
+"""Every route, from the POST to the picture."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from local.adobe import Settings, StandIn
+from tests.integration.adobe_stand_in.wire import Bucket, Client, disc, picture, png, source
+
+pytestmark = pytest.mark.integration
+
+
+def test_mask_objects_gives_labelled_masks_and_the_background(client: Client, photo: str) -> None:
+    answer = client.mask(photo)
+    assert answer.status_code == 202
+    assert set(answer.json()) == {"jobId", "statusUrl"}
+    assert str(uuid.UUID(answer.json()["jobId"])) == answer.json()["jobId"]
+    assert answer.json()["statusUrl"] == f"{client.adobe.url}/v1/status/{answer.json()['jobId']}"
+    status = client.finish(answer)
+    assert set(status) == {"jobId", "status", "semanticMasks", "backgroundMasks"}
+    (mask,) = status["semanticMasks"]
+    assert set(mask) == {"label", "score", "boundingBox", "destination", "mediaType"}
+    assert mask["label"] == "subject"
+    assert mask["mediaType"] == "image/png"
+    pixels = np.asarray(picture(client.download(mask["destination"]["url"]).content))
+    assert pixels.shape == (80, 120)
+    assert pixels.dtype == np.uint8
+    rows, columns = np.nonzero(pixels >= 128)
+    box = mask["boundingBox"]
+    assert (box["x"], box["y"]) == (columns.min(), rows.min())
+    assert (box["width"], box["height"]) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+    (background,) = status["backgroundMasks"]
+    assert background["label"] == "background"
+    left = np.asarray(picture(client.download(background["destination"]["url"]).content))
+    assert (pixels.astype(int) + left == 255).all()
+
+
+def test_a_photo_can_go_through_mask_and_fill_like_a_client_would(client: Client, photo: str) -> None:
+    mask = client.finish(client.mask(photo))["semanticMasks"][0]["destination"]["url"]
+    status = client.finish(client.fill(photo, mask))
+    assert status["image"]["mediaType"] == "image/png"
+    filled = picture(client.download(status["image"]["destination"]["url"]).content)
+    assert filled.size == (120, 80)
+    assert filled.mode == "RGB"
+
+
+def test_fill_leaves_everything_far_from_the_masks_as_it_was(
+    client: Client, photo: str, mask_link: str, small_photo: bytes
+) -> None:
+    status = client.finish(client.fill(photo, mask_link))
+    filled = np.asarray(picture(client.download(status["image"]["destination"]["url"]).content))
+    before = np.asarray(picture(small_photo))
+    assert (filled[:20] == before[:20]).all()
+    assert (filled[35:45, 55:65] != before[35:45, 55:65]).any()
+
+
+def test_fill_unites_several_masks(client: Client, bucket: Bucket, photo: str, mask_link: str) -> None:
+    corner = np.zeros((80, 120), dtype=np.uint8)
+    corner[:20, :20] = 255
+    other = bucket.put("masks/corner.png", png(Image.fromarray(corner)))
+    status = client.finish(client.fill(photo, mask_link, other))
+    filled = np.asarray(picture(client.download(status["image"]["destination"]["url"]).content))
+    assert filled[:20, :20].std(axis=(0, 1)).max() == 0
+    assert filled[38:42, 58:62].std(axis=(0, 1)).max() == 0
+
+
+def test_body_parts_are_bands_of_the_given_mask(client: Client, photo: str, mask_link: str) -> None:
+    body = {"image": source(photo), "mask": source(mask_link), "useGranularLabels": True}
+    parts = client.finish(client.post("/v1/mask-body-parts", body))["masks"]
+    assert "Hair" in [part["label"] for part in parts]
+    assert all(part["boundingBox"]["height"] < 16 for part in parts)
+
+
+def test_refine_mask_gives_a_mask_or_a_cut_out(client: Client, photo: str, mask_link: str) -> None:
+    body = {"image": source(photo), "mask": source(mask_link)}
+    plain = client.finish(client.post("/v1/refine-mask", body))
+    assert set(plain["mask"]) == {"destination", "mediaType", "boundingBox"}
+    assert picture(client.download(plain["mask"]["destination"]["url"]).content).mode == "L"
+    colour = client.finish(client.post("/v1/refine-mask", body | {"colorDecontamination": True}))
+    assert picture(client.download(colour["image"]["destination"]["url"]).content).mode == "RGBA"
+
+
+@pytest.mark.parametrize(
+    ("more", "mode", "size"),
+    [
+        ({"mode": "mask", "output": {"mediaType": "image/png"}}, "L", (120, 80)),
+        ({}, "RGBA", (120, 80)),
+        ({"output": {"mediaType": "image/jpeg"}}, "RGB", (120, 80)),
+        ({"trim": True}, "RGBA", (41, 27)),
+        ({"backgroundColor": {"red": 9, "green": 9, "blue": 9, "alpha": 1}}, "RGBA", (120, 80)),
+    ],
+)
+def test_remove_background_cuts_out_or_masks(
+    client: Client, photo: str, more: dict[str, object], mode: str, size: tuple[int, int]
+) -> None:
+    answer = client.post("/v2/remove-background", {"image": source(photo), **more})
+    assert answer.json()["jobId"].startswith("urn:ff:jobs:eso851243:")
+    status = client.finish(answer)
+    (output,) = status["result"]["outputs"]
+    made = picture(client.download(output["destination"]["url"]).content)
+    assert made.mode == mode
+    assert all(abs(one - other) <= 1 for one, other in zip(made.size, size, strict=True))
+
+
+@pytest.mark.parametrize("form", ["soft", "binary"])
+def test_create_mask_writes_to_the_clients_own_storage(client: Client, bucket: Bucket, photo: str, form: str) -> None:
+    key = f"/made/{form}.png"
+    body = {
+        "input": {"storage": "external", "href": photo},
+        "output": {"storage": "external", "href": f"{bucket.url}{key}?sig=1", "mask": {"format": form}},
+    }
+    answer = client.post("/sensei/mask", body)
+    assert set(answer.json()) == {"_links"}
+    status = client.finish(answer)
+    assert {"jobID", "status", "created", "modified", "input", "output", "_links"} <= set(status)
+    assert status["input"] == photo
+    assert status["output"]["mask"] == {"format": form}
+    made = np.asarray(picture(bucket.objects[key]))
+    assert made.shape == (80, 120)
+    if form == "binary":
+        assert set(np.unique(made)) <= {0, 255}
+
+
+def test_create_mask_answers_410_when_the_input_link_is_dead(client: Client, bucket: Bucket) -> None:
+    body = {
+        "input": {"storage": "external", "href": f"{bucket.url}/gone.png"},
+        "output": {"storage": "external", "href": f"{bucket.url}/out.png"},
+    }
+    answer = client.post("/sensei/mask", body)
+    assert answer.status_code == 410
+    assert answer.json()["type"] == "FileLinkInvalidError"
+
+
+def test_status_links_are_on_the_host_that_the_client_used(client: Client, photo: str) -> None:
+    headers = {**client.headers, "Host": "image.example.test:8085"}
+    answer = client.post("/v1/mask-objects", {"image": source(photo)}, headers=headers)
+    assert answer.json()["statusUrl"].startswith("http://image.example.test:8085/v1/status/")
+
+
+def test_no_token_travels_to_the_clients_storage(client: Client, bucket: Bucket, photo: str) -> None:
+    bucket.headers_seen.clear()
+    client.finish(client.mask(photo))
+    assert bucket.headers_seen
+    assert not any("authorization" in (name.lower() for name in headers) for headers in bucket.headers_seen)
+
+
+def test_the_token_looks_like_adobes(adobe: StandIn, client: Client) -> None:
+    settings = adobe.settings
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": settings.client_id,
+        "client_secret": settings.client_secret,
+        "org_id": "X@AdobeOrg",
+    }
+    for version in ("v2", "v3"):
+        said = client.http.post(f"{adobe.url}/ims/token/{version}", data=form, timeout=10).json()
+        assert said["token_type"] == "bearer"
+        assert said["expires_in"] == 86_399
+        assert re.fullmatch(r"[\w-]+\.[\w-]+\.canary-token-[\w-]+", said["access_token"])
+
+
+def test_the_front_page_lists_the_routes(client: Client) -> None:
+    page = client.download(client.adobe.url + "/").text
+    assert "/v1/fill-masked-areas" in page
+    assert "not Adobe's quality" in page
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Client]:
+    settings = Settings(port=0, allow_loopback=True, quiet=True, limits=False, duration=0.0)
+    with StandIn(settings) as stand_in:
+        client = Client(stand_in)
+        yield client
+        client.http.close()
+
+
+@pytest.fixture(scope="module")
+def flower_link(bucket: Bucket, flower: Image.Image) -> str:
+    return bucket.put("flower.png", png(flower))
+
+
+class TestWithRealPixels:
+    """The network and PatchMatch, on a photograph."""
+
+    def test_it_finds_the_flower(self, real: Client, flower_link: str) -> None:
+        status = real.finish(real.mask(flower_link))
+        box = status["semanticMasks"][0]["boundingBox"]
+        assert 70 < box["x"] < 100
+        assert 120 < box["width"] < 160
+        assert status["semanticMasks"][0]["score"] > 0.9
+        mask = np.asarray(picture(real.download(status["semanticMasks"][0]["destination"]["url"]).content))
+        assert mask[112, 153] > 250
+        assert mask[20, 20] < 5
+
+    def test_it_fills_the_flower_with_leaves_and_the_same_way_each_time(
+        self, real: Client, flower_link: str, bucket: Bucket, flower: Image.Image
+    ) -> None:
+        mask = real.finish(real.mask(flower_link))["semanticMasks"][0]["destination"]["url"]
+        first = real.finish(real.fill(flower_link, mask))["image"]["destination"]["url"]
+        filled = np.asarray(picture(real.download(first).content)).astype(int)
+        before = np.asarray(flower).astype(int)
+        middle = np.s_[92:132, 133:173]
+        assert before[middle][..., 0].mean() > 150  # orange
+        assert filled[middle][..., 0].mean() < 60  # leaves
+        assert (filled[:15] == before[:15]).all()
+
+        with StandIn(real.adobe.settings) as another:
+            client = Client(another)
+            own = bucket.put("flower-mask.png", real.download(mask).content)
+            again = client.finish(client.fill(flower_link, own))["image"]["destination"]["url"]
+            assert client.download(again).content == real.download(first).content
+            client.http.close()
+
+    def test_a_photo_of_nothing_has_no_masks(self, real: Client, bucket: Bucket) -> None:
+        grey = bucket.put("grey.png", png(Image.new("RGB", (64, 48), (120, 120, 120))))
+        status = real.finish(real.mask(grey))
+        assert status["semanticMasks"] == []
+        assert len(status["backgroundMasks"]) == 1
+
+    def test_equal_inputs_are_computed_once(self, real: Client, flower_link: str) -> None:
+        real.finish(real.mask(flower_link))
+        began = time.monotonic()
+        for _ in range(20):
+            real.finish(real.mask(flower_link))
+        assert time.monotonic() - began < 3  # one takes a quarter of a second or more
+
+    def test_two_things_get_two_labels(self, real: Client, bucket: Bucket, flower: Image.Image) -> None:
+        pair = Image.new("RGB", (640, 214), (10, 50, 50))
+        pair.paste(flower, (0, 0))
+        pair.paste(flower.resize((240, 160)), (400, 30))
+        status = real.finish(real.mask(bucket.put("pair.png", png(pair))))
+        labels = [mask["label"] for mask in status["semanticMasks"]]
+        assert labels[:2] == ["subject", "object"]
+
+    def test_soft_edges_of_refined_masks_follow_the_photo(self, real: Client, flower_link: str, bucket: Bucket) -> None:
+        mask = bucket.put("disc-flower.png", disc((320, 214)))
+        status = real.finish(real.post("/v1/refine-mask", {"image": source(flower_link), "mask": source(mask)}))
+        refined = np.asarray(picture(real.download(status["mask"]["destination"]["url"]).content))
+        assert ((refined > 20) & (refined < 235)).any()
+
+
+def test_filled_pictures_can_be_jpeg(start: Callable[..., Client], photo: str, mask_link: str) -> None:
+    client = start(fill_format="jpeg")
+    status = client.finish(client.fill(photo, mask_link))
+    assert status["image"]["mediaType"] == "image/jpeg"
+    assert picture(client.download(status["image"]["destination"]["url"]).content).format == "JPEG"

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cleanplate.adobe.client import AdobeClient, make_session
+from cleanplate.adobe.tokens import Credentials, TokenSource
+from tests.integration.scripted import Scripted
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.integration)
+
+
+def client_for(
+    url: str, credentials: Callable[[bool], Credentials] = lambda _: Credentials("the-id", "the-secret")
+) -> AdobeClient:
+    """A client as a fresh process has it, except that it does not rest between two tries."""
+    session = make_session()
+    for adapter in session.adapters.values():
+        retry = adapter.max_retries  # type: ignore[attr-defined]
+        adapter.max_retries = retry.new(backoff_factor=0, backoff_jitter=0)  # type: ignore[attr-defined]
+    tokens = TokenSource(ims_url=url, session=session, read_credentials=lambda *, afresh: credentials(afresh))
+    return AdobeClient(api_url=url, session=session, tokens=tokens)
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    scripted = Scripted()
+    yield scripted
+    scripted.shut()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time-outs that a test can wait for."""
+    monkeypatch.setattr("cleanplate.adobe.client.TIMEOUTS", (1, 0.3))
+    monkeypatch.setattr("cleanplate.adobe.client._ANSWER_SECONDS", 0.4)
+    monkeypatch.setattr("cleanplate.adobe.client._DOWNLOAD_SECONDS", 0.4)

@@ -1,0 +1,588 @@
+"""A photo from its news to its result, through every step, with everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+
+from cleanplate.errors import CleanplateError, DeadlinePassedError, JobMovedOnError, PhotoGoneError
+from cleanplate.events import Upload
+from cleanplate.ledger import ANSWER_SECONDS
+from cleanplate.models import Job, Photo
+from cleanplate.outcomes import fail, failure_of
+from cleanplate.steps.check_job import check_job
+from cleanplate.steps.fill_masked_areas import fill_masked_areas
+from cleanplate.steps.request_mask import request_mask
+from cleanplate.steps.save_result import save_result
+from tests.integration.steps.walk import Walk, mask_bytes, photo_bytes
+from tests.stage import RESULTS, UPLOADS, KilledError
+
+PHOTO = photo_bytes()
+ODD_KEY = "Zoë's dog + cat (100%) [final] 🐶.jpg"
+
+
+def news(walk: Walk) -> list[tuple[str, str]]:
+    """What was announced of photos: kind and reason."""
+    return [(event["DetailType"], event["Detail"].get("reason", "")) for event in walk.stage.news()]
+
+
+def cleaned(walk: Walk, key: str, original: bytes = PHOTO) -> dict[str, Any]:
+    """The manifest of a photo that is clean: changed where the object was, and nowhere else."""
+    manifest = walk.stage.manifest(f"{key}.json")
+    assert manifest["outcome"] == "cleaned"
+    content = walk.stage.results()[manifest["result"]["key"]]
+    assert hashlib.sha256(content).hexdigest() == manifest["result"]["sha256"]
+    before, after = Image.open(io.BytesIO(original)).convert("RGB"), Image.open(io.BytesIO(content)).convert("RGB")
+    changed = ImageChops.difference(before, after).convert("L").point([0] * 40 + [255] * 216).getbbox()
+    assert changed is not None
+    assert after.size == before.size
+    return manifest
+
+
+# --- the plain walk -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["dog.jpg", ODD_KEY])
+def test_a_photo_comes_back_clean(walk: Walk, key: str) -> None:
+    photo = walk.stage.upload(key, PHOTO)
+    job = walk.clean(photo)
+    manifest = cleaned(walk, key)
+    assert job.status == "cleaned"
+    assert walk.posts() == walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+    assert manifest["requests"]["posts"] == 2
+    assert manifest["possible_duplicate"] is False
+    assert manifest["photo"]["version_id"] == photo.version_id
+    assert news(walk) == [("Photo Cleaned", "")]
+    assert walk.adobe.counters()["downloads_with_authorization"] == 0
+    assert walk.stage.s3.head_object(Bucket=RESULTS, Key=key)["Metadata"] == {"cleanplate-job": job.job_id}
+
+
+@pytest.mark.parametrize("route", ["mask-objects", "remove-background", "create-mask"])
+def test_every_route_makes_the_mask(walk: Walk, route: str) -> None:
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO, mask_route=route))
+    assert cleaned(walk, "dog.jpg")["adobe_jobs"][0]["route"] == route
+    assert sum(walk.jobs_at_adobe().values()) == 2
+
+
+def test_the_uploaders_own_mask_costs_no_mask(walk: Walk) -> None:
+    walk.stage.upload("dog.mask.png", mask_bytes())
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    manifest = cleaned(walk, "dog.jpg")
+    assert manifest["options"]["mask_route"] == "own-mask"
+    assert walk.posts() == {"fill-masked-areas": 1}
+
+
+def test_options_are_taken_from_sidecar_metadata_folder_and_stack(make_walk: Callable[..., Walk]) -> None:
+    walk = make_walk(REMOVE="nothing-like-it", GROW="3")
+    key = "remove=folder/feather=2/dog.jpg"
+    walk.stage.upload(f"{key}.json", b'{"remove": ["subject"]}')
+    job = walk.clean(walk.stage.upload(key, PHOTO, min_score="0.25", remove="metadata"))
+    assert (job.options.remove, job.options.min_score, job.options.grow, job.options.feather) == (
+        ("subject",),
+        0.25,
+        3,
+        2,
+    )
+    cleaned(walk, key)
+
+
+def test_nothing_to_remove_passes_the_original_on(walk: Walk) -> None:
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO, remove="zebra"))
+    manifest = walk.stage.manifest("dog.jpg.json")
+    assert manifest["outcome"] == "nothing_to_remove"
+    assert walk.stage.results()["dog.jpg"] == PHOTO
+    assert manifest["labels_seen"]
+    assert manifest["masks"] == []
+    assert walk.posts() == {"mask-objects": 1}
+    assert news(walk) == [("Nothing To Remove", "")]
+
+
+def test_a_photo_in_which_adobe_sees_nothing_is_passed_on_too(walk: Walk) -> None:
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "many_masks", "count": 0}})
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
+
+
+def test_many_masks_are_one_hole_and_so_many_are_told_of(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cleanplate.steps.fill_masked_areas._MAX_MASKS", 5)
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "many_masks", "count": 8}})
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO, remove="everything"))
+    assert len(cleaned(walk, "dog.jpg")["masks"]) == 5
+    assert walk.adobe.counters()["downloads"] == 9
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"do": "links", "at": "_links"},
+        {"do": "links", "at": "Location"},
+        "without_links",
+        {"do": "job_id", "prefix": "a b/ü:"},
+        {"do": "job_id_spelling", "key": "jobID"},
+    ],
+)
+def test_a_job_is_found_again_however_adobe_names_it(walk: Walk, action: Any) -> None:
+    walk.adobe.add_rules({"route": "POST /v*", "action": action})
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    cleaned(walk, "dog.jpg")
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"do": "status_word", "word": "Succeeded", "only": "succeeded"},
+        {"do": "boxes", "style": "left_top"},
+        {"do": "boxes", "style": "normalised"},
+        {"do": "retry_after_in_body"},
+        "goes_backwards",
+        {"do": "error", "status": 503},
+        {"do": "too_many_requests", "retry_after": 2},
+        "reset",
+        {"do": "status_word", "word": "thinking", "keep_payload": False},
+    ],
+    ids=range(9),
+)
+def test_odd_answers_on_the_way_do_no_harm(walk: Walk, action: Any) -> None:
+    walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 4, "action": action})
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    cleaned(walk, "dog.jpg")
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+
+
+# --- failures with a name ---------------------------------------------------------------------------------------------------------
+
+BAD_PHOTOS: dict[str, tuple[bytes, str]] = {
+    "empty.jpg": (b"", "EmptyPhotoError"),
+    "notes.txt": (b"remember the milk", "NotAPhotoError"),
+    "short.jpg": (PHOTO[:2000], "TruncatedPhotoError"),
+    "tiny.png": (photo_bytes("PNG", (8, 8)), "PhotoTooSmallError"),
+    "k" * 1010 + ".jpg": (PHOTO, "KeyTooLongError"),
+    "remove=/dog.jpg": (PHOTO, "InvalidOptionsError"),
+    "removes=dog/dog.jpg": (PHOTO, "InvalidOptionsError"),
+    "mask_route=remove-background/remove=dog/dog.jpg": (PHOTO, "UnsupportedByRouteError"),
+    "mask_route=own-mask/dog.jpg": (PHOTO, "InvalidOptionsError"),
+    "large.jpg": (PHOTO + bytes(10_000_000), "PhotoTooLargeError"),
+}
+
+
+@pytest.mark.parametrize("key", BAD_PHOTOS, ids=range(len(BAD_PHOTOS)))
+def test_what_cannot_be_done_is_refused_by_name_and_costs_nothing(walk: Walk, key: str) -> None:
+    content, reason = BAD_PHOTOS[key]
+    job = walk.clean(walk.stage.upload(key, content))
+    assert (job.status, job.outcome["reason"]) == ("failed", reason)
+    assert walk.stage.manifest(f"{key}.json")["what_to_do"]
+    assert news(walk) == [("Photo Failed", reason)]
+    assert (walk.posts(), walk.stage.executions()) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (b"no picture", "OwnMaskUnreadableError"),
+        (mask_bytes((80, 120)), "OwnMaskSizeError"),
+        (mask_bytes(fill=0), "OwnMaskBlankError"),
+        (mask_bytes(fill=255), "OwnMaskBlankError"),
+    ],
+)
+def test_an_own_mask_that_cannot_work_is_refused_by_name(walk: Walk, mask: bytes, reason: str) -> None:
+    walk.stage.upload("dog.mask.png", mask)
+    assert walk.clean(walk.stage.upload("dog.jpg", PHOTO)).outcome["reason"] == reason
+    assert walk.posts() == {}
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [b"{'remove': 'dog'}", b'{"grow": 1' + b"0" * 400 + b"}", b"[" * 9000, b'{"remove": ["\\ud83d"]}', b"\xff"],
+)
+def test_a_hostile_sidecar_ends_its_photo_by_name(walk: Walk, sidecar: bytes) -> None:
+    walk.stage.upload("dog.jpg.json", sidecar)
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert job.outcome["reason"] == "InvalidOptionsError"
+    assert walk.stage.manifest("dog.jpg.json")["reason"] == "InvalidOptionsError"
+
+
+@pytest.mark.parametrize("key", ["folder/", "dog.jpg.json", "dog.mask.png"])
+def test_what_lies_beside_photos_leaves_no_trace(walk: Walk, key: str) -> None:
+    assert walk.deliver(walk.stage.upload(key, b"x")) is None
+    assert (walk.stage.jobs(), walk.stage.results()) == ([], {})
+
+
+def test_a_copy_of_a_result_starts_no_job(walk: Walk) -> None:
+    put = walk.stage.s3.put_object(Bucket=UPLOADS, Key="copy.jpg", Body=PHOTO, Metadata={"cleanplate-job": "1" * 40})
+    walk.deliver(Photo(bucket=UPLOADS, key="copy.jpg", version_id=put["VersionId"]))
+    assert walk.stage.jobs() == []
+
+
+def test_a_photo_deleted_before_it_is_read_is_told_so(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
+    assert walk.clean(photo).outcome["reason"] == "PhotoGoneError"
+    assert walk.posts() == {}
+
+
+def test_a_photo_replaced_before_it_is_begun_leaves_the_newer_one_alone(walk: Walk) -> None:
+    older, newer = walk.stage.upload("dog.jpg", PHOTO), walk.stage.upload("dog.jpg", photo_bytes(seed=2))
+    walk.deliver(newer)
+    walk.deliver(older)
+    walk.execute()
+    by_version = {job.photo.version_id: job for job in walk.stage.jobs()}
+    assert by_version[older.version_id].outcome["reason"] == "PhotoReplacedError"
+    assert by_version[newer.version_id].status == "cleaned"
+    assert cleaned(walk, "dog.jpg", photo_bytes(seed=2))["photo"]["version_id"] == newer.version_id
+    assert sum(walk.posts().values()) == 2
+
+
+def test_a_photo_replaced_while_in_work_does_not_cover_the_newer_result(walk: Walk) -> None:
+    older = walk.stage.upload("dog.jpg", PHOTO)
+    walk.deliver(older)
+    newer = walk.stage.upload("dog.jpg", photo_bytes(seed=2))
+    walk.deliver(newer)
+    walk.execute()
+    assert cleaned(walk, "dog.jpg", photo_bytes(seed=2))["photo"]["version_id"] == newer.version_id
+    assert sorted(news(walk)) == [("Photo Cleaned", ""), ("Photo Failed", "PhotoReplacedError")]
+
+
+def test_a_photo_deleted_while_in_work_still_gets_its_result(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.deliver(photo)
+    walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
+    walk.execute()
+    cleaned(walk, "dog.jpg")
+
+
+@pytest.mark.parametrize(
+    ("route", "action", "reason"),
+    [
+        ("POST /v1/mask-objects", {"do": "failed"}, "AdobeJobFailedError"),
+        ("POST /v1/fill-masked-areas", {"do": "failed", "style": ""}, "AdobeJobFailedError"),
+        ("POST /v1/mask-objects", "job_gone", "AdobeJobGoneError"),
+        ("POST /v1/mask-objects", "never_finishes", "DeadlinePassedError"),
+        ("POST /v1/fill-masked-areas", "never_finishes", "DeadlinePassedError"),
+        ("GET /v1/status/*", "without_payload", "AdobeJobFailedError"),
+        ("GET /v1/status/*", {"do": "status_word", "word": "thinking", "keep_payload": False}, "DeadlinePassedError"),
+        ("GET /v1/status/*", {"do": "error", "status": 502, "shape": "html"}, "DeadlinePassedError"),
+        ("POST /v1/mask-objects", "result_expired", "DownloadFailedError"),
+        ("POST /v1/mask-objects", "result_text", "MaskUnusableError"),
+        ("POST /v1/mask-objects", "result_white", "MaskUnusableError"),
+        ("POST /v1/mask-objects", {"do": "result_other_size", "width": 50, "height": 50}, "MaskUnusableError"),
+        ("POST /v1/fill-masked-areas", {"do": "result_other_size", "width": 50, "height": 50}, "FillUnusableError"),
+        ("POST /v1/fill-masked-areas", "result_text", "FillUnusableError"),
+        (
+            "POST /v1/fill-masked-areas",
+            {"do": "respond", "status": 422, "json": {"message": "no"}},
+            "RequestRefusedError",
+        ),
+        ("POST /v1/mask-objects", {"do": "error", "status": 502, "shape": "html"}, "AdobeUnavailableError"),
+        ("POST /v1/mask-objects", "lost_answer", "PostOutcomeUnknownError"),
+        ("POST /v1/fill-masked-areas", "lost_answer", "PostOutcomeUnknownError"),
+        ("POST /v1/mask-objects", "foreign_status_link", "ForeignLinkError"),
+        ("POST /v1/mask-objects", "token_refused", "CredentialsRefusedError"),
+    ],
+    ids=range(20),
+)
+def test_whatever_adobe_does_the_photo_ends_by_name(
+    make_walk: Callable[..., Walk], route: str, action: Any, reason: str
+) -> None:
+    walk = make_walk(MASK_DEADLINE_SECONDS="40", FILL_DEADLINE_SECONDS="40")
+    walk.adobe.add_rules({"route": route, "action": action})
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert (job.status, job.outcome["reason"]) == ("failed", reason)
+    manifest = walk.stage.manifest("dog.jpg.json")
+    assert (manifest["reason"], manifest["what_to_do"]) == (reason, job.outcome["what_to_do"])
+    assert news(walk) == [("Photo Failed", reason)]
+    assert "dog.jpg" not in walk.stage.results()
+    assert walk.polls < 60
+
+
+def test_a_job_that_was_never_asked_about_is_asked_once_however_late_it_is(make_walk: Callable[..., Walk]) -> None:
+    """GIVEN a message that came back only after the mask's deadline THEN the mask, long ready, is not thrown away."""
+    walk = make_walk(COUNT_POLLS="true", REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000")
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    with pytest.raises(KilledError), walk.stage.killed("stepfunctions.StartExecution"):
+        request_mask(Upload(photo), walk.stage.tools)
+    walk.settle()
+    walk.stage.clock.pass_by(1080)
+    walk.deliver(photo)
+    walk.execute()
+    cleaned(walk, "dog.jpg")
+
+
+def test_an_ended_job_is_never_asked_about(walk: Walk) -> None:
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    before = walk.adobe.counters()["requests"]
+    with pytest.raises(JobMovedOnError):
+        check_job(job.job_id, "mask", walk.stage.tools)
+    assert walk.adobe.counters()["requests"] == before
+
+
+def check_until_the_end(walk: Walk, job: Job) -> None:
+    """Checks as the state machine makes them, sixty at most."""
+    wait = 6
+    for _ in range(60):
+        walk.stage.clock.pass_by(wait)
+        answer = check_job(job.job_id, "mask", walk.stage.tools, waited=wait)
+        if answer["state"] != "pending":
+            return
+        wait = answer["wait_seconds"]
+    raise AssertionError("sixty checks and no end")
+
+
+def test_an_answer_that_is_kept_is_not_asked_for_again(walk: Walk) -> None:
+    walk.deliver(walk.stage.upload("dog.jpg", PHOTO))
+    job = walk.stage.only_job()
+    walk.settle()
+    with pytest.raises(KilledError), walk.stage.killed("s3.PutObject", when="after"):
+        check_job(job.job_id, "mask", walk.stage.tools)
+    polls = walk.adobe.counters()["requests"]["GET /v1/status/{job_id}"]
+    assert check_job(job.job_id, "mask", walk.stage.tools)["state"] == "succeeded"
+    assert walk.adobe.counters()["requests"]["GET /v1/status/{job_id}"] == polls
+
+
+def test_the_deadline_ends_a_wait_in_a_bounded_number_of_checks(walk: Walk) -> None:
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "never_finishes"})
+    walk.deliver(walk.stage.upload("dog.jpg", PHOTO))
+    with pytest.raises(DeadlinePassedError):
+        check_until_the_end(walk, walk.stage.only_job())
+
+
+# --- at least once ------------------------------------------------------------------------------------------------------------------
+
+
+def test_news_that_comes_again_at_any_time_changes_nothing(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    for _ in range(3):
+        walk.deliver(photo)
+    walk.execute()
+    for _ in range(2):
+        walk.deliver(photo)
+        walk.execute()
+    cleaned(walk, "dog.jpg")
+    assert walk.posts() == {"mask-objects": 1, "fill-masked-areas": 1}
+    assert len(walk.stage.executions()) == 1
+    assert news(walk) == [("Photo Cleaned", "")]
+
+
+def test_a_sidecar_and_a_mask_that_come_after_the_photo_do_not_make_a_second_job(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.deliver(photo)
+    walk.stage.upload("dog.jpg.json", b'{"remove": "cat"}')
+    walk.stage.upload("dog.mask.png", mask_bytes())
+    walk.deliver(photo)
+    walk.execute()
+    assert walk.stage.only_job().options.remove == ("subject",)
+    assert sum(walk.posts().values()) == 2
+
+
+def test_a_broken_sidecar_that_comes_after_the_photo_does_not_end_the_job_in_work(walk: Walk) -> None:
+    """GIVEN a photo whose paid mask is in work WHEN its news comes again beside a sidecar full of nonsense
+    THEN the options that it was first read with hold."""
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.deliver(photo)
+    walk.stage.upload("dog.jpg.json", b"nonsense")
+    walk.deliver(photo)
+    walk.execute()
+    assert walk.stage.only_job().status == "cleaned"
+
+
+def test_a_photo_with_its_own_mask_that_is_deleted_in_mid_fill_is_finished_when_its_news_comes_again(
+    walk: Walk,
+) -> None:
+    walk.stage.upload("dog.mask.png", mask_bytes())
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 1, "action": {"do": "status_word", "word": "running"}})
+    walk.deliver(photo)
+    job = walk.stage.only_job()
+    assert fill_masked_areas(job.job_id, walk.stage.tools)["state"] == "submitted"
+    walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
+    walk.deliver(photo)
+    walk.execute()
+    assert walk.stage.only_job().status == "cleaned"
+
+
+def test_a_late_failure_of_one_delivery_does_not_end_the_next_run(walk: Walk) -> None:
+    """GIVEN a delivery that is still at work on run 1 WHEN run 2 has begun and the photo is found gone
+    THEN only run 1 may be ended by it."""
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": {"do": "error", "status": 422}})
+    walk.deliver(photo)
+    first = walk.stage.only_job()
+    second = walk.stage.ledger.reclaim(
+        first, request_id="r", now=walk.stage.clock(), deadline_at=walk.stage.clock() + 9000
+    )
+    fail(replace(first, status="claimed"), failure_of(PhotoGoneError("late")), walk.stage.tools)
+    assert walk.stage.only_job() == second
+
+
+# --- asked for by an event ------------------------------------------------------------------------------------------------------------
+
+
+def asked_for(photo: Photo) -> Photo:
+    """As a request names it: by its place alone."""
+    return Photo(bucket=photo.bucket, key=photo.key)
+
+
+def test_a_request_starts_a_job_with_its_own_options(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.deliver(asked_for(photo), request_id="r1", options={"remove": "zebra"})
+    walk.execute()
+    assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
+    assert walk.stage.only_job().photo.version_id == photo.version_id
+
+
+@pytest.mark.parametrize("with_version", [True, False])
+def test_a_request_that_names_a_version_can_pass_the_original_on(walk: Walk, with_version: bool) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO, remove="zebra")
+    named = replace(asked_for(photo), version_id=photo.version_id if with_version else "")
+    walk.deliver(named, request_id="r1")
+    walk.execute()
+    assert walk.stage.manifest("dog.jpg.json")["result"]["bytes"] == len(PHOTO)
+
+
+def test_a_request_without_options_is_another_try_of_the_same_job(walk: Walk) -> None:
+    """GIVEN a photo with a sidecar whose fill failed WHEN somebody asks for it again THEN the mask is not paid again."""
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "failed"})
+    walk.stage.upload("dog.jpg.json", b'{"grow": 5}')
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    assert walk.clean(photo).outcome["reason"] == "AdobeJobFailedError"
+    walk.deliver(asked_for(photo), request_id="r1")
+    walk.execute()
+    job = walk.stage.only_job()
+    assert (job.status, job.run, job.options.grow) == ("cleaned", 2, 5)
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 2}
+    assert {name for name, _ in walk.stage.executions()} == {job.job_id, f"{job.job_id}-2"}
+    cleaned(walk, "dog.jpg")
+    walk.deliver(asked_for(photo), request_id="r1")
+    walk.execute()
+    assert walk.stage.only_job().run == 2
+
+
+@pytest.mark.parametrize(
+    ("route", "spoilt", "masks", "fills"),
+    [
+        ("POST /v1/fill-masked-areas", "result_text", 1, 2),
+        ("POST /v1/mask-objects", "result_text", 2, 1),
+        ("POST /v1/mask-objects", "result_expired", 2, 1),
+    ],
+)
+def test_another_try_is_not_given_what_was_of_no_use(
+    walk: Walk, route: str, spoilt: str, masks: int, fills: int
+) -> None:
+    walk.adobe.add_rules({"route": route, "times": 1, "action": spoilt})
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    assert walk.clean(photo).status == "failed"
+    walk.deliver(asked_for(photo), request_id="r1")
+    walk.execute()
+    cleaned(walk, "dog.jpg")
+    assert walk.jobs_at_adobe() == {"mask-objects": masks, "fill-masked-areas": fills}
+
+
+@pytest.mark.parametrize("route", ["mask-objects", "create-mask"])
+def test_another_try_after_an_hour_uses_its_own_answers_and_not_the_old_ones(walk: Walk, route: str) -> None:
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "result_text"})
+    photo = walk.stage.upload("dog.jpg", PHOTO, mask_route=route)
+    assert walk.clean(photo).outcome["reason"] == "FillUnusableError"
+    walk.stage.clock.pass_by(ANSWER_SECONDS + 1)
+    walk.deliver(asked_for(photo), request_id="r1")
+    walk.execute()
+    cleaned(walk, "dog.jpg")
+    assert sum(walk.jobs_at_adobe().values()) == 4
+    assert walk.stage.only_job().asks["mask"].polls > 0
+
+
+def test_a_request_with_bad_options_never_pays_with_other_ones(walk: Walk) -> None:
+    """GIVEN a photo refused for its sidecar WHEN a request with options just as bad asks for it THEN that is refused
+    too, and nothing is cleaned with options that nobody chose."""
+    walk.stage.upload("dog.jpg.json", b"nonsense")
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.deliver(photo)
+    for request in ("r1", "r2", "r2"):
+        walk.deliver(asked_for(photo), request_id=request, options={"remove": 5})
+    walk.execute()
+    assert walk.posts() == {}
+    assert [kind for kind, _ in news(walk)] == ["Photo Failed"] * 3
+    walk.deliver(asked_for(photo), request_id="r3", options={})
+    walk.execute()
+    cleaned(walk, "dog.jpg")
+
+
+# --- cut short anywhere -----------------------------------------------------------------------------------------------------------------
+
+WRITES = (
+    "dynamodb.PutItem",
+    "dynamodb.UpdateItem",
+    "dynamodb.TransactWriteItems",
+    "s3.PutObject",
+    "events.PutEvents",
+    "stepfunctions.StartExecution",
+)
+
+
+#: The writes of a walk whose jobs are ready at the first check.
+WRITES_OF_A_WALK = 30
+
+
+def test_no_write_of_a_walk_is_left_out_below(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    with walk.stage.killed(*WRITES, after=1000) as writes:
+        walk.deliver(photo)
+        walk.execute()
+    # A job that is not ready at a check costs two more.
+    assert len(writes) <= WRITES_OF_A_WALK + 2 * (walk.polls - 2)
+
+
+@pytest.mark.parametrize("number", range(WRITES_OF_A_WALK))
+def test_a_process_that_dies_between_any_two_writes_loses_nothing_and_pays_at_most_once_more(
+    walk: Walk, number: int
+) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    with walk.stage.killed(*WRITES, after=number) as writes:
+        walk.deliver(photo)
+        walk.execute()
+    assert len(writes) > number
+    walk.deliver(photo)
+    walk.execute()
+    manifest = cleaned(walk, "dog.jpg")
+    job = walk.stage.only_job()
+    assert (job.status, job.announced) == ("cleaned", True)
+    # The one window that cannot be closed: between a POST and the record of its answer.
+    paid = walk.jobs_at_adobe()
+    again = sum(paid.values()) - 2
+    assert again in (0, 1)
+    assert manifest["possible_duplicate"] or again == 0
+    assert manifest["requests"]["posts"] >= sum(walk.posts().values())
+    said = news(walk)
+    assert set(said) == {("Photo Cleaned", "")}
+    assert len(said) <= 2
+    assert len(walk.stage.executions()) == 1
+
+
+def test_a_step_that_is_repeated_after_it_succeeded_changes_nothing(walk: Walk) -> None:
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    before = walk.stage.results()
+    assert save_result(job.job_id, walk.stage.tools) == {"outcome": "cleaned"}
+    assert walk.stage.results() == before
+    assert news(walk) == [("Photo Cleaned", "")]
+
+
+def test_no_link_and_no_token_is_written_anywhere_but_into_work(walk: Walk) -> None:
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": {"do": "error", "status": 503}})
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    told = str([walk.stage.executions(), walk.stage.results()["dog.jpg.json"], job, walk.stage._heard])
+    for secret in ("X-Amz-", "Signature", walk.adobe.settings.canary, "Bearer", walk.adobe.settings.client_secret):
+        assert secret not in told
+
+
+def test_a_fault_of_ours_is_no_failure_of_the_photo(walk: Walk) -> None:
+    """GIVEN a table that cannot be written THEN the message comes back, and nothing was said of the photo."""
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.stage.dynamodb.delete_table(TableName="the-jobs")
+    with pytest.raises(Exception, match="ResourceNotFound") as raised:
+        request_mask(Upload(photo), walk.stage.tools)
+    assert not isinstance(raised.value, CleanplateError)
+    assert (walk.stage.results(), walk.posts(), news(walk)) == ({}, {}, [])

@@ -1,0 +1,224 @@
+"""A photo's walk without a cloud: SQS and the state machine played by a loop, AWS by moto, Adobe by its stand-in."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from cleanplate.errors import CleanplateError, JobMovedOnError, PostponedError
+from cleanplate.events import Upload
+from cleanplate.models import Job, Photo
+from cleanplate.steps.check_job import check_job
+from cleanplate.steps.fill_masked_areas import fill_masked_areas
+from cleanplate.steps.record_failure import record_failure
+from cleanplate.steps.request_mask import request_mask
+from cleanplate.steps.save_result import save_result
+from cleanplate.tools import Tools
+from local.adobe import StandIn
+from tests.stage import KilledError, Stage
+
+
+def photo_bytes(kind: str = "JPEG", size: tuple[int, int] = (120, 80), seed: int = 1) -> bytes:
+    """Noise around a disc: enough of a photo for every check that is not about beauty."""
+    noise = np.random.default_rng(seed).integers(90, 130, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    ImageDraw.Draw(image).ellipse((45, 25, 75, 55), fill=(220, 40, 40))
+    out = io.BytesIO()
+    image.save(out, kind)
+    return out.getvalue()
+
+
+def mask_bytes(size: tuple[int, int] = (120, 80), fill: int | None = None) -> bytes:
+    """A mask with a white disc, or of one level."""
+    image = Image.new("L", size, fill or 0)
+    if fill is None:
+        ImageDraw.Draw(image).ellipse((45, 25, 75, 55), fill=255)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+class S3OverHttp:
+    """Presigned links to moto's buckets, for somebody who is no client of moto."""
+
+    def __init__(self) -> None:
+        self.stage: Stage | None = None
+        bridge = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, content = bridge.get(self.path)
+                self.answer(status, content)
+
+            def do_PUT(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                bucket, key, _ = _object(self.path)
+                assert bridge.stage is not None
+                bridge.stage.s3.put_object(Bucket=bucket, Key=key, Body=content)
+                self.answer(200, b"")
+
+            def answer(self, status: int, content: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None:
+                """A reader may leave in the middle."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """An object by the path of its link."""
+        bucket, key, version = _object(path)
+        assert self.stage is not None
+        try:
+            answer = self.stage.s3.get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
+        except self.stage.s3.exceptions.ClientError:
+            return 404, b""
+        return 200, answer["Body"].read()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _object(path: str) -> tuple[str, str, dict[str, str]]:
+    parts = urlsplit(path)
+    bucket, _, key = parts.path.lstrip("/").partition("/")
+    versions = parse_qs(parts.query).get("versionId", [])
+    return bucket, unquote(key), {"VersionId": versions[0]} if versions else {}
+
+
+class Walk:
+    """Deliveries and executions as AWS makes them: at least once, retried after a crash."""
+
+    def __init__(self, stage: Stage, adobe: StandIn) -> None:
+        self.stage = stage
+        self.adobe = adobe
+        self.ended: set[str] = set()
+        self.polls = 0
+        self._others = {job["jobId"] for job in adobe.jobs()}
+
+    # --- SQS ---
+
+    def deliver(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> Exception | None:
+        """One message until it is done with; what ended it at last, if it was a fault."""
+        upload = Upload(photo, options=options, request_id=request_id)
+        for _ in range(200):
+            try:
+                request_mask(upload, self.stage.tools)
+            except PostponedError as later:
+                self.stage.clock.now = max(self.stage.clock.now + 1, later.until)
+            except (KilledError, JobMovedOnError):
+                # The message comes back when its visibility runs out.
+                self.stage.clock.pass_by(1080)
+            except CleanplateError as fault:
+                return fault
+            else:
+                return None
+        raise AssertionError("the message came back two hundred times")
+
+    # --- Step Functions ---
+
+    def execute(self) -> None:
+        """Every execution that was started, to its end."""
+        for name, start in self.stage.executions():
+            if name not in self.ended:
+                self.ended.add(name)
+                self._run(name, start)
+
+    def clean(self, photo: Photo) -> Job:
+        """The whole walk of one photo."""
+        self.deliver(photo)
+        self.execute()
+        return self.stage.only_job()
+
+    def _run(self, name: str, start: dict[str, Any]) -> None:
+        job_id = start["job_id"]
+        try:
+            if start["start"] == "mask" and not self._poll(job_id, "mask", start["wait_seconds"]):
+                return
+            answer = self._step(lambda tools: fill_masked_areas(job_id, tools))
+            while answer["state"] == "waiting":
+                self.stage.clock.pass_by(answer["wait_seconds"])
+                answer = self._step(lambda tools: fill_masked_areas(job_id, tools))
+            if answer["state"] == "submitted" and not self._poll(job_id, "fill", answer["wait_seconds"]):
+                return
+            self._step(lambda tools: save_result(job_id, tools))
+        except CleanplateError as error:
+            self._fail(name, type(error).__name__, str(error))
+
+    def _poll(self, job_id: str, step: Any, wait: float) -> bool:
+        while True:
+            self.stage.clock.pass_by(wait)
+            waited = wait
+            answer = self._step(lambda tools: check_job(job_id, step, tools, waited=waited))  # noqa: B023
+            self.polls += 1
+            if answer["state"] == "failed":
+                self._fail(self.stage.job(job_id).execution_name, answer["error"], answer["cause"])
+            if answer["state"] != "pending":
+                return bool(answer["state"] == "succeeded")
+            wait = answer["wait_seconds"]
+            assert wait >= 1
+            time.sleep(0.01)  # the stand-in works by the clock on the wall
+
+    def _step(self, act: Callable[[Tools], dict[str, Any]]) -> dict[str, Any]:
+        for _ in range(7):
+            try:
+                return act(self.stage.tools)
+            except KilledError:
+                # Lambda.Unknown: retried with backoff.
+                self.stage.clock.pass_by(60)
+        raise AssertionError("the step was retried too often")
+
+    def _fail(self, name: str, error: str, cause: str) -> None:
+        self._step(lambda tools: record_failure(name, error, cause, tools))
+
+    def settle(self) -> None:
+        """Wait until Adobe has done all that it was asked for."""
+        for _ in range(500):
+            ours = [job for job in self.adobe.jobs() if job["jobId"] not in self._others]
+            if all(job["status"] in {"succeeded", "failed"} for job in ours):
+                return
+            time.sleep(0.01)
+        raise AssertionError("Adobe is still at work")
+
+    # --- looking ---
+
+    def posts(self) -> dict[str, int]:
+        """POSTs that reached Adobe's paid routes."""
+        counted = self.adobe.counters()["requests"]
+        return {
+            route.removeprefix("POST /v1/").removeprefix("POST /"): sum(answers.values())
+            for route, answers in counted.items()
+            if route.startswith("POST ") and "/ims/" not in route
+        }
+
+    def jobs_at_adobe(self) -> dict[str, int]:
+        """Jobs that Adobe was paid for."""
+        return {
+            route.removeprefix("/v1/").removeprefix("/"): count
+            for route, count in self.adobe.counters()["jobs"].items()
+        }
+
+    def posts_in_the_ledger(self) -> int:
+        """POSTs that the records know of."""
+        return sum(ask.attempts + ask.refusals for job in self.stage.jobs() for ask in job.asks.values())

@@ -1,0 +1,288 @@
+"""What a step works with, on moto instead of AWS and with a clock that a test sets."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cleanplate import clients
+from cleanplate.adobe.client import AdobeClient
+from cleanplate.identity import job_id
+from cleanplate.ledger import Ledger
+from cleanplate.models import Job, Options, Photo
+from cleanplate.pacer import Pacer
+from cleanplate.pacing import PacerLimits
+from cleanplate.settings import Settings, read_settings
+from cleanplate.storage import Storage
+from cleanplate.tools import Tools
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_stepfunctions import SFNClient
+
+REGION = "eu-west-1"
+UPLOADS, RESULTS, WORK, TABLE = "the-uploads", "the-results", "the-work", "the-jobs"
+NOW = 1_800_000_000.25
+
+ENVIRONMENT = {
+    "UPLOADS_BUCKET": UPLOADS,
+    "RESULTS_BUCKET": RESULTS,
+    "WORK_BUCKET": WORK,
+    "JOBS_TABLE": TABLE,
+    "UPLOADS_QUEUE_URL": "",
+    "STATE_MACHINE_ARN": "",
+    "EVENT_BUS": "default",
+    "ADOBE_API_URL": "https://image.adobe.io",
+    "ADOBE_IMS_URL": "https://ims-na1.adobelogin.com",
+    "ADOBE_SECRET": "the-secret",
+    "MASK_DEADLINE_SECONDS": "900",
+    "FILL_DEADLINE_SECONDS": "900",
+    "PHOTO_DEADLINE_HOURS": "24",
+    "REQUESTS_PER_MINUTE": "6000",
+    "REQUESTS_PER_DAY": "1000000",
+    "COUNT_POLLS": "false",
+    "SHARE_LEFT": "0",
+    "DAILY_BUDGET": "0",
+    "MAX_FILLS": "2",
+    "MAX_MEGAPIXELS": "200",
+    "MAX_PHOTO_MEGABYTES": "10",
+    "MARK_AS_EDITED": "true",
+    "RECORD_DAYS": "400",
+}
+
+
+class Clock:
+    """Seconds since the epoch; they pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class KilledError(BaseException):
+    """The process is gone in the middle of what it did; no ``except Exception`` sees it."""
+
+
+class Stage:
+    """Buckets, table, queue, state machine and bus, and the tools on top of them."""
+
+    def __init__(
+        self,
+        *,
+        endpoint_url: str | None = None,
+        make_adobe: Callable[[], AdobeClient] | None = None,
+        **environment: str,
+    ) -> None:
+        self.clock = Clock()
+        self._session = _session()
+        self.s3: S3Client = self._session.client("s3", endpoint_url=endpoint_url, config=clients._S3)
+        self.dynamodb: DynamoDBClient = self._session.client("dynamodb")
+        self.events: EventBridgeClient = self._session.client("events")
+        self.stepfunctions: SFNClient = self._session.client("stepfunctions")
+        for bucket in (UPLOADS, RESULTS, WORK):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        self.s3.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
+        self.dynamodb.create_table(
+            TableName=TABLE,
+            AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        machine = self.stepfunctions.create_state_machine(
+            name="clean-photo",
+            definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
+            roleArn="arn:aws:iam::123456789012:role/machine",
+        )
+        self.machine_arn = machine["stateMachineArn"]
+        self._heard: list[dict[str, Any]] = []
+        self._listen_to_events()
+        self._speak_our_time(self.dynamodb)
+        _one_call_at_a_time(self.dynamodb)
+        self.settings: Settings = read_settings({**ENVIRONMENT, "STATE_MACHINE_ARN": self.machine_arn, **environment})
+        self.ledger = Ledger(self.dynamodb, table=TABLE, record_days=self.settings.record_days)
+        self.storage = Storage(self.s3, work_bucket=WORK, results_bucket=RESULTS)
+        self.make_adobe = make_adobe or _no_adobe
+
+    @property
+    def tools(self) -> Tools:
+        """Tools as a fresh process has them."""
+        limits = PacerLimits(
+            per_minute=self.settings.requests_per_minute,
+            per_day=self.settings.requests_per_day,
+            polls_count=self.settings.count_polls,
+        )
+        return Tools(
+            settings=self.settings,
+            ledger=self.ledger,
+            storage=self.storage,
+            pacer=Pacer(self.dynamodb, TABLE, limits, clock=self.clock, random=lambda: 0.5, sleep=lambda _: None),
+            make_adobe=self.make_adobe,
+            make_events=lambda: self.events,
+            make_stepfunctions=lambda: self.stepfunctions,
+            clock=self.clock,
+            random=lambda: 0.5,
+        )
+
+    # --- doing ---
+
+    def upload(self, key: str, content: bytes, **metadata: str) -> Photo:
+        """Put an object into the uploads bucket; the photo as a notification would name it."""
+        put = self.s3.put_object(Bucket=UPLOADS, Key=key, Body=content, Metadata=metadata)
+        return Photo(
+            bucket=UPLOADS,
+            key=key,
+            version_id=put.get("VersionId", ""),
+            etag=put["ETag"].strip('"'),
+            sequencer=f"{next(_SEQUENCE):016X}",
+            size=len(content),
+        )
+
+    def claim(self, key: str = "dog.jpg", options: Options | None = None, **more: Any) -> Job:
+        """A claimed job of a photo that need not be there."""
+        photo = Photo(bucket=UPLOADS, key=key, version_id="v1", size=1000)
+        options = options or Options()
+        return self.ledger.claim(
+            Job(
+                job_id=job_id(photo, options, more.get("own_mask")),
+                photo=photo,
+                options=options,
+                status="claimed",
+                claimed_at=self.clock(),
+                deadline_at=self.clock() + 86_400,
+                **more,
+            )
+        )
+
+    # --- looking ---
+
+    def job(self, job_id: str) -> Job:
+        """The job as the ledger has it."""
+        job = self.ledger.get(job_id)
+        assert job is not None
+        return job
+
+    def jobs(self) -> list[Job]:
+        """Every job in the ledger, oldest first."""
+        items = self.dynamodb.scan(TableName=TABLE)["Items"]
+        ids = [item["job_id"]["S"] for item in items]
+        found = [self.job(name) for name in ids if "#" not in name]
+        return sorted(found, key=lambda job: (job.claimed_at, job.job_id))
+
+    def only_job(self) -> Job:
+        """The one job that there is."""
+        (job,) = self.jobs()
+        return job
+
+    def results(self) -> dict[str, bytes]:
+        """Everything in the results bucket."""
+        return self._objects(RESULTS)
+
+    def manifest(self, key: str) -> dict[str, Any]:
+        """The manifest at a key of the results bucket."""
+        found: dict[str, Any] = json.loads(self.results()[key])
+        return found
+
+    def executions(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and input of every execution that was started."""
+        started = self.stepfunctions.list_executions(stateMachineArn=self.machine_arn)["executions"]
+        described = [self.stepfunctions.describe_execution(executionArn=one["executionArn"]) for one in started]
+        return [(one["name"], json.loads(one["input"])) for one in described]
+
+    def news(self, about: str = "Photo") -> list[dict[str, Any]]:
+        """The events that were put on the bus since the last call; those about folders are not about photos."""
+        heard, self._heard = self._heard, []
+        return [event for event in heard if about in event["DetailType"] or event["DetailType"].startswith("Nothing")]
+
+    @contextmanager
+    def killed(self, *operations: str, when: str = "before", after: int = 0) -> Iterator[list[str]]:
+        """Within, the process dies ``before`` or ``after`` one of these AWS calls, not the first ones.
+
+        Gives the calls that came by, such as ``s3.PutObject``.
+        """
+        passed: list[str] = []
+        handlers: list[tuple[Any, str, Callable[..., None]]] = []
+        for operation in operations:
+            service, _, name = operation.partition(".")
+            client: Any = getattr(self, service)
+
+            def kill(operation: str = operation, **_: Any) -> None:
+                passed.append(operation)
+                if len(passed) == after + 1:
+                    raise KilledError(operation)
+
+            moment = f"{when}-call.{client.meta.service_model.service_id.hyphenize()}.{name}"
+            client.meta.events.register_first(moment, kill)
+            handlers.append((client, moment, kill))
+        try:
+            yield passed
+        finally:
+            for client, moment, kill in handlers:
+                client.meta.events.unregister(moment, kill)
+
+    # --- setting up ---
+
+    def _objects(self, bucket: str) -> dict[str, bytes]:
+        listed = self.s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {one["Key"]: self.s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read() for one in listed}
+
+    def work(self) -> dict[str, bytes]:
+        """Everything in the work bucket."""
+        return self._objects(WORK)
+
+    def _listen_to_events(self) -> None:
+        # What reached the bus, even where the caller died before it heard so.
+        send = self.events._endpoint.make_request  # type: ignore[attr-defined]
+
+        def send_and_note(operation: Any, request: dict[str, Any]) -> Any:
+            answer = send(operation, request)
+            for entry in json.loads(request["body"])["Entries"]:
+                self._heard.append({**entry, "Detail": json.loads(entry["Detail"])})
+            return answer
+
+        self.events._endpoint.make_request = send_and_note  # type: ignore[attr-defined]
+
+    def _speak_our_time(self, client: DynamoDBClient) -> None:
+        # The pacer compares its clock with the Date of DynamoDB's answers.
+        def date(parsed: dict[str, Any], **_: Any) -> None:
+            headers = parsed.setdefault("ResponseMetadata", {}).setdefault("HTTPHeaders", {})
+            headers["date"] = formatdate(self.clock(), usegmt=True)
+
+        client.meta.events.register("after-call.dynamodb", date)
+
+
+def _one_call_at_a_time(client: Any) -> None:
+    # Each of DynamoDB's calls is atomic; moto's are not when threads call at once.
+    lock, send = threading.Lock(), client._endpoint.make_request
+
+    def send_alone(*arguments: Any) -> Any:
+        with lock:
+            return send(*arguments)
+
+    client._endpoint.make_request = send_alone
+
+
+_SEQUENCE = itertools.count(1)
+
+
+@lru_cache(maxsize=1)
+def _session() -> boto3.Session:
+    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+
+
+def _no_adobe() -> AdobeClient:
+    raise AssertionError("nothing here may ask Adobe")

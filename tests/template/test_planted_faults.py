@@ -1,0 +1,348 @@
+"""Every test of the template is seen to fail: each test here runs one of them on a template with a fault planted in it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.template import test_machine, test_resources, test_rights
+
+Template = dict[str, Any]
+_GONE = object()
+_MODULES = (test_machine, test_resources, test_rights)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One value that a test must not let pass: at ``at`` (names and indices from the top, with dots) stands ``value``."""
+
+    test: Callable[..., None]
+    at: str
+    value: Any = _GONE
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def plant(self, template: Template) -> Template:
+        """A copy of the template with the fault in it."""
+        faulty = copy.deepcopy(template)
+        place: Any = faulty
+        last: Any
+        *path, last = [int(step) if step.isdigit() else step for step in self.at.split("/")]
+        for step in path:
+            place = place[step]
+        if self.value is _GONE:
+            del place[last]
+        else:
+            before = place[last] if isinstance(place, list) or last in place else None
+            place[last] = self.value(before) if callable(self.value) else self.value
+            assert place[last] != before, "this is no fault"
+        return faulty
+
+
+def _p(resource: str, path: str) -> str:
+    return f"Resources/{resource}/Properties/{path}"
+
+
+def _statement(function: str, path: str) -> str:
+    return _p(f"{function}FunctionRole", f"Policies/0/PolicyDocument/Statement/{path}")
+
+
+def _machine(edit: Callable[[dict[str, Any]], None]) -> Callable[[Any], Any]:
+    """An edit of the state machine's definition, which SAM keeps as a text in lines."""
+
+    def planted(before: Any) -> str:
+        definition = json.loads("\n".join(before["Fn::Join"][1]))
+        edit(definition["States"])
+        return json.dumps(definition)
+
+    return planted
+
+
+_DEFINITION = _p("CleanPhotoStateMachine", "DefinitionString")
+
+
+def _also(before: Any) -> list[Any]:
+    return [*(before if isinstance(before, list) else [before]), "s3:DeleteObject"]
+
+
+FAULTS = [
+    # --- buckets ---
+    Fault(
+        test_resources.test_every_bucket_is_closed_to_the_public,
+        _p("ResultsBucket", "PublicAccessBlockConfiguration/RestrictPublicBuckets"), value=False,
+    ),
+    Fault(test_resources.test_every_bucket_is_closed_to_the_public, _p("WorkBucket", "OwnershipControls"), {"Rules": []}),
+    Fault(
+        test_resources.test_every_bucket_is_encrypted,
+        _p("WorkBucket", "BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/SSEAlgorithm"),
+        "none",
+    ),
+    Fault(
+        test_resources.test_every_bucket_refuses_what_does_not_come_by_tls,
+        _p("WorkBucketPolicy", "PolicyDocument/Statement/0/Effect"), "Allow",
+    ),
+    Fault(
+        test_resources.test_every_bucket_refuses_what_does_not_come_by_tls,
+        _p("ResultsBucketPolicy", "Bucket"), {"Ref": "UploadsBucket"},
+    ),
+    Fault(
+        test_resources.test_every_bucket_refuses_what_does_not_come_by_tls,
+        _p("UploadsBucketPolicy", "PolicyDocument/Statement/0/Resource/1"),
+    ),
+    Fault(
+        test_resources.test_what_lies_in_the_work_bucket_is_gone_after_a_day,
+        _p("WorkBucket", "LifecycleConfiguration/Rules/0/ExpirationInDays"), 10,
+    ),
+    Fault(
+        test_resources.test_uploads_keep_their_versions_and_nothing_in_them_expires,
+        _p("UploadsBucket", "VersioningConfiguration/Status"), "Suspended",
+    ),
+    Fault(
+        test_resources.test_uploads_keep_their_versions_and_nothing_in_them_expires,
+        _p("UploadsBucket", "LifecycleConfiguration/Rules/0/ExpirationInDays"), 30,
+    ),
+    Fault(test_resources.test_photos_results_and_records_outlive_the_stack, "Resources/ResultsBucket/DeletionPolicy", "Delete"),
+    Fault(
+        test_resources.test_s3_tells_of_uploads_by_an_event_that_there_is,
+        _p("UploadsBucket", "NotificationConfiguration/QueueConfigurations/0/Event"), "s3:ObjectCreate:*",
+    ),
+    Fault(
+        test_resources.test_only_the_uploads_bucket_tells_of_uploads,
+        _p("ResultsBucket", "NotificationConfiguration"), {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
+    ),
+    Fault(test_resources.test_only_the_uploads_bucket_tells_of_uploads, "Resources/UploadedRule/Condition", "CreatesUploads"),
+    Fault(
+        test_resources.test_the_uploads_prefix_is_kept_to_in_both_ways,
+        _p("UploadedRule", "EventPattern/detail/object"),
+    ),
+    # --- queue ---
+    Fault(
+        test_resources.test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run,
+        _p("RequestMaskFunction", "Timeout"), 300,
+    ),
+    Fault(
+        test_resources.test_what_cannot_be_worked_on_goes_to_a_dead_letter_queue_that_keeps_it,
+        _p("UploadsQueue", "RedrivePolicy/deadLetterTargetArn"), {"Fn::GetAtt": ["UploadsQueue", "Arn"]},
+    ),
+    Fault(test_resources.test_every_queue_is_encrypted, _p("DeadLetterQueue", "SqsManagedSseEnabled")),
+    Fault(
+        test_resources.test_one_bad_photo_does_not_bring_back_its_batch,
+        _p("RequestMaskFunctionUploads", "FunctionResponseTypes"), [],
+    ),
+    # --- records and secret ---
+    Fault(
+        test_resources.test_the_table_forgets_by_the_attribute_that_the_ledger_writes,
+        _p("JobsTable", "TimeToLiveSpecification/AttributeName"), "expires",
+    ),
+    Fault(test_resources.test_the_tables_key_is_the_one_that_the_code_uses, _p("JobsTable", "KeySchema/0/AttributeName"), "id"),
+    Fault(
+        test_resources.test_the_table_is_encrypted_and_can_be_restored,
+        _p("JobsTable", "PointInTimeRecoverySpecification/PointInTimeRecoveryEnabled"), value=False,
+    ),
+    Fault(
+        test_resources.test_the_secret_is_json_whatever_the_parameters_hold,
+        "Parameters/AdobeClientSecret/AllowedPattern", ".+",
+    ),
+    Fault(test_resources.test_secrets_are_never_shown_as_parameters, "Parameters/AdobeClientSecret/NoEcho"),
+    Fault(
+        test_resources.test_no_output_and_no_variable_holds_the_secret_itself,
+        _p("CheckJobFunction", "Environment/Variables/ADOBE_CLIENT_SECRET"), {"Ref": "AdobeClientSecret"},
+    ),
+    # --- functions, logs, traces ---
+    Fault(
+        test_resources.test_every_function_has_a_handler_in_code_that_is_there,
+        _p("SaveResultFunction", "Handler"), "app.handler",
+    ),
+    Fault(
+        test_resources.test_every_function_has_a_handler_in_code_that_is_there,
+        _p("SaveResultFunction", "Handler"), "main.lambda_handler",
+    ),
+    Fault(
+        test_resources.test_every_functions_logs_are_kept_for_a_time_that_is_chosen,
+        _p("CheckJobLogGroup", "RetentionInDays"),
+    ),
+    Fault(
+        test_resources.test_every_functions_logs_are_kept_for_a_time_that_is_chosen, "Resources/RecordFailureLogGroup",
+    ),
+    Fault(
+        test_resources.test_every_function_and_every_machine_is_traced,
+        _p("CheckJobFunction", "TracingConfig/Mode"), "PassThrough",
+    ),
+    Fault(
+        test_resources.test_every_machine_logs_its_errors_and_none_of_its_data,
+        _p("CleanPhotoStateMachine", "LoggingConfiguration/IncludeExecutionData"), value=True,
+    ),
+    Fault(
+        test_resources.test_every_machine_is_of_the_kind_that_remembers_names_and_may_wait_for_days,
+        _p("CleanPhotoStateMachine", "StateMachineType"), "EXPRESS",
+    ),
+    Fault(
+        test_resources.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        _p("DeadLettersAlarm", "MetricName"), "ApproximateNumberOfMessages",
+    ),
+    Fault(
+        test_resources.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        _p("DeadLettersAlarm", "Dimensions/0/Value"), "dead-letters",
+    ),
+    # --- the stack as a whole ---
+    Fault(
+        test_resources.test_one_bucket_for_both_uploads_and_results_is_refused,
+        "Rules/UploadsAndResultsAreTwoBuckets/RuleCondition", {"Fn::Equals": [{"Ref": "ExistingUploadsBucket"}, ""]},
+    ),
+    Fault(
+        test_resources.test_a_budget_that_pays_for_no_photo_is_refused, "Rules/ABudgetPaysForAPhoto/Assertions", [],
+    ),
+    Fault(
+        test_resources.test_two_buckets_are_not_refused,
+        "Rules/UploadsAndResultsAreTwoBuckets/RuleCondition", {"Fn::Equals": ["", ""]},
+    ),
+    Fault(test_resources.test_nothing_speaks_of_a_resource_that_its_conditions_leave_out, "Resources/PhotoFailedRule/Condition"),
+    Fault(
+        test_resources.test_nothing_speaks_of_a_resource_that_its_conditions_leave_out,
+        "Outputs/ResultsBucketName/Value", {"Ref": "ResultsBucket"},
+    ),
+    Fault(
+        test_resources.test_every_condition_is_used_and_every_used_condition_is_there,
+        "Conditions/HasColour", {"Fn::Equals": ["", ""]},
+    ),
+    Fault(
+        test_resources.test_the_functions_are_told_the_buckets_that_there_are,
+        _p("SaveResultFunction", "Environment/Variables/RESULTS_BUCKET/Fn::If/0"), "CreatesUploads",
+    ),
+    # --- the machine ---
+    Fault(test_machine.test_every_choice_has_a_default, _DEFINITION, _machine(lambda states: states["FillReady?"].pop("Default"))),
+    Fault(test_machine.test_every_task_ends_in_time_and_so_does_every_machine, _DEFINITION, _machine(lambda states: states["CheckFill"].pop("TimeoutSeconds"))),
+    Fault(
+        test_machine.test_every_error_of_a_task_is_caught_and_leads_to_a_recorded_failure,
+        _DEFINITION, _machine(lambda states: states["SaveResult"]["Catch"][0].update(Next="PhotoFailed")),
+    ),
+    Fault(
+        test_machine.test_every_error_of_a_task_is_caught_and_leads_to_a_recorded_failure,
+        _DEFINITION, _machine(lambda states: states["SaveResult"]["Catch"][0].update(ErrorEquals=["States.Timeout"])),
+    ),
+    Fault(
+        test_machine.test_states_all_stands_alone_and_last_and_never_in_a_retry,
+        _DEFINITION, _machine(lambda states: states["CheckMask"]["Retry"][0]["ErrorEquals"].append("States.ALL")),
+    ),
+    Fault(
+        test_machine.test_states_all_stands_alone_and_last_and_never_in_a_retry,
+        _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"].append(states["CheckMask"]["Catch"][0])),
+    ),
+    Fault(
+        test_machine.test_every_retry_is_bounded_backs_off_and_is_spread,
+        _DEFINITION, _machine(lambda states: states["CheckMask"]["Retry"][0].update(MaxAttempts=1000)),
+    ),
+    Fault(
+        test_machine.test_a_photo_ends_as_saved_or_as_failed_and_in_no_other_state,
+        _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"][0].update(Next="PhotoFailed") or states["CheckMask"].update(Next="PhotoFailed")),
+    ),
+    Fault(
+        test_machine.test_a_photo_whose_jobs_are_ready_at_the_first_check_takes_at_most_twelve_transitions,
+        _DEFINITION,
+        _machine(
+            lambda states: states.update(
+                {
+                    "Pause1": {"Type": "Pass", "Next": "Pause2"},
+                    "Pause2": {"Type": "Pass", "Next": "Pause3"},
+                    "Pause3": {"Type": "Pass", "Next": "CheckMask"},
+                    "WaitForMask": {"Type": "Wait", "Seconds": 1, "Next": "Pause1"},
+                }
+            )
+        ),
+    ),
+    Fault(
+        test_machine.test_nothing_but_ids_words_and_waits_flows_through_the_machine,
+        _DEFINITION, _machine(lambda states: states["CheckMask"].update(Output="{% $states.result %}")),
+    ),
+    # --- rights ---
+    Fault(
+        test_rights.test_every_function_has_the_rights_that_its_code_uses_and_no_other,
+        _statement("SaveResult", "0/Action"), _also,
+    ),
+    Fault(
+        test_rights.test_every_function_has_the_rights_that_its_code_uses_and_no_other,
+        _statement("CheckJob", "3"),
+    ),
+    Fault(
+        test_rights.test_every_function_has_a_role_to_itself,
+        _p("CheckJobFunction", "Role/Fn::GetAtt/0"), "SaveResultFunctionRole",
+    ),
+    Fault(
+        test_rights.test_managed_policies_are_those_that_sam_adds_for_logs_traces_and_the_queue,
+        _p("CheckJobFunctionRole", "ManagedPolicyArns/0"), "arn:aws:iam::aws:policy/AmazonS3FullAccess",
+    ),
+    Fault(
+        test_rights.test_rights_on_everything_have_a_written_reason,
+        _statement("CheckJob", "0/Resource"), "*",
+    ),
+    Fault(test_rights.test_rights_on_everything_have_a_written_reason, _statement("CheckJob", "0/Action"), "s3:*"),
+    Fault(
+        test_rights.test_rights_follow_the_buckets_whether_new_or_existing,
+        _statement("SaveResult", "0/Resource"), {"Fn::Sub": "${UploadsBucket.Arn}/*"},
+    ),
+    Fault(test_rights.test_no_function_may_write_where_photos_are_uploaded, _statement("RequestMask", "0/Action"), _also),
+    Fault(
+        test_rights.test_every_machine_may_invoke_exactly_the_functions_that_it_calls,
+        _p("CleanPhotoStateMachineRole", "Policies/0/PolicyDocument/Statement/0/Resource/1"),
+    ),
+    Fault(
+        test_rights.test_every_machine_may_invoke_exactly_the_functions_that_it_calls,
+        _p("CleanPhotoStateMachineRole", "Policies/0/PolicyDocument/Statement/0/Resource/0"),
+        {"Fn::GetAtt": ["RequestMaskFunction", "Arn"]},
+    ),
+    Fault(
+        test_rights.test_every_role_can_be_taken_by_its_own_service_alone,
+        _p("CheckJobFunctionRole", "AssumeRolePolicyDocument/Statement/0/Principal/Service"), ["ec2.amazonaws.com"],
+    ),
+    Fault(
+        test_rights.test_a_rule_may_reach_its_target,
+        _p("RecordFailureFunctionExecutionEndedPermission", "SourceArn"), {"Fn::GetAtt": ["RequestedRule", "Arn"]},
+    ),
+    *(
+        Fault(
+            test_rights.test_the_queue_takes_news_from_this_account_alone,
+            _p("UploadsQueuePolicy", f"PolicyDocument/Statement/{number}/Condition"), {}, {"service": service},
+        )
+        for number, service in enumerate(["s3.amazonaws.com", "events.amazonaws.com"])
+    ),
+    Fault(
+        test_rights.test_the_queue_refuses_what_does_not_come_by_tls,
+        _p("UploadsQueuePolicy", "PolicyDocument/Statement/2/Action"), "sqs:SendMessage",
+    ),
+    Fault(test_rights.test_events_are_put_under_our_own_name_alone, _statement("RecordFailure", "2/Condition"), {}),
+    Fault(
+        test_rights.test_alarms_and_failures_may_be_told_to_the_topic,
+        _p("NotificationsTopicPolicy", "PolicyDocument/Statement/0/Principal/Service"), ["events.amazonaws.com"],
+    ),
+]  # fmt: skip
+
+
+def _named(fault: Fault) -> str:
+    return f"{fault.test.__name__.removeprefix('test_')}:{fault.at.split('/')[1]}"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=_named)
+def test_a_planted_fault_is_seen(fault: Fault, template: Template) -> None:
+    # A test that takes a list of one apart says so by ValueError; a missing name, by KeyError.
+    faulty = fault.plant(template)
+    with pytest.raises((AssertionError, KeyError, ValueError)):
+        fault.test(faulty, **fault.more)
+
+
+def _tests(module: ModuleType) -> set[Callable[..., None]]:
+    return {
+        value
+        for name, value in vars(module).items()
+        if name.startswith("test_") and inspect.isfunction(value) and value.__module__ == module.__name__
+    }
+
+
+def test_every_test_of_the_template_has_been_seen_to_fail() -> None:
+    unseen = {test for module in _MODULES for test in _tests(module)} - {fault.test for fault in FAULTS}
+    assert not unseen, sorted(test.__name__ for test in unseen)

@@ -1,0 +1,296 @@
+"""What is created, and how: what no linter says. Every test takes the transformed template, so that a fault can be planted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from local.places import ROOT
+from tests.agreement.project import PACKAGE, Project
+from tests.template.world import World, worlds
+
+Template = dict[str, Any]
+
+_DAY = 86_400
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
+S3_EVENTS = {
+    "s3:ObjectCreated:*",
+    "s3:ObjectCreated:Put",
+    "s3:ObjectCreated:Post",
+    "s3:ObjectCreated:Copy",
+    "s3:ObjectCreated:CompleteMultipartUpload",
+}
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+SQS_METRICS = {
+    "ApproximateAgeOfOldestMessage",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesVisible",
+    "NumberOfEmptyReceives",
+    "NumberOfMessagesDeleted",
+    "NumberOfMessagesReceived",
+    "NumberOfMessagesSent",
+    "SentMessageSize",
+}
+
+
+# --- buckets ---
+
+
+def test_every_bucket_is_closed_to_the_public(template: Template) -> None:
+    for name, bucket in World(template).of_type("AWS::S3::Bucket").items():
+        block = bucket["PublicAccessBlockConfiguration"]
+        wanted = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
+        assert block == dict.fromkeys(wanted, True), name
+        assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}], name
+
+
+def test_every_bucket_is_encrypted(template: Template) -> None:
+    for name, bucket in World(template).of_type("AWS::S3::Bucket").items():
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in {"AES256", "aws:kms"}, name
+
+
+def test_every_bucket_refuses_what_does_not_come_by_tls(template: Template) -> None:
+    world = World(template)
+    refusals = {
+        policy["Bucket"]: [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Deny"]
+        for policy in world.of_type("AWS::S3::BucketPolicy").values()
+    }
+    for name in world.of_type("AWS::S3::Bucket"):
+        (refusal,) = refusals[name]
+        assert refusal["Principal"] == "*"
+        assert refusal["Action"] == "s3:*"
+        assert set(refusal["Resource"]) == {f"{name}.Arn", f"{name}.Arn/*"}
+        assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_what_lies_in_the_work_bucket_is_gone_after_a_day(template: Template) -> None:
+    (rule,) = World(template).of_type("AWS::S3::Bucket")["WorkBucket"]["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["ExpirationInDays"] == 1
+    assert not rule.keys() & {"Prefix", "Filter", "TagFilters"}
+
+
+def test_uploads_keep_their_versions_and_nothing_in_them_expires(template: Template) -> None:
+    uploads = World(template).of_type("AWS::S3::Bucket")["UploadsBucket"]
+    assert uploads["VersioningConfiguration"] == {"Status": "Enabled"}
+    for rule in uploads["LifecycleConfiguration"]["Rules"]:
+        assert rule.keys() <= {"Id", "Status", "AbortIncompleteMultipartUpload"}
+
+
+def test_photos_results_and_records_outlive_the_stack(template: Template) -> None:
+    for name in ("UploadsBucket", "ResultsBucket", "JobsTable"):
+        resource = template["Resources"][name]
+        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain", name
+
+
+def test_s3_tells_of_uploads_by_an_event_that_there_is(template: Template) -> None:
+    for world in worlds(template):
+        for name, bucket in world.of_type("AWS::S3::Bucket").items():
+            for told in bucket.get("NotificationConfiguration", {}).get("QueueConfigurations", []):
+                assert told["Event"] in S3_EVENTS
+                assert (name, told["Queue"]) == ("UploadsBucket", "UploadsQueue.Arn")
+
+
+def test_only_the_uploads_bucket_tells_of_uploads(template: Template) -> None:
+    for world in worlds(template):
+        telling = {
+            name for name, bucket in world.of_type("AWS::S3::Bucket").items() if bucket.get("NotificationConfiguration")
+        }
+        rules = {name for name in world.of_type("AWS::Events::Rule") if name == "UploadedRule"}
+        assert len(telling | rules) == 1, world.parameters
+
+
+def test_the_uploads_prefix_is_kept_to_in_both_ways(template: Template) -> None:
+    new = World(template, {"UploadsPrefix": "incoming/"})
+    (told,) = new.of_type("AWS::S3::Bucket")["UploadsBucket"]["NotificationConfiguration"]["QueueConfigurations"]
+    assert told["Filter"] == {"S3Key": {"Rules": [{"Name": "prefix", "Value": "incoming/"}]}}
+    existing = World(template, {"UploadsPrefix": "incoming/", "ExistingUploadsBucket": "theirs"})
+    pattern = existing.of_type("AWS::Events::Rule")["UploadedRule"]["EventPattern"]
+    assert pattern["detail"] == {"bucket": {"name": ["theirs"]}, "object": {"key": [{"prefix": "incoming/"}]}}
+    all_keys = World(template, {"ExistingUploadsBucket": "theirs"})
+    assert "object" not in all_keys.of_type("AWS::Events::Rule")["UploadedRule"]["EventPattern"]["detail"]
+
+
+# --- queue ---
+
+
+def test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run(template: Template) -> None:
+    world = World(template)
+    queues, functions = world.of_type("AWS::SQS::Queue"), world.of_type("AWS::Lambda::Function")
+    for source in world.of_type("AWS::Lambda::EventSourceMapping").values():
+        queue = queues[source["EventSourceArn"].removesuffix(".Arn")]
+        assert queue["VisibilityTimeout"] >= 6 * functions[source["FunctionName"]]["Timeout"]
+
+
+def test_what_cannot_be_worked_on_goes_to_a_dead_letter_queue_that_keeps_it(template: Template) -> None:
+    queues = World(template).of_type("AWS::SQS::Queue")
+    dead = queues["UploadsQueue"]["RedrivePolicy"]["deadLetterTargetArn"].removesuffix(".Arn")
+    assert dead == "DeadLetterQueue"
+    assert queues[dead]["MessageRetentionPeriod"] == 14 * _DAY
+
+
+def test_every_queue_is_encrypted(template: Template) -> None:
+    for name, queue in World(template).of_type("AWS::SQS::Queue").items():
+        assert queue.get("SqsManagedSseEnabled") is True or queue.get("KmsMasterKeyId"), name
+
+
+def test_one_bad_photo_does_not_bring_back_its_batch(template: Template) -> None:
+    (source,) = World(template).of_type("AWS::Lambda::EventSourceMapping").values()
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["ScalingConfig"]["MaximumConcurrency"] >= 2
+    # Each photo may take its share of the function's time.
+    assert source["BatchSize"] <= 10
+
+
+# --- records ---
+
+
+def test_the_table_forgets_by_the_attribute_that_the_ledger_writes(template: Template) -> None:
+    (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
+    expiry = table["TimeToLiveSpecification"]
+    assert expiry["Enabled"] is True
+    assert f'"{expiry["AttributeName"]}": int(' in Project().text(f"{PACKAGE}/ledger.py")
+
+
+def test_the_tables_key_is_the_one_that_the_code_uses(template: Template) -> None:
+    (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
+    ((key, kind),) = [(part["AttributeName"], part["KeyType"]) for part in table["KeySchema"]]
+    assert kind == "HASH"
+    assert table["AttributeDefinitions"] == [{"AttributeName": key, "AttributeType": "S"}]
+    for module in ("ledger", "pacer"):
+        keys = set(re.findall(r'\{"(\w+)": \{"S":', Project().text(f"{PACKAGE}/{module}.py")))
+        assert keys == {key}, module
+
+
+def test_the_table_is_encrypted_and_can_be_restored(template: Template) -> None:
+    (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_secret_is_json_whatever_the_parameters_hold(template: Template) -> None:
+    names = ("AdobeClientId", "AdobeClientSecret", "AdobeScopes", "AdobeOrgId")
+    for name in names:
+        pattern = template["Parameters"][name]["AllowedPattern"]
+        assert re.fullmatch(pattern, "p8e-A_b,c:d@e{f}/é+=")
+        assert not [text for text in ('a"b', "a\\b", "a\nb") if re.fullmatch(pattern, text)], name
+
+
+def test_secrets_are_never_shown_as_parameters(template: Template) -> None:
+    for name in ("AdobeClientId", "AdobeClientSecret"):
+        assert template["Parameters"][name]["NoEcho"] is True
+
+
+def test_no_output_and_no_variable_holds_the_secret_itself(template: Template) -> None:
+    world = World(template, {"AdobeClientSecret": "very-secret", "AdobeClientId": "rather-secret"})
+    secrets = ("very-secret", "rather-secret")
+    shown = {name: resource for name, resource in world.resources.items() if name != "AdobeSecret"}
+    assert not any(secret in str(shown) or secret in str(world.outputs) for secret in secrets)
+
+
+# --- functions, logs, traces ---
+
+
+def test_every_function_has_a_handler_in_code_that_is_there(template: Template) -> None:
+    functions = World(template).of_type("AWS::Lambda::Function")
+    assert functions
+    for name, function in functions.items():
+        folder = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Function")).lower()
+        module, _, handler = function["Handler"].partition(".")
+        code = ROOT / "functions" / folder / f"{module}.py"
+        assert code.is_file(), name
+        assert f"\ndef {handler}(event" in code.read_text(), name
+
+
+def test_every_functions_logs_are_kept_for_a_time_that_is_chosen(template: Template) -> None:
+    world = World(template, {"LogDays": "7"})
+    kept = {
+        group["LogGroupName"]: group.get("RetentionInDays") for group in world.of_type("AWS::Logs::LogGroup").values()
+    }
+    for name in world.of_type("AWS::Lambda::Function"):
+        assert kept.get(f"/aws/lambda/{name}") == "7", name
+    assert set(kept.values()) == {"7"}
+
+
+def test_every_function_and_every_machine_is_traced(template: Template) -> None:
+    world = World(template)
+    for name, function in world.of_type("AWS::Lambda::Function").items():
+        assert function["TracingConfig"] == {"Mode": "Active"}, name
+    for name, machine in world.of_type("AWS::StepFunctions::StateMachine").items():
+        assert machine["TracingConfiguration"] == {"Enabled": True}, name
+
+
+def test_every_machine_logs_its_errors_and_none_of_its_data(template: Template) -> None:
+    world = World(template)
+    for name, machine in world.of_type("AWS::StepFunctions::StateMachine").items():
+        logging = machine["LoggingConfiguration"]
+        assert logging["IncludeExecutionData"] is False, name
+        assert logging["Level"] in {"ERROR", "ALL", "FATAL"}, name
+        (destination,) = logging["Destinations"]
+        group = destination["CloudWatchLogsLogGroup"]["LogGroupArn"].removesuffix(".Arn")
+        assert group == f"{name.removesuffix('StateMachine')}LogGroup"
+        # Names that begin so share one resource policy, which is limited in size.
+        assert world.of_type("AWS::Logs::LogGroup")[group]["LogGroupName"].startswith("/aws/vendedlogs/states/"), name
+
+
+def test_every_machine_is_of_the_kind_that_remembers_names_and_may_wait_for_days(template: Template) -> None:
+    for name, machine in World(template).of_type("AWS::StepFunctions::StateMachine").items():
+        assert machine["StateMachineType"] == "STANDARD", name
+
+
+def test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is(template: Template) -> None:
+    world = World(template)
+    alarms = world.of_type("AWS::CloudWatch::Alarm")
+    assert alarms
+    for name, alarm in alarms.items():
+        assert alarm["Namespace"] == "AWS/SQS", f"{name}: teach this test the metrics of {alarm['Namespace']}"
+        assert alarm["MetricName"] in SQS_METRICS, name
+        for dimension in alarm["Dimensions"]:
+            assert dimension["Name"] == "QueueName", name
+            assert dimension["Value"].removesuffix(".QueueName") in world.of_type("AWS::SQS::Queue"), name
+
+
+# --- the stack as a whole ---
+
+
+def test_one_bucket_for_both_uploads_and_results_is_refused(template: Template) -> None:
+    (said,) = World(template, {"ExistingUploadsBucket": "one", "ExistingResultsBucket": "one"}).refused_by()
+    assert "two buckets" in said
+
+
+def test_a_budget_that_pays_for_no_photo_is_refused(template: Template) -> None:
+    (said,) = World(template, {"DailyBudget": "1"}).refused_by()
+    assert "budget" in said
+    assert not World(template, {"DailyBudget": "2"}).refused_by()
+
+
+def test_two_buckets_are_not_refused(template: Template) -> None:
+    for world in worlds(template):
+        assert not world.refused_by(), world.parameters
+    swapped = World(template, {"ExistingUploadsBucket": "one", "ExistingResultsBucket": "two"})
+    assert not swapped.refused_by()
+
+
+def test_nothing_speaks_of_a_resource_that_its_conditions_leave_out(template: Template) -> None:
+    for world in worlds(template):
+        missing = {(who, whom) for who, whom in world.references() if whom not in world.resources}
+        assert not missing, world.parameters
+
+
+def test_every_condition_is_used_and_every_used_condition_is_there(template: Template) -> None:
+    used = set(re.findall(r"'(?:Condition|Fn::If)': \[?'(\w+)'", str([template["Resources"], template["Outputs"]])))
+    used |= set(re.findall(r"'Condition': '(\w+)'", str(template["Conditions"])))
+    assert used == template["Conditions"].keys()
+
+
+def test_the_functions_are_told_the_buckets_that_there_are(template: Template) -> None:
+    for world in worlds(template):
+        uploads = world.parameters["ExistingUploadsBucket"] or "UploadsBucket"
+        results = world.parameters["ExistingResultsBucket"] or "ResultsBucket"
+        for function in world.of_type("AWS::Lambda::Function").values():
+            told = function["Environment"]["Variables"]
+            assert (told["UPLOADS_BUCKET"], told["RESULTS_BUCKET"]) == (uploads, results)
+        assert world.outputs["UploadsBucketName"]["Value"] == uploads
+        assert world.outputs["ResultsBucketName"]["Value"] == results

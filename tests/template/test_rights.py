@@ -1,0 +1,220 @@
+"""Who may do what: the rights of every role are those in the table below, which says what each is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.template.world import World, worlds
+
+Template = dict[str, Any]
+Rights = dict[tuple[str, str], str]
+
+_READ_PHOTOS: Rights = {
+    ("s3:GetObject", "arn:aws:s3:::UploadsBucket/*"): "the photo, its sidecar and its own mask; HEAD counts as GET",
+    ("s3:GetObjectVersion", "arn:aws:s3:::UploadsBucket/*"): "the very version that was uploaded, also by signed link",
+    ("s3:ListBucket", "arn:aws:s3:::UploadsBucket"): "without it S3 says 403 where an object is gone, not 404",
+}
+_READ_WORK: Rights = {
+    ("s3:GetObject", "WorkBucket.Arn/jobs/*"): "what an earlier step kept",
+    ("s3:ListBucket", "WorkBucket.Arn"): "without it S3 says 403 where nothing was kept, not 404",
+}
+_KEEP_WORK: Rights = {("s3:PutObject", "WorkBucket.Arn/jobs/*"): "what a later step needs"}
+_JOBS: Rights = {
+    ("dynamodb:GetItem", "JobsTable.Arn"): "the job",
+    ("dynamodb:UpdateItem", "JobsTable.Arn"): "what became of it",
+}
+_SLOTS: Rights = {("dynamodb:PutItem", "JobsTable.Arn"): "the pacer writes its item whole"}
+_ADOBE: Rights = {("secretsmanager:GetSecretValue", "AdobeSecret"): "the token for Adobe's API"}
+_TELL: Rights = {
+    ("s3:PutObject", "arn:aws:s3:::ResultsBucket/*"): "the manifest",
+    ("events:PutEvents", "arn:aws:events:us-east-1:123456789012:event-bus/default"): "the outcome",
+}
+_SEE_PROGRESS: Rights = {
+    ("dynamodb:BatchGetItem", "JobsTable.Arn"): "tallies of folders, and which photos have a job",
+    ("dynamodb:GetItem", "JobsTable.Arn"): "the pacer's item",
+    ("sqs:GetQueueAttributes", "UploadsQueue.Arn"): "how many messages nobody has looked at",
+}
+_LIST_PHOTOS: Rights = {
+    ("s3:ListBucketVersions", "arn:aws:s3:::UploadsBucket"): "what the bucket holds, with the versions",
+}
+
+RIGHTS: dict[str, Rights] = {
+    "RequestMaskFunction": {
+        **_READ_PHOTOS,
+        ("s3:GetObject", "WorkBucket.Arn/jobs/*"): "Adobe reads the view by a link that this role signs",
+        **_KEEP_WORK,
+        **_JOBS,
+        **_SLOTS,
+        **_ADOBE,
+        **_TELL,
+        ("sqs:ChangeMessageVisibility", "UploadsQueue.Arn"): "a message waits for its slot in the queue",
+        ("states:StartExecution", "CleanPhotoStateMachine"): "starts the workflow",
+    },
+    "CheckJobFunction": {**_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
+    "FillMaskedAreasFunction": {**_READ_PHOTOS, **_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
+    "SaveResultFunction": {
+        **_READ_PHOTOS,
+        **_READ_WORK,
+        ("s3:PutObject", "WorkBucket.Arn/jobs/*"): "Adobe's fill, whose link may have expired at the next attempt",
+        **_JOBS,
+        **_TELL,
+        ("s3:GetObject", "arn:aws:s3:::ResultsBucket/*"): "sees that the result is there, and takes its digest",
+        ("s3:ListBucket", "arn:aws:s3:::ResultsBucket"): "without it S3 says 403 where the result is not there",
+    },
+    "RecordFailureFunction": {**_JOBS, **_TELL},
+    "ReportProgressFunction": _SEE_PROGRESS,
+    "CountPhotosFunction": {**_SEE_PROGRESS, **_LIST_PHOTOS},
+    "SendPhotosFunction": {
+        **_SEE_PROGRESS,
+        **_LIST_PHOTOS,
+        ("sqs:SendMessage", "UploadsQueue.Arn"): "tells of photos as S3 does of new ones",
+    },
+}
+#: What SAM adds; logs, traces, and the queue's own three calls.
+MANAGED = {
+    "service-role/AWSLambdaBasicExecutionRole",
+    "service-role/AWSLambdaSQSQueueExecutionRole",
+    "AWSXrayWriteOnlyAccess",
+    "AWSXRayDaemonWriteAccess",
+}
+#: A statement on every resource needs its reason here.
+WILDCARDS = {
+    (f"{machine}StateMachineRole", "DeliverLogsAndTraces"): "log delivery and X-Ray know no resources"
+    for machine in ("CleanPhoto", "Backfill")
+}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _statements(role: dict[str, Any]) -> list[dict[str, Any]]:
+    return [rule for policy in role.get("Policies", []) for rule in policy["PolicyDocument"]["Statement"]]
+
+
+def _rights(role: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (action, resource)
+        for rule in _statements(role)
+        for action in _list(rule["Action"])
+        for resource in _list(rule["Resource"])
+    }
+
+
+def test_every_function_has_the_rights_that_its_code_uses_and_no_other(template: Template) -> None:
+    roles = World(template).of_type("AWS::IAM::Role")
+    for name, role in roles.items():
+        if not name.endswith("StateMachineRole"):
+            assert _rights(role) == RIGHTS[name.removesuffix("Role")].keys(), name
+
+
+def test_every_function_has_a_role_to_itself(template: Template) -> None:
+    functions = World(template).of_type("AWS::Lambda::Function")
+    assert {name: function["Role"] for name, function in functions.items()} == {
+        name: f"{name}Role.Arn" for name in functions
+    }
+
+
+def test_managed_policies_are_those_that_sam_adds_for_logs_traces_and_the_queue(template: Template) -> None:
+    for name, role in World(template).of_type("AWS::IAM::Role").items():
+        managed = {arn.partition(":policy/")[2] for arn in role.get("ManagedPolicyArns", [])}
+        assert managed <= MANAGED, name
+        assert ("service-role/AWSLambdaSQSQueueExecutionRole" in managed) == (name == "RequestMaskFunctionRole")
+
+
+def test_rights_on_everything_have_a_written_reason(template: Template) -> None:
+    for name, role in World(template).of_type("AWS::IAM::Role").items():
+        for rule in _statements(role):
+            assert not [action for action in _list(rule["Action"]) if "*" in action], name
+            if any(resource.strip("*") == "" or resource.endswith(":*") for resource in _list(rule["Resource"])):
+                assert (name, rule["Sid"]) in WILDCARDS
+
+
+def test_rights_follow_the_buckets_whether_new_or_existing(template: Template) -> None:
+    for world in worlds(template):
+        uploads = world.parameters["ExistingUploadsBucket"] or "UploadsBucket"
+        results = world.parameters["ExistingResultsBucket"] or "ResultsBucket"
+        saving = _rights(world.of_type("AWS::IAM::Role")["SaveResultFunctionRole"])
+        assert ("s3:GetObjectVersion", f"arn:aws:s3:::{uploads}/*") in saving
+        assert ("s3:PutObject", f"arn:aws:s3:::{results}/*") in saving
+
+
+def test_no_function_may_write_where_photos_are_uploaded(template: Template) -> None:
+    for world in worlds(template):
+        uploads = world.parameters["ExistingUploadsBucket"] or "UploadsBucket"
+        for name, role in world.of_type("AWS::IAM::Role").items():
+            writing = {action for action, resource in _rights(role) if f":{uploads}" in resource}
+            assert writing <= {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"}, name
+
+
+def test_every_machine_may_invoke_exactly_the_functions_that_it_calls(template: Template) -> None:
+    world = World(template)
+    for name, definition in world.machines.items():
+        called = {
+            state["Arguments"]["FunctionName"] for state in definition["States"].values() if state["Type"] == "Task"
+        }
+        role = world.of_type("AWS::IAM::Role")[f"{name}Role"]
+        assert {resource for action, resource in _rights(role) if action == "lambda:InvokeFunction"} == called, name
+        assert world.of_type("AWS::StepFunctions::StateMachine")[name]["RoleArn"] == f"{name}Role.Arn"
+
+
+def test_every_role_can_be_taken_by_its_own_service_alone(template: Template) -> None:
+    for name, role in World(template).of_type("AWS::IAM::Role").items():
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        service = "states.amazonaws.com" if "StateMachine" in name else "lambda.amazonaws.com"
+        assert _list(trust["Principal"]["Service"]) == [service], name
+
+
+def test_a_rule_may_reach_its_target(template: Template) -> None:
+    for world in worlds(template):
+        permitted = {
+            (permission["FunctionName"], permission["SourceArn"])
+            for permission in world.of_type("AWS::Lambda::Permission").values()
+        }
+        for name, rule in world.of_type("AWS::Events::Rule").items():
+            for target in rule["Targets"]:
+                to = target["Arn"].removesuffix(".Arn")
+                if to.endswith("Function"):
+                    assert (to, f"{name}.Arn") in permitted, name
+                else:
+                    assert to in {"UploadsQueue", "NotificationsTopic"}, f"{name}: who lets it reach {to}?"
+
+
+@pytest.mark.parametrize("service", ["s3.amazonaws.com", "events.amazonaws.com"])
+def test_the_queue_takes_news_from_this_account_alone(template: Template, service: str) -> None:
+    (policy,) = World(template).of_type("AWS::SQS::QueuePolicy").values()
+    (allowed,) = [
+        rule
+        for rule in policy["PolicyDocument"]["Statement"]
+        if rule["Effect"] == "Allow" and rule["Principal"] == {"Service": service}
+    ]
+    assert policy["Queues"] == ["UploadsQueue"]
+    assert (allowed["Action"], allowed["Resource"]) == ("sqs:SendMessage", "UploadsQueue.Arn")
+    assert "123456789012" in str(allowed["Condition"])
+
+
+def test_the_queue_refuses_what_does_not_come_by_tls(template: Template) -> None:
+    (policy,) = World(template).of_type("AWS::SQS::QueuePolicy").values()
+    (refusal,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Deny"]
+    assert refusal["Principal"] == "*"
+    assert refusal["Action"] == "sqs:*"
+    assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_events_are_put_under_our_own_name_alone(template: Template) -> None:
+    for name, role in World(template).of_type("AWS::IAM::Role").items():
+        for rule in _statements(role):
+            if "events:PutEvents" in _list(rule["Action"]):
+                assert rule["Condition"] == {"StringEquals": {"events:source": "cleanplate"}}, name
+
+
+def test_alarms_and_failures_may_be_told_to_the_topic(template: Template) -> None:
+    world = World(template, {"NotificationEmail": "ops@example.com"})
+    (policy,) = world.of_type("AWS::SNS::TopicPolicy").values()
+    (allowed,) = policy["PolicyDocument"]["Statement"]
+    assert set(allowed["Principal"]["Service"]) == {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
+    assert allowed["Action"] == "sns:Publish"
+    for name, alarm in world.of_type("AWS::CloudWatch::Alarm").items():
+        assert alarm["AlarmActions"] == ["NotificationsTopic"], name

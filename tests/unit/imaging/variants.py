@@ -1,0 +1,336 @@
+"""One small photograph in every format and manner that Cleanplate takes, in all eight orientations, and how to compare."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageCms, ImageDraw, ImageFilter, ImageOps, PngImagePlugin, TiffImagePlugin
+
+from cleanplate.imaging.tiff import add_directories
+from local.photographs import photograph
+
+ORIENTATION, MAKE, DESCRIPTION, COPYRIGHT = 0x0112, 0x010F, 0x010E, 0x8298
+EXIF_IFD, EXPOSURE, TAKEN = 0x8769, 0x829A, 0x9003
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="from the original"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+_STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def wide_gamut() -> bytes:
+    """A profile that is not sRGB: sRGB with its red primary moved outwards."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {
+        bytes(profile[at : at + 4]): int.from_bytes(profile[at + 4 : at + 8], "big")
+        for at in range(132, 132 + 12 * int.from_bytes(profile[128:132], "big"), 12)
+    }
+    # X, Y and Z of the red primary are s15Fixed16 behind 8 bytes of tag head.
+    at = tags[b"rXYZ"] + 8
+    profile[at : at + 4] = round(0.515 * 65_536).to_bytes(4, "big")
+    return bytes(profile)
+
+
+WIDE = wide_gamut()
+
+
+def exif(orientation: int, *, thumbnail: bytes = b"") -> bytes:
+    tags = Image.Exif()
+    tags[ORIENTATION] = orientation
+    tags[MAKE] = "Kamera"
+    tags[DESCRIPTION] = "What the photo shows"
+    tags[COPYRIGHT] = "Somebody"
+    tags.get_ifd(EXIF_IFD).update({EXPOSURE: TiffImagePlugin.IFDRational(1, 125), TAKEN: "2024:02:03 04:05:06"})
+    content = tags.tobytes()
+    return with_thumbnail(content, thumbnail) if thumbnail else content
+
+
+def with_thumbnail(content: bytes, thumbnail: bytes) -> bytes:
+    """``content`` with a second directory that points at ``thumbnail``, as cameras write it."""
+    prefix, tiff = content[:6], bytearray(content[6:])
+    order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
+    first = int.from_bytes(tiff[4:8], order)
+    link = first + 2 + 12 * int.from_bytes(tiff[first : first + 2], order)
+    second = len(tiff) + len(tiff) % 2
+    tiff += bytes(second - len(tiff))
+    tiff[link : link + 4] = second.to_bytes(4, order)
+    data_at = second + 2 + 3 * 12 + 4
+    tiff += (3).to_bytes(2, order)
+    for tag, value in ((0x0103, 6), (0x0201, data_at), (0x0202, len(thumbnail))):
+        tiff += tag.to_bytes(2, order) + (4).to_bytes(2, order) + (1).to_bytes(4, order) + value.to_bytes(4, order)
+    tiff += bytes(4) + thumbnail
+    return prefix + bytes(tiff)
+
+
+def encoded(image: Image.Image, picture_format: str, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, picture_format, **how)
+    return buffer.getvalue()
+
+
+Maker = Callable[[Image.Image, int], bytes]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """``make(upright RGB picture, orientation)`` gives the file. ``exact``: the result holds every pixel unchanged."""
+
+    name: str
+    make: Maker
+    exact: bool = False
+    result: str = ""
+    turns: bool = True
+    icc: bytes = b""
+    keeps_exif: bool = True
+    alpha: bool = False
+
+
+def _stored(image: Image.Image, orientation: int) -> Image.Image:
+    return image if orientation == 1 else image.transpose(_STORED[orientation])
+
+
+def _jpeg(mode: str = "RGB", icc: bytes = b"", **how: Any) -> Maker:
+    def make(image: Image.Image, orientation: int) -> bytes:
+        how.setdefault("quality", 88)
+        return encoded(
+            _stored(image.convert(mode), orientation), "JPEG", exif=exif(orientation), xmp=XMP, icc_profile=icc, **how
+        )
+
+    return make
+
+
+def _mpo(image: Image.Image, orientation: int) -> bytes:
+    first = _stored(image, orientation)
+    return encoded(
+        first, "MPO", save_all=True, append_images=[first.resize((40, 30))], exif=exif(orientation), quality=88
+    )
+
+
+def _with_alpha(image: Image.Image, mode: str) -> Image.Image:
+    picture = image.convert({"RGBA": "RGB", "LA": "L"}[mode])
+    alpha = Image.linear_gradient("L").resize(image.size).point(lambda level: 0 if level < 30 else min(255, level * 2))
+    picture.putalpha(alpha)
+    return picture
+
+
+def _png(convert: Callable[[Image.Image], Image.Image], icc: bytes = b"", **how: Any) -> Maker:
+    def make(image: Image.Image, orientation: int) -> bytes:
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        info.add_text("Title", "A title")
+        stored = _stored(convert(image), orientation)
+        return encoded(stored, "PNG", exif=exif(orientation), pnginfo=info, icc_profile=icc, **how)
+
+    return make
+
+
+def _deep_grey(image: Image.Image) -> Image.Image:
+    grey = np.asarray(image.convert("L")).astype(np.uint16)
+    fine = np.random.default_rng(5).integers(0, 257, grey.shape, dtype=np.uint16)
+    return Image.fromarray((grey * 256 + np.minimum(fine, 255)).astype(np.uint16))
+
+
+def _deep_rgb_png(image: Image.Image, orientation: int) -> bytes:
+    """Pillow writes no 16-bit RGB: the chunks by hand."""
+    import zlib
+
+    levels = np.asarray(_stored(image, orientation)).astype(">u2") * 257
+    rows = b"".join(b"\x00" + row.tobytes() for row in levels)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    head = levels.shape[1].to_bytes(4, "big") + levels.shape[0].to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"eXIf", exif(orientation)[6:])
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def _palette(image: Image.Image) -> Image.Image:
+    return image.quantize(60)
+
+
+def _palette_with_hole(image: Image.Image) -> Image.Image:
+    picture = image.quantize(60)
+    picture.info["transparency"] = 7
+    return picture
+
+
+def _webp(alpha: bool = False, icc: bytes = b"", **how: Any) -> Maker:
+    def make(image: Image.Image, orientation: int) -> bytes:
+        stored = _stored(_with_alpha(image, "RGBA") if alpha else image, orientation)
+        return encoded(stored, "WEBP", exif=exif(orientation), xmp=XMP, icc_profile=icc, **how)
+
+    return make
+
+
+def _tiff(convert: Callable[[Image.Image], Image.Image], icc: bytes = b"", **how: Any) -> Maker:
+    def make(image: Image.Image, orientation: int) -> bytes:
+        tags = Image.Exif()
+        tags.load(exif(orientation))
+        details = dict(tags.get_ifd(EXIF_IFD))
+        del tags[EXIF_IFD]
+        tags[700] = XMP
+        file = io.BytesIO(encoded(_stored(convert(image), orientation), "TIFF", exif=tags, icc_profile=icc, **how))
+        add_directories(file, {EXIF_IFD: details})
+        return file.getvalue()
+
+    return make
+
+
+def _tiff_pages(image: Image.Image, orientation: int) -> bytes:
+    return encoded(image, "TIFF", save_all=True, append_images=[image.rotate(180)])
+
+
+def _gif(image: Image.Image, orientation: int) -> bytes:
+    return encoded(image.quantize(100), "GIF")
+
+
+def _gif_animation(image: Image.Image, orientation: int) -> bytes:
+    return encoded(image, "GIF", save_all=True, append_images=[ImageOps.invert(image), image], duration=40)
+
+
+def _apng(image: Image.Image, orientation: int) -> bytes:
+    return encoded(image, "PNG", save_all=True, append_images=[ImageOps.invert(image), image], duration=40)
+
+
+def _jpeg2000(mode: str, **how: Any) -> Maker:
+    def make(image: Image.Image, orientation: int) -> bytes:
+        return encoded(image.convert(mode), "JPEG2000", **how)
+
+    return make
+
+
+def _avif(image: Image.Image, orientation: int) -> bytes:
+    return encoded(_stored(image, orientation), "AVIF", exif=exif(orientation), xmp=XMP, icc_profile=WIDE, quality=90)
+
+
+def _heic(alpha: bool = False) -> Maker:
+    def make(image: Image.Image, orientation: int) -> bytes:
+        picture = _with_alpha(image, "RGBA") if alpha else image
+        buffer = io.BytesIO()
+        # The encoder turns EXIF's orientation into the container's own.
+        pillow_heif.from_pillow(_stored(picture, orientation)).save(
+            buffer, quality=90, exif=exif(orientation), icc_profile=b"" if alpha else WIDE
+        )
+        return buffer.getvalue()
+
+    return make
+
+
+def _same(image: Image.Image) -> Image.Image:
+    return image
+
+
+VARIANTS = [
+    Variant("jpeg", _jpeg()),
+    Variant("jpeg-444", _jpeg(subsampling=0, quality=95)),
+    Variant("jpeg-422", _jpeg(subsampling=1)),
+    Variant("jpeg-coarse", _jpeg(quality=35)),
+    Variant("jpeg-progressive", _jpeg(progressive=True)),
+    Variant("jpeg-wide-gamut", _jpeg(icc=WIDE), icc=WIDE),
+    Variant("jpeg-rgb", _jpeg(keep_rgb=True, subsampling=0)),
+    Variant("jpeg-grey", _jpeg("L")),
+    Variant("jpeg-cmyk", _jpeg("CMYK")),
+    Variant("mpo", _mpo),
+    Variant("png", _png(_same), exact=True),
+    Variant("png-wide-gamut", _png(_same, icc=WIDE), exact=True, icc=WIDE),
+    Variant("png-alpha", _png(lambda image: _with_alpha(image, "RGBA")), exact=True, alpha=True),
+    Variant("png-grey", _png(lambda image: image.convert("L")), exact=True),
+    Variant("png-grey-alpha", _png(lambda image: _with_alpha(image, "LA")), exact=True, alpha=True),
+    Variant("png-palette", _png(_palette), exact=True),
+    Variant("png-palette-transparent", _png(_palette_with_hole), exact=True, alpha=True),
+    Variant("png-key-colour", _png(_same, transparency=(255, 255, 255)), exact=True, alpha=True),
+    Variant("png-bilevel", _png(lambda image: image.convert("1")), exact=True),
+    Variant("png-16-bit-grey", _png(_deep_grey), exact=True),
+    Variant("png-16-bit", _deep_rgb_png, exact=True),
+    Variant("apng", _apng, exact=True, turns=False, keeps_exif=False),
+    Variant("webp", _webp(quality=85)),
+    Variant("webp-lossless", _webp(lossless=True, exact=True), exact=True),
+    Variant(
+        "webp-lossless-alpha", _webp(alpha=True, lossless=True, exact=True, icc=WIDE), exact=True, icc=WIDE, alpha=True
+    ),
+    Variant("tiff", _tiff(_same), exact=True),
+    Variant("tiff-lzw", _tiff(_same, compression="tiff_lzw"), exact=True),
+    Variant("tiff-deflate", _tiff(_same, compression="tiff_adobe_deflate", icc=WIDE), exact=True, icc=WIDE),
+    Variant(
+        "tiff-packbits-alpha",
+        _tiff(lambda image: _with_alpha(image, "RGBA"), compression="packbits"),
+        exact=True,
+        alpha=True,
+    ),
+    Variant("tiff-grey", _tiff(lambda image: image.convert("L")), exact=True),
+    Variant("tiff-16-bit-grey", _tiff(_deep_grey, compression="tiff_lzw"), exact=True),
+    Variant("tiff-cmyk", _tiff(lambda image: image.convert("CMYK")), exact=True),
+    Variant("tiff-palette", _tiff(_palette), exact=True),
+    Variant("tiff-fax", _tiff(lambda image: image.convert("1"), compression="group4"), exact=True),
+    Variant("tiff-jpeg", _tiff(_same, compression="jpeg", quality=90), exact=True),
+    Variant("tiff-pages", _tiff_pages, exact=True, turns=False, keeps_exif=False),
+    Variant("gif", _gif, exact=True, result="png", turns=False, keeps_exif=False),
+    Variant("gif-animation", _gif_animation, exact=True, result="png", turns=False, keeps_exif=False),
+    Variant("jpeg2000", _jpeg2000("RGB"), result="jpeg", turns=False, keeps_exif=False),
+    Variant("jpeg2000-alpha", _jpeg2000("RGBA"), exact=True, result="png", turns=False, keeps_exif=False, alpha=True),
+    Variant("jpeg2000-grey", _jpeg2000("L", no_jp2=True), result="jpeg", turns=False, keeps_exif=False),
+    Variant("avif", _avif, icc=WIDE),
+    Variant("heic", _heic(), result="jpeg", icc=WIDE),
+    Variant("heic-alpha", _heic(alpha=True), exact=True, result="png", alpha=True),
+]
+
+
+def scene(width: int = 96, height: int = 72, name: str = "china") -> Image.Image:
+    """A small photograph whose four corners differ, so that no turn looks like another."""
+    return photograph(name).resize((width, height), Image.Resampling.LANCZOS)
+
+
+def random_mask(size: tuple[int, int], seed: int, blobs: int = 2) -> Image.Image:
+    """A hard mask of a few discs and boxes, never empty and never full."""
+    rng = np.random.default_rng(seed)
+    mask = Image.new("L", size)
+    pen = ImageDraw.Draw(mask)
+    for _ in range(blobs):
+        width, height = (int(rng.integers(4, max(5, side // 4))) for side in size)
+        left, top = int(rng.integers(0, size[0] - width)), int(rng.integers(0, size[1] - height))
+        shape = pen.ellipse if rng.random() < 0.5 else pen.rectangle
+        shape((left, top, left + width, top + height), fill=255)
+    return mask
+
+
+def softened(mask: Image.Image, sigma: float) -> Image.Image:
+    return mask.filter(ImageFilter.GaussianBlur(sigma)) if sigma else mask
+
+
+def opened_upright(content: bytes) -> Image.Image:
+    """The picture as any viewer shows it, palette and bilevel ones as their colours, 16-bit grey as it is."""
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+        orientation = image.getexif().get(ORIENTATION, 1) if image.format not in ("TIFF", "HEIF") else 1
+        picture = image.convert("RGBA" if "transparency" in image.info else "RGB") if image.mode == "P" else image
+        if picture.mode == "RGB" and "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+        if picture.mode == "1":
+            picture = picture.convert("L")
+        exif_free = picture.copy()
+    turn = {value: key for key, value in ((6, 8), (8, 6))}.get(orientation, orientation)
+    return _stored(exif_free, turn)
+
+
+def pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.asarray(image).astype(np.int64)
