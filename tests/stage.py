@@ -178,10 +178,13 @@ class Stage:
 
     def jobs(self) -> list[Job]:
         """Every job in the ledger, oldest first."""
-        items = self.dynamodb.scan(TableName=TABLE)["Items"]
-        ids = [item["job_id"]["S"] for item in items]
+        ids = [item["job_id"]["S"] for item in self.items()]
         found = [self.job(name) for name in ids if "#" not in name]
         return sorted(found, key=lambda job: (job.claimed_at, job.job_id))
+
+    def items(self) -> list[dict[str, Any]]:
+        """Everything in the Jobs table, as DynamoDB writes it."""
+        return list(self.dynamodb.scan(TableName=TABLE)["Items"])
 
     def only_job(self) -> Job:
         """The one job that there is."""

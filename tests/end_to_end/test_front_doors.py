@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -108,6 +109,22 @@ def read_stack(checkout: Path, process: subprocess.Popen[str], deadline: float =
     )
 
 
+def read_until(process: subprocess.Popen[str], words: str, deadline: float = 60.0) -> str:
+    """All that the process says up to the line with these words; it is ended where they do not come."""
+    assert process.stdout is not None
+    heard = ""
+    giving_up = threading.Timer(deadline, process.kill)
+    giving_up.start()
+    try:
+        for line in process.stdout:
+            heard += line
+            if words in line:
+                return heard
+    finally:
+        giving_up.cancel()
+    raise AssertionError(f"{words!r} was never said: {heard}")
+
+
 def test_run_cleans_own_photos_and_names_the_one_that_fails(
     start: Start, photo: bytes, system: System, tmp_path: Path
 ) -> None:
@@ -170,6 +187,7 @@ def test_up_serves_any_s3_client_and_leaves_nothing(
         Bucket=stack["results_bucket"], Key="Grüße & 1+1.jpg.json", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     s3.close()
+    heard = read_until(up, "Grüße & 1+1.jpg: cleaned")
     started = descendants(up.pid)
     assert not any("local.adobe" in line for line in commands(started)), "a stand-in was started beside the given one"
 
@@ -177,8 +195,7 @@ def test_up_serves_any_s3_client_and_leaves_nothing(
     said, _ = up.communicate(timeout=20)
 
     assert up.returncode == 0, said
-    assert f"s3://{stack['uploads_bucket']}" in said
-    assert "Grüße & 1+1.jpg: cleaned" in said
+    assert f"s3://{stack['uploads_bucket']}" in heard
     assert alive(started) == set()
     assert not (checkout / ".local" / "stack.json").exists()
     assert list((tmp_path / "tmp").iterdir()) == []

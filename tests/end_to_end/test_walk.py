@@ -163,7 +163,7 @@ def test_a_photo_uploaded_again_is_a_job_of_its_own(system: System, photo: bytes
     assert second.outcome == "cleaned"
 
 
-def _until_empty(system: System, deadline: float = 30.0) -> None:
+def _until_empty(system: System, deadline: float = 90.0) -> None:
     until = time.monotonic() + deadline
     while time.monotonic() < until:
         found = system.aws.client("sqs").get_queue_attributes(

@@ -17,6 +17,7 @@ from cleanplate.errors import (
     PostponedError,
     RateLimitedError,
 )
+from cleanplate.ledger import look_again_at
 from cleanplate.measures import Measure, count
 from cleanplate.models import TERMINAL, Ask, Job, JobStatus
 from cleanplate.tools import Tools
@@ -82,7 +83,7 @@ def _take_turn(job: Job, name: str, *, route: Route, status: JobStatus, tools: T
     now = tools.clock()
     ask = job.asks.get(name, Ask(name))
     if ask.attempts and now < ask.lease_until:
-        raise _postponed(job, "The request is being sent by another call.", ask.lease_until)
+        raise _postponed(job, "The request is being sent by another call.", look_again_at(ask, now))
     # A photo that brings its mask is new at its first fill, and must not go before those that are in work.
     is_new = status == "masking" or (job.own_mask is not None and name == "fill-1")
     slot = tools.pacer.reserve(

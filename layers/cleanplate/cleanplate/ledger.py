@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 2
 #: Longer than any function that POSTs may live (180 s): until then the answer may still be written. Seconds.
 LEASE_SECONDS = 200.0
+#: Most answers are there long before the lease ends. Seconds.
+_LOOK_AGAIN_SECONDS = 15.0
 #: Adobe's result links are good for an hour at least; an answer is used again only well within it. Seconds.
 ANSWER_SECONDS = 3000.0
 #: Failures that lie in what Adobe had given last: another run must not be given the same again.
@@ -64,6 +66,11 @@ def _from_item(value: object) -> Any:  # noqa: ANN401 - JSON-like
 
 def _values(**values: object) -> dict[str, Any]:
     return {f":{name}": _serialize(_to_item(value)) for name, value in values.items()}
+
+
+def look_again_at(ask: Ask, now: float) -> float:
+    """When to look whether another call's POST was answered: soon, and at the latest when its lease ends."""
+    return min(ask.lease_until, now + _LOOK_AGAIN_SECONDS)
 
 
 def _moved_on(job_id: str) -> JobMovedOnError:
@@ -272,7 +279,7 @@ class Ledger:
         if ask.adobe_job is not None:
             return ask
         if ask.intent_at and now < ask.lease_until:
-            raise AskInFlightError(f"The {name} request is being sent by another call.", ask.lease_until)
+            raise AskInFlightError(f"The {name} request is being sent by another call.", look_again_at(ask, now))
         if ask.attempts >= MAX_ATTEMPTS:
             raise PostOutcomeUnknownError(f"Adobe's answer to the {name} request was lost {ask.attempts} times.")
         begun = replace(
@@ -287,7 +294,9 @@ class Ledger:
             found = current.asks[name]
             if found.adobe_job is not None:
                 return found
-            raise AskInFlightError(f"The {name} request is being sent by another call.", found.lease_until) from None
+            raise AskInFlightError(
+                f"The {name} request is being sent by another call.", look_again_at(found, now)
+            ) from None
         return begun
 
     def withdraw_ask(self, job: Job, ask: Ask, *, now: float) -> Job:

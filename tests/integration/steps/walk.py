@@ -1,4 +1,5 @@
-"""A photo's walk without a cloud: SQS and the state machine played by a loop, AWS by moto, Adobe by its stand-in."""
+"""A photo's walk without a cloud: SQS played by a loop, the state machine by an interpreter of its own file, AWS by moto,
+Adobe by its stand-in."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import http.server
 import io
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -21,8 +21,8 @@ from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
-from cleanplate.tools import Tools
 from local.adobe import StandIn
+from tests.machine import Function, Machine
 from tests.stage import KilledError, Stage
 
 
@@ -116,6 +116,15 @@ class Walk:
         self.ended: set[str] = set()
         self.polls = 0
         self._others = {job["jobId"] for job in adobe.jobs()}
+        self._functions: dict[str, Function] = {
+            "CheckJobFunction": self._check,
+            "FillMaskedAreasFunction": lambda event: fill_masked_areas(event["job_id"], stage.tools),
+            "SaveResultFunction": lambda event: save_result(event["job_id"], stage.tools),
+            "RecordFailureFunction": lambda event: record_failure(
+                event["execution"], event["error"], event["cause"], stage.tools
+            ),
+        }
+        self._machine = Machine(self._functions, wait=stage.clock.pass_by, clock=stage.clock)
 
     # --- SQS ---
 
@@ -152,45 +161,20 @@ class Walk:
         return self.stage.only_job()
 
     def _run(self, name: str, start: dict[str, Any]) -> None:
-        job_id = start["job_id"]
-        try:
-            if start["start"] == "mask" and not self._poll(job_id, "mask", start["wait_seconds"]):
-                return
-            answer = self._step(lambda tools: fill_masked_areas(job_id, tools))
-            while answer["state"] == "waiting":
-                self.stage.clock.pass_by(answer["wait_seconds"])
-                answer = self._step(lambda tools: fill_masked_areas(job_id, tools))
-            if answer["state"] == "submitted" and not self._poll(job_id, "fill", answer["wait_seconds"]):
-                return
-            self._step(lambda tools: save_result(job_id, tools))
-        except CleanplateError as error:
-            self._fail(name, type(error).__name__, str(error))
+        ended = self._machine.run(name, start)
+        if ended.status != "SUCCEEDED":
+            # The rule on Step Functions' status events.
+            self._functions["RecordFailureFunction"](
+                {"execution": name, "error": "ExecutionStoppedError", "cause": ended.status}
+            )
 
-    def _poll(self, job_id: str, step: Any, wait: float) -> bool:
-        while True:
-            self.stage.clock.pass_by(wait)
-            waited = wait
-            answer = self._step(lambda tools: check_job(job_id, step, tools, waited=waited))  # noqa: B023
-            self.polls += 1
-            if answer["state"] == "failed":
-                self._fail(self.stage.job(job_id).execution_name, answer["error"], answer["cause"])
-            if answer["state"] != "pending":
-                return bool(answer["state"] == "succeeded")
-            wait = answer["wait_seconds"]
-            assert wait >= 1
+    def _check(self, event: dict[str, Any]) -> dict[str, Any]:
+        answer = check_job(event["job_id"], event["step"], self.stage.tools, waited=event["waited"])
+        self.polls += 1
+        if answer["state"] == "pending":
+            assert answer["wait_seconds"] >= 1
             time.sleep(0.01)  # the stand-in works by the clock on the wall
-
-    def _step(self, act: Callable[[Tools], dict[str, Any]]) -> dict[str, Any]:
-        for _ in range(7):
-            try:
-                return act(self.stage.tools)
-            except KilledError:
-                # Lambda.Unknown: retried with backoff.
-                self.stage.clock.pass_by(60)
-        raise AssertionError("the step was retried too often")
-
-    def _fail(self, name: str, error: str, cause: str) -> None:
-        self._step(lambda tools: record_failure(name, error, cause, tools))
+        return answer
 
     def settle(self) -> None:
         """Wait until Adobe has done all that it was asked for."""
