@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from cleanplate.adobe.client import make_session
+from cleanplate.adobe.connections import make_session
 from cleanplate.adobe.tokens import Credentials, TokenSource, read_credentials
 from cleanplate.errors import (
     AdobeError,
@@ -50,7 +50,7 @@ def clock() -> Time:
 
 
 def source(server: Scripted, vault: Vault, clock: Any = time.monotonic) -> TokenSource:
-    return TokenSource(ims_url=server.url, session=make_session(), read_credentials=vault, clock=clock)
+    return TokenSource(ims_url=server.url, session=make_session(server.url), read_credentials=vault, clock=clock)
 
 
 def test_a_token_is_asked_for_as_the_contract_says(server: Scripted) -> None:
@@ -137,7 +137,7 @@ def test_a_secret_that_was_incomplete_and_is_corrected_is_seen_at_once(server: S
     def vault(*, afresh: bool) -> Credentials:
         return GOOD if afresh else read_credentials({})
 
-    tokens = TokenSource(ims_url=server.url, session=make_session(), read_credentials=vault)
+    tokens = TokenSource(ims_url=server.url, session=make_session(server.url), read_credentials=vault)
     assert tokens.token() == "token-1"
 
 

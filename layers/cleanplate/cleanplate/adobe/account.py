@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from aws_lambda_powertools.utilities import parameters
 
-from cleanplate.adobe.client import AdobeClient, make_session
+from cleanplate.adobe.client import AdobeClient
+from cleanplate.adobe.connections import make_session
 from cleanplate.adobe.tokens import Credentials, TokenSource, read_credentials
 from cleanplate.errors import AdobeUnavailableError, CredentialsRefusedError
 from cleanplate.settings import settings
@@ -19,9 +20,10 @@ _SECRET_SECONDS = 300
 def make_client() -> AdobeClient:
     """Adobe's API with the account in the stack's secret, which is read when the first token is needed."""
     follow_requests()
-    session = make_session()
-    tokens = TokenSource(ims_url=settings().adobe_ims_url, session=session, read_credentials=_credentials)
-    return AdobeClient(api_url=settings().adobe_api_url, session=session, tokens=tokens)
+    stack = settings()
+    session = make_session(stack.adobe_api_url, stack.adobe_ims_url)
+    tokens = TokenSource(ims_url=stack.adobe_ims_url, session=session, read_credentials=_credentials)
+    return AdobeClient(api_url=stack.adobe_api_url, session=session, tokens=tokens)
 
 
 def _credentials(*, afresh: bool) -> Credentials:

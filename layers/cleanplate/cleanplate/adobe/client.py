@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import IO, Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
-from urllib3.util.retry import Retry
 
 from cleanplate.adobe.answers import read_adobe_job, read_error, read_retry_after, scrub
+from cleanplate.adobe.connections import arriving, read_answer, succeeded
 from cleanplate.adobe.links import check_api_link, check_picture_link
 from cleanplate.adobe.routes import Request, Route
 from cleanplate.adobe.tokens import TIMEOUTS, TokenSource
@@ -39,61 +37,13 @@ from cleanplate.errors import (
 )
 from cleanplate.models import AdobeJob, Answer
 
-if TYPE_CHECKING:
-    from urllib3._base_connection import BaseHTTPConnection
-
-_MAX_ANSWER_BYTES = 4_000_000
-#: The whole of an answer, the whole of a picture: the read time-out alone would let a drip last for ever.
-_ANSWER_SECONDS = 30.0
+#: The whole of a picture: the read time-out alone would let a drip last for ever.
 _DOWNLOAD_SECONDS = 60.0
 _DOWNLOAD_TRIES = 3
-_CHUNK = 1 << 18
 _INPUT_WORDS = re.compile(r"(?i)\b(input|source|href|link|presigned|download)")
 #: What stands in errors that ended a request before it was sent.
 _NEVER_SENT = ("NewConnectionError", "NameResolutionError", "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 _CREDENTIAL_CODES = {"403000", "403003"}
-
-
-class _Pool(HTTPConnectionPool):
-    """Keeps no connection open.
-
-    A function sleeps between two calls, and a connection that died meanwhile loses the answer to the next POST.
-    """
-
-    def _put_conn(self, conn: BaseHTTPConnection | None) -> None:
-        if conn is not None:
-            conn.close()
-        super()._put_conn(conn)
-
-
-class _TlsPool(_Pool, HTTPSConnectionPool):
-    pass
-
-
-def make_session() -> requests.Session:
-    """A session whose GETs are tried three times on gateway faults and broken connections, and nothing else."""
-    retry = Retry(
-        total=2,
-        connect=2,
-        read=2,
-        # Where TLS breaks in mid-answer, the request was sent; this count would repeat a POST too.
-        other=0,
-        backoff_factor=0.3,
-        backoff_jitter=0.2,
-        status_forcelist=(500, 502, 503, 504),
-        allowed_methods=frozenset({"GET"}),
-        respect_retry_after_header=False,
-        raise_on_status=False,
-    )
-    session = requests.Session()
-    # No netrc, no proxies' credentials: what is sent is what is written here.
-    session.trust_env = False
-    session.headers["Connection"] = "close"
-    for scheme in ("https://", "http://"):
-        adapter = HTTPAdapter(max_retries=retry)
-        adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-        session.mount(scheme, adapter)
-    return session
 
 
 class AdobeClient:
@@ -111,7 +61,7 @@ class AdobeClient:
         """
         response = self._with_token("POST", f"{self._api_url}{route.path}", route.body(request))
         body = _json(response)
-        if not _succeeded(response):
+        if not succeeded(response):
             raise self._refusal(response, body)
         if not isinstance(body, dict):
             # The job was accepted, so this must not be mistaken for a refusal.
@@ -132,7 +82,7 @@ class AdobeClient:
             return Answer("pending", "too_many_requests", retry_after=retry_after)
         if response.status_code in {404, 410}:
             raise AdobeJobGoneError(f"Adobe answered {response.status_code} for job {job.job_id}.")
-        if not _succeeded(response):
+        if not succeeded(response):
             raise self._refusal(response, body)
         if not isinstance(body, dict):
             raise AdobeUnavailableError("Adobe answered the status request with a body that cannot be read.")
@@ -163,7 +113,7 @@ class AdobeClient:
             if response.status_code != requests.codes.ok:
                 raise DownloadFailedError(f"Adobe's result link answered {response.status_code}.")
             size = 0
-            for chunk in _arriving(response):
+            for chunk in arriving(response):
                 size += len(chunk)
                 if size > max_bytes:
                     raise DownloadTooLargeError(f"Adobe's result is larger than {max_bytes} bytes.")
@@ -196,7 +146,12 @@ class AdobeClient:
             with self._session.request(
                 method, url, json=body, headers=headers, timeout=TIMEOUTS, allow_redirects=False, stream=True
             ) as response:
-                _read_capped(response)
+                read_answer(response)
+        except ForeignLinkError as error:
+            if method == "POST":
+                # Before a word was said: unlike a job whose link is unusable, this may be tried again.
+                raise AdobeUnavailableError(str(error)) from None
+            raise
         except (requests.exceptions.InvalidHeader, UnicodeError):
             raise CredentialsRefusedError("The client id, organisation or token does not fit into a header.") from None
         except (requests.RequestException, HTTPError) as error:
@@ -206,36 +161,9 @@ class AdobeClient:
         return response
 
 
-def _arriving(response: requests.Response) -> Iterator[bytes]:
-    """The body as it comes: ``iter_content`` would wait until a chunk is full."""
-    while chunk := response.raw.read1(_CHUNK, decode_content=True):
-        yield chunk
-
-
-def _read_capped(response: requests.Response) -> None:
-    content = b""
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    try:
-        for chunk in _arriving(response):
-            content += chunk
-            if len(content) > _MAX_ANSWER_BYTES:
-                break
-            if time.monotonic() > deadline:
-                raise requests.ReadTimeout
-    except (requests.RequestException, HTTPError):
-        # The status alone says that nothing came of it; what a success holds must be whole.
-        if _succeeded(response):
-            raise
-    response._content = content[:_MAX_ANSWER_BYTES]  # noqa: SLF001 - requests has no cap of its own
-
-
 def _never_sent(error: Exception) -> bool:
     """True where no connection came about, so that the request cannot have reached Adobe."""
     return isinstance(error, requests.ConnectTimeout) or any(sign in repr(error) for sign in _NEVER_SENT)
-
-
-def _succeeded(response: requests.Response) -> bool:
-    return 200 <= response.status_code < 300
 
 
 def _json(response: requests.Response) -> object:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from cleanplate.errors import ForeignLinkError
 from cleanplate.settings import is_loopback
 
 _ADOBE_SUFFIX = ".adobe.io"
+#: Whose hosts are never inside a network of the stack's own.
+_ADOBES = (_ADOBE_SUFFIX, ".adobelogin.com")
+#: Addresses of version 6 that stand for one of version 4 in their last 32 bits (RFC 6052).
+_NAT64 = IPv6Network("64:ff9b::/96")
 #: Anything else in a host is read differently by different parsers: what is checked must be where the request goes.
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
@@ -44,3 +49,38 @@ def check_picture_link(url: str, api_url: str) -> str:
     ):
         return url
     raise ForeignLinkError(f"Adobe's picture link leads to {scheme}://{host}, which is not followed.")
+
+
+def check_address(host: str, address: str, origins: tuple[str, ...]) -> None:
+    """The address that a connection to ``host`` has ended at: a public one, so that no answer leads into a network of ours.
+
+    ``origins`` are the URLs that the stack is configured for. Their own hosts may be wherever they are, but for Adobe's;
+    and where one of them is on loopback, every host may. Raises :class:`ForeignLinkError`.
+    """
+    if is_public(address):
+        return
+    configured = {_origin(origin)[1] for origin in origins}
+    if host.strip("[]").lower() in {name for name in configured if not name.endswith(_ADOBES)}:
+        return
+    if is_loopback(address) and any(is_loopback(name) for name in configured):
+        return
+    raise ForeignLinkError(f"{host} is at {address}, which is not a public address; nothing was sent there.")
+
+
+def is_public(address: str) -> bool:
+    """Whether an address, of either version, is one of the public internet's for one receiver."""
+    try:
+        found = _innermost(ip_address(address))
+    except ValueError:
+        return False
+    shut = found.is_private or found.is_multicast or found.is_reserved or found.is_link_local or found.is_unspecified
+    return found.is_global and not shut and not (isinstance(found, IPv6Address) and found.is_site_local)
+
+
+def _innermost(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The address of version 4 that one of version 6 only wraps: that is where the packets go."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address

@@ -13,9 +13,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from cleanplate.adobe.answers import read_error
-from cleanplate.errors import AdobeUnavailableError, AnswerUnreadableError, CredentialsRefusedError, RateLimitedError
+from cleanplate.adobe.connections import read_answer
+from cleanplate.errors import (
+    AdobeUnavailableError,
+    AnswerUnreadableError,
+    CredentialsRefusedError,
+    ForeignLinkError,
+    RateLimitedError,
+)
 
 #: Connect and read time-outs in seconds.
 TIMEOUTS = (5, 15)
@@ -123,10 +131,11 @@ class TokenSource:
             "scope": credentials.scopes,
         }
         try:
-            response = self._session.post(
-                f"{self._ims_url}/ims/token/v3", data=form, timeout=TIMEOUTS, allow_redirects=False
-            )
-        except requests.RequestException as error:
+            with self._session.post(
+                f"{self._ims_url}/ims/token/v3", data=form, timeout=TIMEOUTS, allow_redirects=False, stream=True
+            ) as response:
+                read_answer(response)
+        except (requests.RequestException, HTTPError, ForeignLinkError) as error:
             raise AdobeUnavailableError(f"Adobe's identity service did not answer ({type(error).__name__}).") from None
         if response.status_code == requests.codes.too_many_requests:
             raise RateLimitedError("Adobe's identity service asks for patience.", 30.0)
