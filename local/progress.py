@@ -46,8 +46,8 @@ class Board(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
-    def show(self, tracks: Sequence[Track]) -> None:
-        """Show how things are now."""
+    def show(self, tracks: Sequence[Track], report: str = "") -> None:
+        """Show how things are now; ``report`` is what the stack says of all photos."""
 
 
 def make_board(console: Console) -> Board:
@@ -62,6 +62,7 @@ class PlainBoard:
         self._console = console
         self._began = time.monotonic()
         self._shown: dict[str, str] = {}
+        self._report = ""
 
     def __enter__(self) -> Self:
         return self
@@ -69,15 +70,19 @@ class PlainBoard:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, tracks: Sequence[Track]) -> None:
+    def show(self, tracks: Sequence[Track], report: str = "") -> None:
         """Print what is new."""
         for track in tracks:
             if self._shown.get(track.drop.key) != track.stage:
                 self._shown[track.drop.key] = track.stage
-                clock = time.monotonic() - self._began
-                self._console.print(
-                    f"{clock:6.1f} s  {track.drop.key}: {track.stage}", markup=False, highlight=False, soft_wrap=True
-                )
+                self._say(f"{track.drop.key}: {track.stage}")
+        if report and report != self._report:
+            self._report = report
+            self._say(report)
+
+    def _say(self, words: str) -> None:
+        clock = time.monotonic() - self._began
+        self._console.print(f"{clock:6.1f} s  {words}", markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveBoard:
@@ -95,11 +100,11 @@ class LiveBoard:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, tracks: Sequence[Track]) -> None:
+    def show(self, tracks: Sequence[Track], report: str = "") -> None:
         """Draw the board anew."""
-        self._live.update(self._table(tracks))
+        self._live.update(self._table(tracks, report))
 
-    def _table(self, tracks: Sequence[Track]) -> Table:
+    def _table(self, tracks: Sequence[Track], report: str) -> Table:
         done = [track for track in tracks if track.outcome]
         open_ = [track for track in tracks if not track.outcome]
         table = Table.grid(padding=(0, 2))
@@ -107,7 +112,7 @@ class LiveBoard:
         table.add_column(overflow="fold", ratio=2)
         table.add_column(ratio=2)
         table.add_column(justify="right", width=7)
-        room = max(4, self._console.height - 4)
+        room = max(4, self._console.height - 5)
         shown = tracks if len(tracks) <= room else [*open_, *reversed(done)][:room]
         for track in shown:
             colour = COLOURS.get(track.outcome, "cyan")
@@ -115,4 +120,7 @@ class LiveBoard:
             table.add_row(mark, Text(track.drop.key), Text(track.stage, colour), Text(f"{track.seconds:.1f} s", "dim"))
         bar = ProgressBar(total=max(1, len(tracks)), completed=len(done), width=30)
         table.add_row("", bar, Text(f"{len(done)} of {len(tracks)} photos"), "")
-        return table
+        whole = Table.grid()
+        whole.add_row(table)
+        whole.add_row(Text(f"   {report}", "dim"))
+        return whole

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from local.asking import ProgressAsked
 from local.laptop import SPEED, AdobeService, Laptop
 from local.page import Card, write_page
 from local.photos import Drop
@@ -136,7 +137,8 @@ def _clean(laptop: Laptop, told: Told, photos: Sequence[Drop], console: Console)
     if told.remove:
         laptop.name_what_is_found(_labels(told.remove))
     deadline = time.monotonic() + told.seconds
-    with ThreadPoolExecutor(1) as uploader, make_board(console) as board:
+    asked = ProgressAsked(laptop.aws, laptop.stack)
+    with ThreadPoolExecutor(1) as uploader, asked, make_board(console) as board:
         uploads = [uploader.submit(_upload, laptop, told, drop, tracks.get(drop.key)) for drop in told.drops]
         try:
             while time.monotonic() < deadline:
@@ -145,7 +147,7 @@ def _clean(laptop: Laptop, told: Told, photos: Sequence[Drop], console: Console)
                     if upload.done():
                         upload.result()
                 _update(laptop, tracks)
-                board.show(list(tracks.values()))
+                board.show(list(tracks.values()), asked.words)
                 if all(track.outcome for track in tracks.values()):
                     break
                 time.sleep(_LOOK_EVERY)

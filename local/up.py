@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.asking import ProgressAsked
 from local.errors import LocalError
 from local.laptop import SPEED, AdobeService, Laptop
 from local.places import ENVIRONMENT_FILE, STACK_FILE, log_of, shown
@@ -148,15 +149,20 @@ def _follow(laptop: Laptop, console: Console) -> None:
     """Say how each photo gets on."""
     began = time.monotonic()
     said: dict[str, str] = {}
-    while True:
-        laptop.aws.check()
-        for sight in look(laptop.aws, laptop.stack):
-            words = _words(sight)
-            if said.get(sight.job_id) != words:
-                said[sight.job_id] = words
-                clock = f"{time.monotonic() - began:7.1f} s"
-                console.print(f"{clock}  {sight.key}: {words}", markup=False, highlight=False, soft_wrap=True)
-        time.sleep(_LOOK_EVERY)
+
+    def say(what: str, words: str) -> None:
+        if words and said.get(what) != words:
+            said[what] = words
+            clock = f"{time.monotonic() - began:7.1f} s"
+            console.print(f"{clock}  {words}", markup=False, highlight=False, soft_wrap=True)
+
+    with ProgressAsked(laptop.aws, laptop.stack) as asked:
+        while True:
+            laptop.aws.check()
+            for sight in look(laptop.aws, laptop.stack):
+                say(sight.job_id, f"{sight.key}: {_words(sight)}")
+            say("", asked.words)
+            time.sleep(_LOOK_EVERY)
 
 
 def _words(sight: Sight) -> str:

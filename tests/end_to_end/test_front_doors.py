@@ -109,8 +109,8 @@ def read_stack(checkout: Path, process: subprocess.Popen[str], deadline: float =
     )
 
 
-def read_until(process: subprocess.Popen[str], words: str, deadline: float = 60.0) -> str:
-    """All that the process says up to the line with these words; it is ended where they do not come."""
+def read_until(process: subprocess.Popen[str], *words: str, deadline: float = 60.0) -> str:
+    """All that the process says until each of these words has been said; it is ended where they do not come."""
     assert process.stdout is not None
     heard = ""
     giving_up = threading.Timer(deadline, process.kill)
@@ -118,7 +118,7 @@ def read_until(process: subprocess.Popen[str], words: str, deadline: float = 60.
     try:
         for line in process.stdout:
             heard += line
-            if words in line:
+            if all(word in heard for word in words):
                 return heard
     finally:
         giving_up.cancel()
@@ -187,7 +187,7 @@ def test_up_serves_any_s3_client_and_leaves_nothing(
         Bucket=stack["results_bucket"], Key="Grüße & 1+1.jpg.json", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     s3.close()
-    heard = read_until(up, "Grüße & 1+1.jpg: cleaned")
+    heard = read_until(up, "Grüße & 1+1.jpg: cleaned", "1 photo: 1 cleaned")
     started = descendants(up.pid)
     assert not any("local.adobe" in line for line in commands(started)), "a stand-in was started beside the given one"
 
