@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.template import test_machine, test_resources, test_rights
+from tests.template import test_keys, test_machine, test_resources, test_rights
 
 Template = dict[str, Any]
 _GONE = object()
-_MODULES = (test_machine, test_resources, test_rights)
+_MODULES = (test_keys, test_machine, test_resources, test_rights)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ FAULTS = [
     Fault(test_resources.test_every_bucket_is_closed_to_the_public, _p("WorkBucket", "OwnershipControls"), {"Rules": []}),
     Fault(
         test_resources.test_every_bucket_is_encrypted,
-        _p("WorkBucket", "BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/SSEAlgorithm"),
+        _p("WorkBucket", "BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/Fn::If/2/SSEAlgorithm"),
         "none",
     ),
     Fault(
@@ -259,6 +259,44 @@ FAULTS = [
     Fault(
         test_machine.test_nothing_but_ids_words_and_waits_flows_through_the_machine,
         _DEFINITION, _machine(lambda states: states["CheckMask"].update(Output="{% $states.result %}")),
+    ),
+    # --- keys ---
+    *(
+        Fault(test_keys.test_with_a_key_all_that_the_stack_keeps_is_encrypted_with_it, _p(resource, setting))
+        for resource, setting in [
+            ("ResultsBucket", "BucketEncryption/ServerSideEncryptionConfiguration/0/BucketKeyEnabled"),
+            ("DeadLetterQueue", "KmsMasterKeyId"),
+            ("NotificationsTopic", "KmsMasterKeyId"),
+            ("AdobeSecret", "KmsKeyId"),
+            ("CheckJobLogGroup", "KmsKeyId"),
+            ("JobsTable", "SSESpecification/KMSMasterKeyId"),
+        ]
+    ),
+    Fault(
+        test_keys.test_without_a_key_nothing_speaks_of_one,
+        _p("UploadsQueue", "KmsMasterKeyId/Fn::If/2"), "alias/aws/sqs",
+    ),
+    Fault(
+        test_keys.test_a_function_may_use_the_stacks_key_for_what_it_reads_and_writes_and_for_no_more,
+        _p("ReportProgressFunctionRole", "Policies/0/PolicyDocument/Statement/2/Fn::If/1/Action"),
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+    ),
+    Fault(
+        test_keys.test_a_function_may_use_the_stacks_key_for_what_it_reads_and_writes_and_for_no_more,
+        _p("ReportProgressFunctionRole", "Policies/0/PolicyDocument/Statement/2/Fn::If/1/Resource"), "*",
+    ),
+    Fault(
+        test_keys.test_a_function_may_use_the_keys_of_existing_buckets_for_what_it_does_there,
+        _p("RecordFailureFunctionRole", "Policies/0/PolicyDocument/Statement/4"),
+    ),
+    Fault(test_keys.test_keys_are_named_by_their_arn, "Parameters/KmsKeyArn/AllowedPattern", ".*"),
+    Fault(
+        test_keys.test_no_policy_of_the_stack_lets_the_public_in,
+        _p("UploadsQueuePolicy", "PolicyDocument/Statement/0/Principal"), "*",
+    ),
+    Fault(
+        test_keys.test_no_policy_of_the_stack_lets_the_public_in,
+        _p("NotificationsTopicPolicy", "PolicyDocument/Statement/0/Condition"), {},
     ),
     # --- rights ---
     Fault(

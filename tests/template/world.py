@@ -25,6 +25,8 @@ CHOICES: dict[str, tuple[str, str]] = {
     "ExistingResultsBucket": ("", "their-results"),
     "UploadsPrefix": ("", "incoming/"),
     "NotificationEmail": ("", "ops@example.com"),
+    "KmsKeyArn": ("", "arn:aws:kms:us-east-1:123456789012:key/the-stacks"),
+    "BucketKeyArns": ("", "arn:aws:kms:us-east-1:123456789012:key/one,arn:aws:kms:us-east-1:123456789012:key/two"),
 }
 
 
@@ -126,7 +128,7 @@ class World:
             case "Fn::Not":
                 return not self._resolve(argument[0])
             case "Fn::Join":
-                return str(argument[0]).join(str(self._resolve(item)) for item in argument[1])
+                return str(argument[0]).join(str(item) for item in self._resolve(argument[1]))
             case "Fn::Sub":
                 return self._sub(argument)
         raise ValueError(f"{function} is not known here: teach it.")
@@ -134,6 +136,8 @@ class World:
     def _ref(self, name: str) -> Any:
         if name in _PSEUDO:
             return _NOTHING if _PSEUDO[name] is None else _PSEUDO[name]
+        if self.template["Parameters"].get(name, {}).get("Type") == "CommaDelimitedList":
+            return str(self._parameters[name]).split(",")
         return self._parameters.get(name, name)
 
     def _sub(self, argument: Any) -> str:
