@@ -1,0 +1,58 @@
+"""Playing the fault catalogue: one photo's walk for each fault, held against what is expected of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+
+from tests.integration.steps.walk import Walk, photo_bytes
+from tests.prove.faults import FAULTS, Expected, Fault
+from tests.prove.promises import Verdict, judge
+from tests.prove.report import Report
+from tests.prove.world import MakeWalk, Unreachable, impatient, logs, world
+
+PHOTO = photo_bytes()
+
+
+def play(make_walk: MakeWalk, fault: Fault) -> tuple[Verdict, str]:
+    """One photo's walk with one fault on its way: the judgement, and what came of it instead of what should have."""
+    unreachable = Unreachable(fault.closed, fault.times) if fault.closed else None
+    walk = make_walk(unreachable=unreachable, **fault.settings)
+    for rule in fault.rules:
+        walk.adobe.add_rules(rule)
+    with logs() as heard, impatient() if fault.impatient else nullcontext():
+        crashed = walk.deliver(walk.stage.upload("dog.jpg", PHOTO, **fault.options))
+        walk.execute()
+    verdict = judge(walk, walk.stage.news(), logs=heard.getvalue())
+    return verdict, _difference(walk, fault, crashed)
+
+
+def _difference(walk: Walk, fault: Fault, crashed: Exception | None) -> str:
+    if crashed is not None:
+        return f"the message ended in {crashed!r}"
+    jobs = walk.stage.jobs()
+    if len(jobs) != 1:
+        return f"there are {len(jobs)} jobs"
+    (job,) = jobs
+    came = Expected(
+        outcome=job.status,  # type: ignore[arg-type]
+        paid=sum(walk.jobs_at_adobe().values()),
+        reason=str(job.outcome.get("reason", "")),
+        possible_duplicate=job.possible_duplicate,
+    )
+    if came != fault.expected:
+        return f"came {came}, expected {fault.expected} ({job.outcome.get('message', '')})"
+    if not (fault.closed or all(rule["fired"] for rule in walk.adobe.control("GET", "/stand-in/rules"))):
+        return "the fault was never met"
+    return ""
+
+
+def run(report: Report, *, quick: bool) -> None:
+    """Every fault; the representative ones where it is to be ``quick``."""
+    begun = time.monotonic()
+    with world() as make_walk:
+        for fault in FAULTS:
+            if fault.representative or not quick:
+                verdict, unexpected = play(make_walk, fault)
+                report.tried("faults", fault.name, verdict, unexpected=unexpected)
+    report.figures["faults"] = time.monotonic() - begun

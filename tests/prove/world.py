@@ -1,0 +1,179 @@
+"""Where walks are made without pytest: moto, the bridge to its buckets, Adobe's stand-in, and what the functions log."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from moto import mock_aws
+from requests.adapters import BaseAdapter
+
+from cleanplate.adobe import client as adobe_client
+from cleanplate.adobe import connections, tokens
+from cleanplate.adobe.client import AdobeClient
+from cleanplate.adobe.tokens import Credentials
+from local.adobe import Settings, StandIn
+from tests.integration.conftest import client_for
+from tests.integration.steps.walk import S3OverHttp, Walk
+from tests.stage import REGION, Stage
+
+if TYPE_CHECKING:
+    import requests
+
+#: Adobe's stand-in with cheap pixels and jobs that end at once.
+FAST = Settings(port=0, allow_loopback=True, quiet=True, pixels="fast", limits=False, duration=0.0)
+#: The logger of whoever calls a step, as every function has one.
+LOGGER = Logger()
+
+
+@dataclass(slots=True)
+class Unreachable:
+    """Calls to Adobe that meet a closed door: which, as a glob over ``METHOD /path``, and how many (None: all)."""
+
+    route: str
+    times: int | None = None
+
+
+class MakeWalk(Protocol):
+    """Makes a walk on a stage of its own; ``settings`` of the stack by their environment variables."""
+
+    def __call__(self, *, unreachable: Unreachable | None = None, **settings: str) -> Walk: ...
+
+
+@dataclass(slots=True)
+class Grounds:
+    """What walks can share: the stand-in and the bridge."""
+
+    adobe: StandIn
+    bridge: S3OverHttp = field(default_factory=S3OverHttp)
+
+    @contextmanager
+    def walks(self) -> Iterator[MakeWalk]:
+        """Makes walks, each on an empty moto, with a stand-in that has no rules and has counted nothing."""
+        mock = mock_aws()
+        changed = {"AWS_DEFAULT_REGION": REGION, "MOTO_S3_CUSTOM_ENDPOINTS": self.bridge.url}
+        before = {name: os.environ.get(name) for name in changed}
+        os.environ.update(changed)
+        mock.start()
+
+        def make(*, unreachable: Unreachable | None = None, **settings: str) -> Walk:
+            mock.stop()
+            mock.start()
+            self._forget()
+            client = lru_cache(maxsize=1)(lambda: self._client(unreachable))
+            stage = Stage(endpoint_url=self.bridge.url, make_adobe=client, **settings)
+            self.bridge.stage = stage
+            return Walk(stage, self.adobe)
+
+        try:
+            yield make
+        finally:
+            mock.stop()
+            self._forget()
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def _forget(self) -> None:
+        self.adobe.clear_rules()
+        self.adobe.clear_counters()
+
+    def _client(self, unreachable: Unreachable | None) -> AdobeClient:
+        credentials = Credentials(self.adobe.settings.client_id, self.adobe.settings.client_secret)
+        client = client_for(self.adobe.url, lambda _: credentials)
+        if unreachable is not None:
+            session = client._session
+            session.mount(self.adobe.url, _ClosedDoor(session.get_adapter(self.adobe.url), unreachable))
+        return client
+
+
+@contextmanager
+def grounds() -> Iterator[Grounds]:
+    """The stand-in and the bridge, for as long as they are needed."""
+    with StandIn(FAST) as adobe:
+        found = Grounds(adobe)
+        try:
+            yield found
+        finally:
+            found.bridge.close()
+
+
+@contextmanager
+def world() -> Iterator[MakeWalk]:
+    """All that walks need, in one."""
+    with grounds() as found, found.walks() as make:
+        yield make
+
+
+class _ClosedDoor(BaseAdapter):
+    """Sends some calls to a port at which nobody listens: the network's refusal is a real one."""
+
+    def __init__(self, usual: BaseAdapter, unreachable: Unreachable) -> None:
+        super().__init__()
+        self._usual = usual
+        self._which = unreachable
+        self._left = unreachable.times
+        with socket.create_server(("127.0.0.1", 0)) as gone:
+            self._port: int = gone.getsockname()[1]
+
+    def send(self, request: requests.PreparedRequest, *rest: Any, **named: Any) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        met = fnmatchcase(f"{request.method} {parts.path}", self._which.route)
+        if met and (self._left is None or self._left > 0):
+            self._left = None if self._left is None else self._left - 1
+            request.url = parts._replace(netloc=f"127.0.0.1:{self._port}").geturl()
+        return self._usual.send(request, *rest, **named)
+
+    def close(self) -> None:
+        self._usual.close()
+
+
+@contextmanager
+def logs(level: int = logging.INFO) -> Iterator[io.StringIO]:
+    """Everything that a function would log meanwhile, libraries' warnings included, as it would look."""
+    heard = io.StringIO()
+    handler = logging.StreamHandler(heard)
+    handler.setFormatter(LambdaPowertoolsFormatter())
+    ours, root = LOGGER._logger, logging.getLogger()
+    before = ours.level, ours.handlers
+    ours.setLevel(level)
+    ours.handlers = [handler]
+    root.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        ours.setLevel(before[0])
+        ours.handlers = before[1]
+        root.removeHandler(handler)
+
+
+@contextmanager
+def impatient(read_seconds: float = 0.6) -> Iterator[None]:
+    """Time-outs that a test can wait for."""
+    places: list[tuple[Any, str, object]] = [
+        (adobe_client, "TIMEOUTS", (1, read_seconds)),
+        (tokens, "TIMEOUTS", (1, read_seconds)),
+        (connections, "_ANSWER_SECONDS", 2 * read_seconds),
+        (adobe_client, "_DOWNLOAD_SECONDS", 2 * read_seconds),
+    ]
+    before = [(where, name, getattr(where, name)) for where, name, _ in places]
+    for where, name, value in places:
+        setattr(where, name, value)
+    try:
+        yield
+    finally:
+        for where, name, value in before:
+            setattr(where, name, value)
