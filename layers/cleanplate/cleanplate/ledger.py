@@ -3,13 +3,14 @@
 Intent is written before a POST and Adobe's job after it. Every write is conditional, so that a redelivered message,
 a repeated step and a crash at any point find the truth instead of paying twice. A job's moves from waiting to in work
 to its end are transactions with the tallies of its folder and its bucket, see ``progress``. Other kinds of item share
-the table, told apart by the partition key ``job_id``: ``photo#<photo id>``, the first job of an upload, and
-``object#<photo id>``, the upload that an object without a version stands for.
+the table, told apart by the partition key ``job_id``: ``photo#<photo id>``, the first job of an upload,
+``object#<photo id>``, the upload that an object without a version stands for, and ``manifest#<photo id>``, the job that
+the manifest of a key tells of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from cleanplate.deadlines import due_at
 from cleanplate.errors import AskInFlightError, JobMovedOnError, PostOutcomeUnknownError
 from cleanplate.identity import job_id, photo_id
 from cleanplate.models import TERMINAL, AdobeJob, Ask, Job, JobStatus, Options, Photo
 from cleanplate.options import options_from_dict, options_to_dict
-from cleanplate.progress import Progress, tally_writes
+from cleanplate.progress import SHARDS, Progress, tally_writes
 from cleanplate.table import get_many, in_turn, reasons
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ ANSWER_SECONDS = 3000.0
 #: Failures that lie in what Adobe had given last: another run must not be given the same again.
 _SPOILT = frozenset({"MaskUnusableError", "FillUnusableError", "DownloadFailedError", "WorkGoneError"})
 _DAY = 86_400
+#: The index of open jobs and its keys.
+OPEN_JOBS, _SHARD, _DUE = "OpenJobs", "open_shard", "due_at"
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -71,6 +75,10 @@ def _values(**values: object) -> dict[str, Any]:
 def look_again_at(ask: Ask, now: float) -> float:
     """When to look whether another call's POST was answered: soon, and at the latest when its lease ends."""
     return min(ask.lease_until, now + _LOOK_AGAIN_SECONDS)
+
+
+def _shard_of(job_id: str) -> str:
+    return str(int(job_id[-8:], 16) % SHARDS)
 
 
 def _moved_on(job_id: str) -> JobMovedOnError:
@@ -193,6 +201,8 @@ class Ledger:
             "request_id": job.request_id,
             "announced": False,
             "updated_at": job.claimed_at,
+            _SHARD: _shard_of(job.job_id),
+            _DUE: due_at(job),
             "expires_at": int(job.claimed_at) + self._record_days * _DAY,
         }
         put = {
@@ -205,38 +215,42 @@ class Ledger:
 
     def reclaim(self, job: Job, *, request_id: str, now: float, deadline_at: float) -> Job:
         """Begin another run of a failed job; what was paid for and can still be fetched is kept."""
-        kept = {ask.name: self._ask_item(ask) for ask in _kept(job, now)}
-        update = self._expression(
-            job.job_id,
-            "SET #status = :claimed, #run = :next, asks = :asks, outcome = :empty, announced = :no, "
-            "request_id = :request, claimed_at = :now, deadline_at = :deadline, updated_at = :now",
-            "#status = :failed AND #run = :run",
-            claimed="claimed",
-            failed="failed",
-            next=job.run + 1,
-            run=job.run,
-            asks=kept,
-            empty={},
-            no=False,
-            request=request_id,
-            now=now,
-            deadline=deadline_at,
-        )
-        reason = str(job.outcome.get("reason", ""))
-        found = self._write_counted({"Update": update}, job, before="failed", after="claimed", now=now, reason=reason)
-        if found is not None:
-            raise _moved_on(job.job_id)
-        return replace(
+        kept = {ask.name: ask for ask in _kept(job, now)}
+        again = replace(
             job,
             status="claimed",
             run=job.run + 1,
-            asks={name: ask for name, ask in job.asks.items() if name in kept},
+            asks=kept,
             outcome={},
             announced=False,
             request_id=request_id,
             claimed_at=now,
             deadline_at=deadline_at,
         )
+        update = self._expression(
+            job.job_id,
+            "SET #status = :claimed, #run = :next, asks = :asks, outcome = :empty, announced = :no, "
+            "request_id = :request, claimed_at = :now, deadline_at = :deadline, updated_at = :now, "
+            f"{_SHARD} = :shard, {_DUE} = :due",
+            "#status = :failed AND #run = :run",
+            claimed="claimed",
+            failed="failed",
+            next=again.run,
+            run=job.run,
+            asks={name: self._ask_item(ask) for name, ask in kept.items()},
+            empty={},
+            no=False,
+            request=request_id,
+            now=now,
+            deadline=deadline_at,
+            shard=_shard_of(job.job_id),
+            due=due_at(again),
+        )
+        reason = str(job.outcome.get("reason", ""))
+        found = self._write_counted({"Update": update}, job, before="failed", after="claimed", now=now, reason=reason)
+        if found is not None:
+            raise _moved_on(job.job_id)
+        return again
 
     def get(self, job_id: str) -> Job | None:
         """The job as it is now."""
@@ -326,13 +340,14 @@ class Ledger:
         while job.run == run and job.status not in TERMINAL:
             update = self._expression(
                 job.job_id,
-                "SET #status = :status, outcome = :outcome, updated_at = :now",
+                f"SET #status = :status, outcome = :outcome, updated_at = :now, {_DUE} = :due",
                 "#run = :run AND #status = :seen",
                 status=status,
                 outcome=outcome,
                 now=now,
                 run=run,
                 seen=job.status,
+                due=due_at(replace(job, status=status, outcome={"ended_at": now})),
             )
             reason = str(outcome.get("reason", "")) if status == "failed" else ""
             found = self._write_counted(
@@ -346,17 +361,72 @@ class Ledger:
             job = _read_job(found)
         return False
 
+    def take_manifest(self, job: Job, *, now: float) -> bool:
+        """Let the manifest at the photo's key tell of this job; False where it tells of a later upload by now.
+
+        Whoever was claimed later was uploaded later: what was replaced before it was begun is refused at once.
+        """
+        mine = {
+            "by": job.job_id,
+            "upload": photo_id(job.photo),
+            "claimed": job.claimed_at,
+            "expires": int(now) + self._record_days * _DAY,
+        }
+        try:
+            self._db.update_item(
+                TableName=self._table,
+                Key={"job_id": {"S": self._manifest_key(job.photo)}},
+                UpdateExpression="SET #by = :by, upload = :upload, claimed_at = :claimed, expires_at = :expires",
+                ConditionExpression="attribute_not_exists(claimed_at) OR claimed_at <= :claimed OR upload = :upload",
+                ExpressionAttributeNames={"#by": "by"},
+                ExpressionAttributeValues=_values(**mine),
+            )
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def manifest_of(self, photo: Photo) -> str | None:
+        """The job that the manifest at a photo's key tells of."""
+        item = self._read_item(self._manifest_key(photo))
+        return item["by"]["S"] if item else None
+
     def note_announced(self, job: Job, *, now: float) -> None:
         """The event of this run's outcome is out."""
         self._update(
-            job.job_id, "SET announced = :yes, updated_at = :now", "#run = :run", run=job.run, yes=True, now=now
+            job.job_id,
+            f"SET announced = :yes, updated_at = :now REMOVE {_SHARD}, {_DUE}",
+            "#run = :run",
+            run=job.run,
+            yes=True,
+            now=now,
         )
+
+    # --- sweeping ---
+
+    def late(self, now: float) -> Iterator[Job]:
+        """The open jobs whose time is over, the latest of each shard first, as they are at this moment."""
+        for shard in range(SHARDS):
+            pages = self._db.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName=OPEN_JOBS,
+                KeyConditionExpression=f"{_SHARD} = :shard AND {_DUE} < :now",
+                ExpressionAttributeValues=_values(shard=str(shard), now=now),
+            )
+            for item in pages.search("Items"):
+                # The index lags behind; the job itself knows.
+                job = self.get(item["job_id"]["S"])
+                if job is not None and (due := due_at(job)) is not None and due < now:
+                    yield job
 
     # --- one table, one way to write it ---
 
     @staticmethod
     def _object_key(photo: Photo) -> str:
         return f"object#{photo_id(replace(photo, sequencer=''))}"
+
+    @staticmethod
+    def _manifest_key(photo: Photo) -> str:
+        return f"manifest#{photo_id(Photo(photo.bucket, photo.key))}"
 
     @staticmethod
     def _ask_item(ask: Ask) -> dict[str, Any]:
@@ -371,9 +441,10 @@ class Ledger:
         status: JobStatus | None = None,
         unless_begun_since: Ask | None = None,
     ) -> Job:
-        update = "SET asks.#ask = :ask, updated_at = :now"
+        update = f"SET asks.#ask = :ask, updated_at = :now, {_DUE} = :due"
         condition = ""
-        values: dict[str, object] = {"ask": self._ask_item(ask), "now": now}
+        due = due_at(replace(job, status=status or job.status, asks={**job.asks, ask.name: ask}))
+        values: dict[str, object] = {"ask": self._ask_item(ask), "now": now, "due": due}
         if status:
             update += ", #status = :status"
             values["status"] = status

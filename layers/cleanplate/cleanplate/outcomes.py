@@ -96,11 +96,25 @@ def deliver(job: Job, tools: Tools) -> None:
     statement = describe(job, result_key=tools.result_key(job.photo))
     # A newer upload of the same key has its own manifest there.
     if statement.get("reason") != PhotoReplacedError.__name__:
-        tools.storage.write_manifest(statement["manifest"]["key"], statement)
+        _write_manifest(job, statement, tools)
     announce(tools.events, statement, bus=tools.event_bus)
     # Before the photo counts as announced: whoever makes up for a call that was cut short makes up for this too.
     announce_folder(job, tools)
     tools.ledger.note_announced(job, now=tools.clock())
+
+
+def _write_manifest(job: Job, statement: Mapping[str, Any], tools: Tools) -> None:
+    """Write the manifest, unless that of a newer upload of the same key is there, which must not be covered."""
+    if not tools.ledger.take_manifest(job, now=tools.clock()):
+        return
+    tools.storage.write_manifest(statement["manifest"]["key"], statement)
+    told = tools.ledger.manifest_of(job.photo)
+    if told not in {None, job.job_id}:
+        # Another job took it before that was written, so its manifest may have just been covered.
+        other = tools.read_job(str(told))
+        if other.status in TERMINAL:
+            again = describe(other, result_key=tools.result_key(other.photo))
+            tools.storage.write_manifest(again["manifest"]["key"], again)
 
 
 def announce_folder(job: Job, tools: Tools) -> None:

@@ -13,7 +13,13 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
-from cleanplate.errors import BucketRefusedError, PhotoGoneError, PhotoTooLargeError, ResultNotSavedError
+from cleanplate.errors import (
+    BucketRefusedError,
+    JobMovedOnError,
+    PhotoGoneError,
+    PhotoTooLargeError,
+    ResultNotSavedError,
+)
 from cleanplate.models import Photo
 
 if TYPE_CHECKING:
@@ -219,24 +225,45 @@ class Storage:
 
     # --- the results bucket ---
 
-    def save_result(self, key: str, content: BinaryIO, *, media_type: str, job_id: str) -> SavedObject:
-        """Write a result and see that it is there, whole; raises :class:`ResultNotSavedError`."""
+    def result_there(self, key: str) -> str:
+        """The ETag of the result that lies at a key by now; empty where there is none."""
+        try:
+            return self._s3.head_object(Bucket=self._results, Key=key)["ETag"]
+        except ClientError as error:
+            if _is_gone(error):
+                return ""
+            raise
+
+    def save_result(
+        self, key: str, content: BinaryIO, *, media_type: str, job_id: str, instead_of: str | None = None
+    ) -> SavedObject:
+        """Write a result and see that it is there, whole; raises :class:`ResultNotSavedError`.
+
+        ``instead_of`` is what :meth:`result_there` said. Raises :class:`JobMovedOnError`, and nothing was written, where
+        another result has come there since.
+        """
         digest, size = hashlib.sha256(), 0
         content.seek(0)
         while chunk := content.read(_BLOCK):
             digest.update(chunk)
             size += len(chunk)
         content.seek(0)
-        self._s3.put_object(
-            Bucket=self._results,
-            Key=key,
-            Body=content,
-            ContentType=media_type,
-            ContentLength=size,
-            # S3 refuses the write where what arrived has another digest.
-            ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
-            Metadata={MARK: job_id},
-        )
+        try:
+            self._s3.put_object(
+                Bucket=self._results,
+                Key=key,
+                Body=content,
+                ContentType=media_type,
+                ContentLength=size,
+                # S3 refuses the write where what arrived has another digest.
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                Metadata={MARK: job_id},
+                **_only(instead_of),
+            )
+        except ClientError as error:
+            if instead_of is not None and (_is_gone(error) or _has_changed(error)):
+                raise JobMovedOnError(f"Another result was written to {key} meanwhile.") from None
+            raise
         return self._check(SavedObject(self._results, key, size, media_type, digest.hexdigest()), job_id)
 
     def pass_on(self, photo: Photo, key: str, *, job_id: str) -> SavedObject:
@@ -299,8 +326,16 @@ def _match(photo: Photo) -> dict[str, Any]:
     return {"IfMatch": f'"{photo.etag}"'} if photo.etag else {}
 
 
+def _only(instead_of: str | None) -> dict[str, Any]:
+    if instead_of is None:
+        return {}
+    return {"IfMatch": instead_of} if instead_of else {"IfNoneMatch": "*"}
+
+
 def _has_changed(error: ClientError) -> bool:
-    return error.response.get("Error", {}).get("Code", "") in {"412", "PreconditionFailed"}
+    # The conflict is S3's word where two such writes meet.
+    changed = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
+    return error.response.get("Error", {}).get("Code", "") in changed
 
 
 class _RangeReader(io.RawIOBase):

@@ -166,13 +166,19 @@ def _begin(job: Job, found: UploadedObject | None, refusal: PhotoRefusedError | 
         job = _look_at(job, found, tools)
         if not job.own_mask:
             job = _ask_for_mask(job, tools)
+    elif job.run > 1 and job.status == "claimed" and found:
+        # Another run with the mask of an earlier one: nothing more is paid for a version that was replaced.
+        _check_not_replaced(job.photo, found.photo)
     _start_execution(job, tools)
 
 
 def _check_still_there(photo: Photo, found: UploadedObject | None) -> None:
     if found is None:
         raise PhotoGoneError(f"{photo.key} is no longer in {photo.bucket}.")
-    now = found.photo
+    _check_not_replaced(photo, found.photo)
+
+
+def _check_not_replaced(photo: Photo, now: Photo) -> None:
     same = now.version_id == photo.version_id if photo.version_id else now.etag == photo.etag
     if not same:
         raise PhotoReplacedError(f"{photo.key} was uploaded again before this version was begun.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, BinaryIO
 
-from cleanplate.errors import PhotoReplacedError, WorkGoneError
+from cleanplate.errors import JobMovedOnError, PhotoReplacedError, ResultNotSavedError, WorkGoneError
 from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import deliver, succeed
@@ -13,6 +14,9 @@ from cleanplate.steps.fill_masked_areas import read_plan
 from cleanplate.storage import SavedObject
 from cleanplate.tools import Tools
 from cleanplate.work import ask_key, kept_answer
+
+#: A write that meets another one is tried again so often.
+_SAVINGS = 5
 
 
 def save_result(job_id: str, tools: Tools) -> dict[str, Any]:
@@ -90,10 +94,18 @@ def _fetch_fill(job: Job, number: int, tools: Tools) -> bytes:
 
 
 def _save(job: Job, composed: Composed, tools: Tools) -> SavedObject:
+    key = tools.result_key(job.photo) + composed.extension
     with composed.content as file:
-        return tools.storage.save_result(
-            tools.result_key(job.photo) + composed.extension, file, media_type=composed.media_type, job_id=job.job_id
-        )
+        for _ in range(_SAVINGS):
+            there = tools.storage.result_there(key)
+            # Once more: to compose takes long enough for a newer version to be cleaned meanwhile.
+            _check_still_newest(job, tools)
+            # Another result that came in between is one of a newer version, or of this one: then it is tried again.
+            with suppress(JobMovedOnError):
+                return tools.storage.save_result(
+                    key, file, media_type=composed.media_type, job_id=job.job_id, instead_of=there
+                )
+    raise ResultNotSavedError(f"Other results were written to {key} at the same time, {_SAVINGS} times.")
 
 
 def _notes(job: Job, composed: Composed) -> list[str]:
