@@ -48,10 +48,12 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     ├── StepTimedOutError
     ├── StepCrashedError
     ├── ExecutionStoppedError
+    ├── JobOverdueError
     ├── InquiryError                   what was asked of a folder or a bucket; ends no photo
     │   ├── UnknownFolderError
     │   ├── BucketRefusedError
     │   ├── InvalidBackfillError
+    │   ├── InvalidRetryError
     │   └── WrongConfirmationError
     └── SettingsError                  the stack, not the photo
 """
@@ -370,6 +372,13 @@ class ExecutionStoppedError(CleanplateError):
     retryable = True
 
 
+class JobOverdueError(CleanplateError):
+    """Nothing more was heard of the job past its time, so it was ended."""
+
+    what_to_do = "Look up the job id in the logs for where it was lost. Retry the photo."
+    retryable = True
+
+
 class InquiryError(CleanplateError):
     """Something asked of a whole folder or bucket cannot be answered or done; no photo has failed."""
 
@@ -394,10 +403,16 @@ class InvalidBackfillError(InquiryError):
     what_to_do = "Start it with bucket, prefix and confirm, as the README shows."
 
 
-class WrongConfirmationError(InquiryError):
-    """The number that confirms a backfill is not the number of photos that it would clean."""
+class InvalidRetryError(InquiryError):
+    """The input of a retry that cannot be read."""
 
-    what_to_do = "Start the backfill without confirm, look at the estimate, and confirm that."
+    what_to_do = "Start it with bucket, prefix, reason and confirm, as the runbook shows."
+
+
+class WrongConfirmationError(InquiryError):
+    """The number that confirms a backfill or a retry is not the number of photos that it would clean."""
+
+    what_to_do = "Start it without confirm, look at the estimate, and confirm that."
 
 
 class SettingsError(CleanplateError):

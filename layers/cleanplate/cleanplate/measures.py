@@ -29,8 +29,29 @@ class Measure(StrEnum):
     ADOBE_POLLS = "AdobePolls"
     THROTTLED = "AdobeThrottled"
     POSSIBLE_DUPLICATES = "PossibleDuplicates"
+    UNREADABLE = "MessagesUnreadable"
+    SWEPT = "JobsSwept"
+    DELIVERED_LATE = "OutcomesDeliveredLate"
+    RETRIED = "PhotosRetried"
+    DAY_USED = "DayUsedPercent"
+    BUDGET_USED = "BudgetUsedPercent"
+    HELD = "Held"
+
+
+#: What an alarm sets against something else. The sweeper says 0 of each, so that silence is a number too.
+COMPARED = (
+    Measure.ADOBE_POSTS,
+    Measure.CLEANED,
+    Measure.NOTHING_TO_REMOVE,
+    Measure.FAILED,
+)
 
 
 def count(measure: Measure, number: float = 1) -> None:
     """Add to a measure; 0 says that nothing of the kind happened."""
     metrics.add_metric(name=measure.value, unit=MetricUnit.Count, value=number)
+
+
+def gauge(measure: Measure, percent: float) -> None:
+    """How full something is at this moment, in per cent."""
+    metrics.add_metric(name=measure.value, unit=MetricUnit.Percent, value=round(percent, 1))

@@ -1,0 +1,25 @@
+"""Ends photos of which nothing more was heard, and announces outcomes that nobody announced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+
+from cleanplate.measures import metrics
+from cleanplate.steps.sweep_jobs import sweep_jobs
+from cleanplate.tools import tools
+from cleanplate.tracing import tracer
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger()
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics(capture_cold_start_metric=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Nothing in that matters, a small dict out."""
+    return sweep_jobs(lambda: context.get_remaining_time_in_millis() / 1000, tools())

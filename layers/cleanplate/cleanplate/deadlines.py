@@ -1,0 +1,42 @@
+"""By when something must have been heard of an open job: pure arithmetic; who is late is ended by the sweeper.
+
+The time is generous. A job that is late by it has lost whoever should have ended it: the queue and the state machine
+have deadlines and repeats of their own, all shorter than ``SLACK``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cleanplate.models import TERMINAL, Ask, Job
+
+#: Seconds past a deadline; every repeat of the last steps fits in (saving a result, at worst: 7 times 310 s and pauses).
+SLACK = 3600.0
+#: Seconds in which an ended job's outcome is announced by whoever ended it, or by the step's own repeats.
+TO_ANNOUNCE = 3600.0
+
+
+def due_at(job: Job) -> float | None:
+    """When the job is late, in seconds since the epoch; None where nothing more is to come of it.
+
+    While Adobe works, it is the ask's own deadline that counts; while the photo waits for its turn, which may take
+    days, the photo's. Nothing that is merely repeated moves it, so that a photo without delay moves it four times.
+    """
+    if job.status in TERMINAL:
+        return None if job.announced else float(job.outcome.get("ended_at", job.claimed_at)) + TO_ANNOUNCE
+    sent = [max(ask.deadline_at, ask.check_at) for ask in job.asks.values() if ask.adobe_job]
+    unsent = [ask for ask in job.asks.values() if not ask.adobe_job]
+    if not sent or any(_waits(ask) for ask in unsent):
+        return max([job.deadline_at, *sent]) + SLACK
+    # Not before the run has had its time: it may have been given asks of an earlier one.
+    return max([job.claimed_at, *sent, *_leases(unsent)]) + SLACK
+
+
+def _waits(ask: Ask) -> bool:
+    """Whether its turn at Adobe is still to come: never begun, refused for now, or put off."""
+    return not ask.intent_at or bool(ask.slot_at or ask.ticket)
+
+
+def _leases(asks: list[Ask]) -> Iterator[float]:
+    """While a POST is on its way, its caller may still be alive."""
+    return (ask.lease_until for ask in asks)

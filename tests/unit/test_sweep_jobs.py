@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cleanplate.deadlines import SLACK, TO_ANNOUNCE, due_at
+from cleanplate.errors import PhotoGoneError
+from cleanplate.models import AdobeJob, Job, JobStatus
+from cleanplate.outcomes import fail, failure_of, succeed
+from cleanplate.steps.sweep_jobs import sweep_jobs
+from tests.stage import TABLE, KilledError, Stage
+
+_NEVER = 1e9
+
+
+def sweep(stage: Stage, seconds_left: float = _NEVER) -> dict[str, Any]:
+    return sweep_jobs(lambda: seconds_left, stage.tools)
+
+
+def sent(stage: Stage, key: str = "dog.jpg") -> Job:
+    """A job whose mask Adobe is at work on."""
+    job = stage.claim(key)
+    ask = stage.ledger.begin_ask(job, "mask", route="mask-objects", status="masking", now=stage.clock())
+    at_adobe = AdobeJob("urn:1", "https://image.adobe.io/s")
+    stage.ledger.note_adobe_job(
+        job,
+        replace(ask, adobe_job=at_adobe, submitted_at=stage.clock(), deadline_at=stage.clock() + 900),
+        now=stage.clock(),
+    )
+    return stage.job(job.job_id)
+
+
+def start(stage: Stage, job: Job) -> str:
+    """Its execution, which the stage's machine leaves running."""
+    return stage.stepfunctions.start_execution(stateMachineArn=stage.machine_arn, name=job.execution_name)[
+        "executionArn"
+    ]
+
+
+def open_jobs(stage: Stage) -> list[str]:
+    return [item["job_id"]["S"] for item in stage.dynamodb.scan(TableName=TABLE, IndexName="OpenJobs")["Items"]]
+
+
+def test_a_job_within_its_time_is_left_alone(stage: Stage) -> None:
+    job = sent(stage)
+    stage.clock.pass_by(900 + SLACK - 1)
+    assert sweep(stage) == {"swept": 0, "delivered": 0, "more": False}
+    assert stage.job(job.job_id) == job
+
+
+def test_a_late_job_is_ended_by_name_and_announced_and_its_execution_stopped(stage: Stage) -> None:
+    job = sent(stage)
+    execution = start(stage, job)
+    stage.clock.pass_by(900 + SLACK + 1)
+
+    assert sweep(stage) == {"swept": 1, "delivered": 0, "more": False}
+
+    ended = stage.job(job.job_id)
+    assert (ended.status, ended.outcome["reason"], ended.announced) == ("failed", "JobOverdueError", True)
+    assert "its execution was running" in ended.outcome["message"]
+    (event,) = stage.news()
+    assert event["DetailType"] == "Photo Failed"
+    described = stage.stepfunctions.describe_execution(executionArn=execution)
+    assert described["status"] == "ABORTED"
+    assert open_jobs(stage) == []
+    assert sweep(stage) == {"swept": 0, "delivered": 0, "more": False}
+    assert stage.news() == []
+
+
+def test_a_photo_whose_turn_never_came_says_so(stage: Stage) -> None:
+    job = stage.claim()
+    stage.clock.now = job.deadline_at + SLACK + 1
+    assert sweep(stage)["swept"] == 1
+    assert stage.only_job().outcome["reason"] == "DeadlinePassedError"
+
+
+def test_a_job_that_was_paid_for_and_has_no_execution_says_so(stage: Stage) -> None:
+    sent(stage)
+    stage.clock.pass_by(900 + SLACK + 1)
+    sweep(stage)
+    assert "it had no execution" in stage.only_job().outcome["message"]
+
+
+def test_an_execution_that_was_stopped_unheard_gives_its_reason(stage: Stage) -> None:
+    job = sent(stage)
+    stage.stepfunctions.stop_execution(executionArn=start(stage, job))
+    stage.clock.pass_by(900 + SLACK + 1)
+    sweep(stage)
+    assert stage.only_job().outcome["reason"] == "ExecutionStoppedError"
+
+
+def test_an_execution_that_failed_unheard_gives_its_reason(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = sent(stage)
+    start(stage, job)
+    # moto's executions never fail.
+    failed = {"status": "FAILED", "error": "DownloadTooLargeError", "cause": '{"errorMessage": "It has 3 GB."}'}
+    monkeypatch.setattr(stage.stepfunctions, "describe_execution", lambda **_: failed)
+    stage.clock.pass_by(900 + SLACK + 1)
+    sweep(stage)
+    outcome = stage.only_job().outcome
+    assert (outcome["reason"], outcome["message"]) == ("DownloadTooLargeError", "It has 3 GB.")
+
+
+@pytest.mark.parametrize("call", ["s3.PutObject", "events.PutEvents", "dynamodb.UpdateItem"])
+@pytest.mark.parametrize("status", ["cleaned", "failed"])
+def test_an_outcome_that_nobody_announced_is_delivered(stage: Stage, call: str, status: JobStatus) -> None:
+    job = sent(stage)
+    found: dict[str, Any] = {"result": {"key": "dog.jpg"}} if status == "cleaned" else {"reason": "PhotoGoneError"}
+    with stage.killed(call), pytest.raises(KilledError):
+        succeed(job, status, found, stage.tools)
+    stage.news()
+    assert sweep(stage)["delivered"] == 0
+    stage.clock.pass_by(TO_ANNOUNCE + 1)
+
+    assert sweep(stage) == {"swept": 0, "delivered": 1, "more": False}
+
+    assert len(stage.news()) == 1
+    ended = stage.only_job()
+    assert (ended.status, ended.announced) == (status, True)
+    assert stage.manifest("dog.jpg.json")["outcome"] == status
+    assert open_jobs(stage) == []
+
+
+def test_what_the_time_does_not_do_for_is_left_to_the_next_call(stage: Stage) -> None:
+    for number in range(3):
+        sent(stage, f"{number}.jpg")
+    stage.clock.pass_by(900 + SLACK + 1)
+    times = iter([100.0, 5.0])
+    assert sweep_jobs(lambda: next(times), stage.tools) == {"swept": 1, "delivered": 0, "more": True}
+    assert sweep(stage)["swept"] == 2
+
+
+def test_a_job_that_cannot_be_ended_keeps_no_other_from_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [sent(stage, f"{number}.jpg") for number in range(3)]
+    stage.clock.pass_by(900 + SLACK + 1)
+    describe = stage.stepfunctions.describe_execution
+
+    def refuse(*, executionArn: str) -> Any:  # noqa: N803 - boto3's word
+        if jobs[1].job_id in executionArn:
+            raise RuntimeError("no")
+        return describe(executionArn=executionArn)
+
+    monkeypatch.setattr(stage.stepfunctions, "describe_execution", refuse)
+    with pytest.raises(RuntimeError):
+        sweep(stage)
+    assert [stage.job(job.job_id).status for job in jobs] == ["failed", "masking", "failed"]
+
+
+def test_a_job_that_ended_since_the_index_was_read_is_left_alone(stage: Stage) -> None:
+    job = sent(stage)
+    stage.clock.pass_by(900 + SLACK + 1)
+    late = stage.ledger.late(stage.clock())
+    found = next(late)
+    succeed(stage.job(job.job_id), "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
+    stage.news()
+    fail(found, failure_of(PhotoGoneError("gone")), stage.tools)
+    assert stage.only_job().status == "cleaned"
+    assert stage.news() == []
+
+
+def test_another_run_of_a_job_is_open_again_with_a_time_of_its_own(stage: Stage) -> None:
+    job = sent(stage)
+    fail(job, failure_of(PhotoGoneError("gone")), stage.tools)
+    assert open_jobs(stage) == []
+    again = stage.ledger.reclaim(
+        stage.only_job(), request_id="r", now=stage.clock(), deadline_at=stage.clock() + 86_400
+    )
+    assert open_jobs(stage) == [job.job_id]
+    assert due_at(again) == due_at(stage.only_job()) == stage.clock() + 86_400 + SLACK
+
+
+def test_what_the_index_holds_is_what_the_job_says_after_every_write(stage: Stage) -> None:
+    job = sent(stage)
+    (item,) = stage.dynamodb.scan(TableName=TABLE, IndexName="OpenJobs")["Items"]
+    assert item.keys() == {"job_id", "open_shard", "due_at"}
+    assert float(item["due_at"]["N"]) == due_at(job)
