@@ -40,6 +40,16 @@ _LOOK_AGAIN_SECONDS = 15.0
 ANSWER_SECONDS = 3000.0
 #: Failures that lie in what Adobe had given last: another run must not be given the same again.
 _SPOILT = frozenset({"MaskUnusableError", "FillUnusableError", "DownloadFailedError", "WorkGoneError"})
+#: Failures that say nothing of what Adobe was still at work on: another run goes on asking about it.
+_BLAMELESS = frozenset(
+    {
+        "AccessRefusedError",
+        "CredentialsRefusedError",
+        "ExecutionStoppedError",
+        "StepCrashedError",
+        "StepTimedOutError",
+    }
+)
 _DAY = 86_400
 #: The index of open jobs and its keys.
 OPEN_JOBS, _SHARD, _DUE = "OpenJobs", "open_shard", "due_at"
@@ -94,9 +104,20 @@ def _read_choice(item: Mapping[str, Any]) -> tuple[Options, Photo | None]:
     return options_from_dict(item["options"]), Photo(**item["own_mask"]) if item.get("own_mask") else None
 
 
+def _is_at_work(ask: Ask, now: float) -> bool:
+    return ask.adobe_job is not None and not ask.finished_at and now - ask.submitted_at < ANSWER_SECONDS
+
+
+def _waited_for_anew(ask: Ask, now: float) -> Ask:
+    """Asked about at once, and given as long as it was given at first."""
+    return replace(ask, check_at=ask.submitted_at, deadline_at=now + (ask.deadline_at - ask.submitted_at), slot_at=0.0)
+
+
 def _kept(job: Job, now: float) -> list[Ask]:
-    """The asks of a failed job whose answers another run may use."""
+    """The asks of a failed job whose answers another run may use, or may still wait for."""
     good = [ask for ask in job.asks.values() if ask.finished_at and now - ask.finished_at < ANSWER_SECONDS]
+    if job.outcome.get("reason") in _BLAMELESS:
+        good += [_waited_for_anew(ask, now) for ask in job.asks.values() if _is_at_work(ask, now)]
     masks = [ask for ask in good if ask.name == "mask"]
     fills = [ask for ask in good if ask.name != "mask"]
     if job.outcome.get("reason") in _SPOILT:
