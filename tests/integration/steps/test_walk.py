@@ -482,6 +482,22 @@ def test_another_try_is_not_given_what_was_of_no_use(
     assert walk.jobs_at_adobe() == {"mask-objects": masks, "fill-masked-areas": fills}
 
 
+@pytest.mark.parametrize("step", ["mask", "fill"])
+def test_credentials_refused_in_mid_wait_do_not_throw_away_what_adobe_is_at_work_on(walk: Walk, step: str) -> None:
+    """GIVEN a secret that was changed at Adobe while a paid job was in work WHEN the photo is asked for again THEN the
+    same job is asked about."""
+    earlier = 0 if step == "mask" else 1
+    walk.adobe.add_rules({"route": "GET /v1/status/*", "after": earlier, "times": 2, "action": "token_refused"})
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    assert walk.clean(photo).outcome["reason"] == "CredentialsRefusedError"
+    walk.settle()
+    walk.stage.clock.pass_by(ANSWER_SECONDS / 2)
+    walk.deliver(asked_for(photo), request_id="r1")
+    walk.execute()
+    cleaned(walk, "dog.jpg")
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+
+
 @pytest.mark.parametrize("route", ["mask-objects", "create-mask"])
 def test_another_try_after_an_hour_uses_its_own_answers_and_not_the_old_ones(walk: Walk, route: str) -> None:
     walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "result_text"})
