@@ -87,13 +87,11 @@ def test_a_photo_is_cleaned_in_buckets_that_a_key_encrypts(keyed: System, key: s
         assert (head.get("ServerSideEncryption"), head.get("SSEKMSKeyId")) == ("aws:kms", key), name
 
 
-def test_queues_table_secret_and_logs_are_encrypted_with_the_key(keyed: System, key: str) -> None:
+def test_queues_secret_and_logs_are_encrypted_with_the_key(keyed: System, key: str) -> None:
     aws, stack = keyed.aws, keyed.stack
     for url in (stack.uploads_queue_url, stack.dead_letter_queue_url):
         told = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         assert told["KmsMasterKeyId"] == key
-    table = aws.client("dynamodb").describe_table(TableName=stack.jobs_table)["Table"]
-    assert table["SSEDescription"]["KMSMasterKeyArn"] == key
     assert aws.client("secretsmanager").describe_secret(SecretId=stack.adobe_secret_arn)["KmsKeyId"] == key
     groups = aws.client("logs").describe_log_groups(logGroupNamePrefix="/aws/vendedlogs/states/keyed")["logGroups"]
     assert {group.get("kmsKeyId") for group in groups} == {key}

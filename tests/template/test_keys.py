@@ -102,6 +102,9 @@ def test_keys_are_named_by_their_arn(template: Template) -> None:
             assert re.fullmatch(pattern, good), parameter
         for bad in ("alias/photos", "arn:aws:kms:us-east-1:123456789012:alias/photos", "*", "12ab-34cd"):
             assert not re.fullmatch(pattern, bad), parameter
+    several = template["Parameters"]["BucketKeyArns"]["AllowedPattern"]
+    assert re.fullmatch(several, f"{KEY},{KEY}")
+    assert not [bad for bad in (f"{KEY},", f",{KEY}", f"{KEY} {KEY}", f"{KEY},*") if re.fullmatch(several, bad)]
 
 
 def test_no_policy_of_the_stack_lets_the_public_in(template: Template) -> None:

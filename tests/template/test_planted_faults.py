@@ -138,7 +138,7 @@ FAULTS = [
     # --- records and secret ---
     Fault(
         test_resources.test_the_table_forgets_by_the_attribute_that_the_ledger_writes,
-        _p("JobsTable", "TimeToLiveSpecification/AttributeName"), "expires",
+        _p("JobsTable", "TimeToLiveSpecification/AttributeName"), "forgotten_at",
     ),
     Fault(test_resources.test_the_tables_key_is_the_one_that_the_code_uses, _p("JobsTable", "KeySchema/0/AttributeName"), "id"),
     Fault(

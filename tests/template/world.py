@@ -129,6 +129,8 @@ class World:
                 return not self._resolve(argument[0])
             case "Fn::Join":
                 return str(argument[0]).join(str(item) for item in self._resolve(argument[1]))
+            case "Fn::Split":
+                return str(self._resolve(argument[1])).split(argument[0])
             case "Fn::Sub":
                 return self._sub(argument)
         raise ValueError(f"{function} is not known here: teach it.")
@@ -136,8 +138,6 @@ class World:
     def _ref(self, name: str) -> Any:
         if name in _PSEUDO:
             return _NOTHING if _PSEUDO[name] is None else _PSEUDO[name]
-        if self.template["Parameters"].get(name, {}).get("Type") == "CommaDelimitedList":
-            return str(self._parameters[name]).split(",")
         return self._parameters.get(name, name)
 
     def _sub(self, argument: Any) -> str:
