@@ -10,6 +10,7 @@ from cleanplate.errors import (
     AdobeError,
     AdobeUnavailableError,
     AnswerLostError,
+    AnswerUnreadableError,
     DeadlinePassedError,
     ForeignLinkError,
     InputLinkRefusedError,
@@ -23,6 +24,9 @@ from cleanplate.models import TERMINAL, Ask, Job, JobStatus
 from cleanplate.tools import Tools
 from cleanplate.waiting import DEFAULT_EXPECTED, first_wait, wait_after_refusal
 
+#: What was not sent, or certainly made no job, for reasons that pass: an answer that is unreadable is IMS's here, as that
+#: of a POST counts as lost.
+_OUTAGE = (AdobeUnavailableError, AnswerUnreadableError)
 #: So many refusals (502, no connection …) in a row are an outage that the photo does not wait out.
 MAX_REFUSALS = 10
 #: Before a POST with a lost answer is sent once more. Seconds.
@@ -113,12 +117,12 @@ def _keep_slot(job: Job, ask: Ask, tools: Tools) -> None:
 
 def _after_refusal(job: Job, ask: Ask, error: AdobeError, *, route: Route, tools: Tools) -> Exception:
     now = tools.clock()
-    outages = ask.outages + 1 if isinstance(error, AdobeUnavailableError) else 0
+    outages = ask.outages + 1 if isinstance(error, _OUTAGE) else 0
     tools.ledger.withdraw_ask(job, replace(ask, outages=outages), now=now)
     if isinstance(error, RateLimitedError):
         count(Measure.THROTTLED)
         return _postponed(job, str(error), tools.pacer.close_gate(error.retry_after, "429"))
-    if isinstance(error, AdobeUnavailableError) and ask.outages < MAX_REFUSALS:
+    if isinstance(error, _OUTAGE) and ask.outages < MAX_REFUSALS:
         tools.pacer.note_unavailable(route.name)
         return _postponed(job, str(error), now + wait_after_refusal(ask.outages, tools.random()))
     if isinstance(error, InputLinkRefusedError) and not ask.refusals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ _MAX_ANSWER_BYTES = 4_000_000
 #: The whole of an answer: the read time-out alone would let a drip last for ever.
 _ANSWER_SECONDS = 30.0
 _CHUNK = 1 << 18
+#: Its warning about a request that is tried again quotes the whole link, signature included.
+_TELLTALE = "urllib3.connectionpool"
 
 
 class _Connection(HTTPConnection):
@@ -83,6 +86,7 @@ def make_session(*origins: str) -> requests.Session:
         respect_retry_after_header=False,
         raise_on_status=False,
     )
+    logging.getLogger(_TELLTALE).setLevel(logging.ERROR)
     session = requests.Session()
     # No netrc, no proxy: what is sent is what is written here, and the address that is checked is the server's.
     session.trust_env = False

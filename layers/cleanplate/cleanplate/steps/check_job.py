@@ -12,6 +12,7 @@ from cleanplate.asking import with_check
 from cleanplate.errors import (
     AdobeJobFailedError,
     AdobeUnavailableError,
+    AnswerUnreadableError,
     DeadlinePassedError,
     JobMovedOnError,
     RateLimitedError,
@@ -96,8 +97,8 @@ def _has_turn(job: Job, ask: Ask, tools: Tools) -> bool:
 def _get_status(job: Job, ask: Ask, adobe_job: AdobeJob, tools: Tools) -> Answer:
     try:
         answer = tools.adobe.ask(ROUTES[ask.route], adobe_job, work_key=work_key(job.job_id, "mask.png"))
-    except (AdobeUnavailableError, RateLimitedError) as error:
-        # Asking is free: the deadline decides how long it is worth it.
+    except (AdobeUnavailableError, AnswerUnreadableError, RateLimitedError) as error:
+        # Asking is free, and the job is paid: the deadline decides how long it is worth it.
         logger.warning("status request failed", extra={"error_message": str(error)})
         return Answer("pending", error.reason, retry_after=getattr(error, "retry_after", None))
     count(Measure.ADOBE_POLLS)

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 from cleanplate.adobe.routes import FILL, Request
 from cleanplate.asking import send
 from cleanplate.choice import choose_masks
-from cleanplate.errors import JobMovedOnError, PostponedError, WorkGoneError
+from cleanplate.errors import JobMovedOnError, MaskUnusableError, PostponedError, WorkGoneError
 from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
 from cleanplate.models import TERMINAL, Job, Mask
 from cleanplate.scratch import scratch_file
@@ -105,7 +105,7 @@ def _fetch_mask(mask: Mask, tools: Tools) -> bytes:
     if mask.work_key:
         content = tools.storage.read_work(mask.work_key)
         if content is None:
-            raise WorkGoneError("Adobe said that it had written the mask, but it is not there.")
+            raise MaskUnusableError("Adobe said that it had written the mask, but it is not there.")
         return content
     with scratch_file() as file:
         tools.adobe.download(mask.url, file, max_bytes=tools.settings.max_photo_bytes)
