@@ -8,10 +8,11 @@ or by closing the door before it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
-from local.adobe.answers import ERROR_SHAPES
+from local.adobe.answers import ERROR_SHAPES, Json
 from local.adobe.jobs import FAILURE_STYLES
 
 Outcome = Literal["cleaned", "nothing_to_remove", "failed"]
@@ -75,7 +76,7 @@ class Fault:
     often: str
     expected: Expected
     says: str
-    rules: tuple[Mapping[str, Any], ...] = ()
+    rules: tuple[Json, ...] = ()
     closed: str = ""
     times: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
@@ -115,7 +116,7 @@ _NO_HARM = "Nothing: it is read as what it means."
 _LOST_STATUS = "The job was paid and nothing came of it; a retry is a new, paid job."
 
 
-def _shaped(status: int, shape: str = "B", message: str = "", **headers: str) -> dict[str, Any]:
+def _shaped(status: int, shape: str = "B", message: str = "", **headers: str) -> Json:
     return {"do": "error", "status": status, "shape": shape, "message": message, "headers": headers}
 
 
@@ -153,32 +154,32 @@ def _requests() -> Iterator[_Kind]:
     yield _Kind("refused", "connection refused", _AGAIN, times=1, closed=True, representative=True)
     yield _Kind("refused-for-ever", "connection refused", _GIVEN_UP, ends="AdobeUnavailableError", closed=True)
 
-    lost = {"ends": "PostOutcomeUnknownError", "duplicate": True}
+    lost = partial(_Kind, ends="PostOutcomeUnknownError", duplicate=True)
     yield _Kind("504-once", "504", _LOST_ONCE, _shaped(504, "html"), 1, duplicate=True)
-    yield _Kind("504-for-ever", "504", _LOST_EVER, _shaped(504, "html"), **lost)  # type: ignore[arg-type]
+    yield lost("504-for-ever", "504", _LOST_EVER, _shaped(504, "html"))
     yield _Kind("reset", "the connection is reset, nothing was done", _LOST_ONCE, "reset", 1, duplicate=True)
-    yield _Kind("reset-for-ever", "the connection is reset, nothing was done", _LOST_EVER, "reset", **lost)  # type: ignore[arg-type]
+    yield lost("reset-for-ever", "the connection is reset, nothing was done", _LOST_EVER, "reset")
     yield _Kind("hang", "no answer within the read time-out", _LOST_ONCE, "hang", 1, duplicate=True, impatient=True)
-    yield _Kind("hang-for-ever", "no answer within the read time-out", _LOST_EVER, "hang", impatient=True, **lost)  # type: ignore[arg-type]
+    yield lost("hang-for-ever", "no answer within the read time-out", _LOST_EVER, "hang", impatient=True)
     what = "the job is made and its answer cut off (lost 202)"
     yield _Kind("lost-202", what, _LOST_ONCE, "lost_answer", 1, made=2, duplicate=True, representative=True)
-    yield _Kind("lost-202-for-ever", what, _LOST_EVER, "lost_answer", made=2, representative=True, **lost)  # type: ignore[arg-type]
+    yield lost("lost-202-for-ever", what, _LOST_EVER, "lost_answer", made=2, representative=True)
     what = "the job is made and its answer comes after the read time-out"
     late = {"do": "late_answer", "seconds": 2.0}
     yield _Kind("late-202", what, _LOST_ONCE, late, 1, made=2, duplicate=True, impatient=True)
     what = "the job is made and the connection reset in mid-body"
     yield _Kind("reset-in-body", what, _LOST_ONCE, "reset_in_body", 1, made=2, duplicate=True)
-    yield _Kind("reset-in-body-for-ever", what, _LOST_EVER, "reset_in_body", made=2, **lost)  # type: ignore[arg-type]
+    yield lost("reset-in-body-for-ever", what, _LOST_EVER, "reset_in_body", made=2)
     what = "the job is made and its answer drips for longer than an answer may take"
     drip = {"do": "slow_drip", "seconds": 6.0, "pieces": 30}
     yield _Kind("endless-drip", what, _LOST_ONCE, drip, 1, made=2, duplicate=True, impatient=True)
     yield _Kind("slow-drip", "the answer drips", _NO_HARM, {"do": "slow_drip", "seconds": 0.5})
     what = "the job is made and its answer is broken JSON"
     yield _Kind("broken-202", what, _LOST_ONCE, "broken_json", 1, made=2, duplicate=True)
-    yield _Kind("broken-202-for-ever", what, _LOST_EVER, "broken_json", made=2, **lost)  # type: ignore[arg-type]
+    yield lost("broken-202-for-ever", what, _LOST_EVER, "broken_json", made=2)
     page = {"do": "respond", "status": 202, "text": "<html>Accepted</html>", "content_type": "text/html"}
     yield _Kind("html-202", "202 with a page of HTML", _LOST_ONCE, page, 1, duplicate=True)
-    yield _Kind("html-202-for-ever", "202 with a page of HTML", _LOST_EVER, page, **lost)  # type: ignore[arg-type]
+    yield lost("html-202-for-ever", "202 with a page of HTML", _LOST_EVER, page)
     yield _Kind("empty-202", "202 with nothing", _LOST_ONCE, {"do": "respond", "status": 202}, 1, duplicate=True)
     yield _Kind(
         "list-202", "202 with a list", _LOST_ONCE, {"do": "respond", "status": 202, "json": []}, 1, duplicate=True
@@ -186,7 +187,7 @@ def _requests() -> Iterator[_Kind]:
     nameless = {"do": "merge", "drop": ["jobId", "statusUrl", "_links"]}
     what = "202 with neither job id nor link"
     yield _Kind("nameless-202", what, _LOST_ONCE, nameless, 1, made=2, duplicate=True)
-    yield _Kind("nameless-202-for-ever", what, _LOST_EVER, nameless, made=2, **lost)  # type: ignore[arg-type]
+    yield lost("nameless-202-for-ever", what, _LOST_EVER, nameless, made=2)
 
     for at in ("_links", "Location", "Link", "statusUrl"):
         yield _Kind(f"link-in-{at}", f"202 with its link in {at}", _NO_HARM, {"do": "links", "at": at})
@@ -287,28 +288,21 @@ def _requests() -> Iterator[_Kind]:
 
 def _statuses() -> Iterator[_Kind]:
     """What a status request can meet. Within one call a GET is tried three times, hence four and more."""
-    ever = {"ends": "DeadlinePassedError", "settings": _DEADLINES}
+    ever = partial(_Kind, ends="DeadlinePassedError", settings=_DEADLINES)
     told, untold = {"do": "too_many_requests", "retry_after": 3}, {"do": "too_many_requests", "retry_after": None}
     yield _Kind("429-told", "429 with Retry-After", _WAITS, told, 3, representative=True)
     yield _Kind("429-untold", "429 without Retry-After", "It is asked less often.", untold, 3)
-    yield _Kind("429-for-ever", "429", _TOO_LATE, told, **ever)  # type: ignore[arg-type]
+    yield ever("429-for-ever", "429", _TOO_LATE, told)
     for status in (408, 500, 502, 503, 504):
         shape = "html" if status == 502 else "B"
         yield _Kind(f"{status}-some-times", str(status), _LATER, _shaped(status, shape), 5)
-        yield _Kind(
-            f"{status}-for-ever",
-            str(status),
-            _TOO_LATE,
-            _shaped(status, shape),
-            representative=status == 502,
-            **ever,  # type: ignore[arg-type]
-        )
+        yield ever(f"{status}-for-ever", str(status), _TOO_LATE, _shaped(status, shape), representative=status == 502)
     yield _Kind("refused", "connection refused", _LATER, times=1, closed=True)
-    yield _Kind("refused-for-ever", "connection refused", _TOO_LATE, closed=True, **ever)  # type: ignore[arg-type]
+    yield ever("refused-for-ever", "connection refused", _TOO_LATE, closed=True)
     yield _Kind("reset", "the connection is reset", _LATER, "reset", 4, representative=True)
-    yield _Kind("reset-for-ever", "the connection is reset", _TOO_LATE, "reset", **ever)  # type: ignore[arg-type]
+    yield ever("reset-for-ever", "the connection is reset", _TOO_LATE, "reset")
     yield _Kind("reset-in-body", "the connection is reset in mid-body", _LATER, "reset_in_body", 2)
-    yield _Kind("reset-in-body-for-ever", "the connection is reset in mid-body", _TOO_LATE, "reset_in_body", **ever)  # type: ignore[arg-type]
+    yield ever("reset-in-body-for-ever", "the connection is reset in mid-body", _TOO_LATE, "reset_in_body")
     yield _Kind("hang", "no answer within the read time-out", _LATER, "hang", 3, impatient=True)
     yield _Kind(
         "hang-for-ever",
@@ -336,7 +330,7 @@ def _statuses() -> Iterator[_Kind]:
         ),
     ):
         yield _Kind(slug, what, _LATER, action, 2, representative=slug == "unknown-word")
-        yield _Kind(f"{slug}-for-ever", what, _TOO_LATE, action, **ever)  # type: ignore[arg-type]
+        yield ever(f"{slug}-for-ever", what, _TOO_LATE, action)
     yield _Kind("401-once", "401", "A new token is fetched and the job asked about again.", "token_refused", 1)
     yield _Kind(
         "401-for-ever",
@@ -378,8 +372,8 @@ def _statuses() -> Iterator[_Kind]:
         what = "failed without a reason" if style == "none" else f"failed, with its reason under {style}"
         yield _Kind(f"failed-{style}", what, _LOST_STATUS, {"do": "failed", "style": style}, ends="AdobeJobFailedError")
     for word in ("cancelled", "timeout", "error"):
-        action = {"do": "status_word", "word": word, "keep_payload": False}
-        yield _Kind(word, f"the word {word}", _LOST_STATUS, action, ends="AdobeJobFailedError")
+        worded = {"do": "status_word", "word": word, "keep_payload": False}
+        yield _Kind(word, f"the word {word}", _LOST_STATUS, worded, ends="AdobeJobFailedError")
 
 
 # --- fetching a picture ----------------------------------------------------------------------------------------------
@@ -390,16 +384,16 @@ def _downloads(unusable: str) -> Iterator[_Kind]:
     again, gone = "It is fetched again; that costs nothing.", "It is fetched again six times, then given up."
     for status, shape in ((403, "s3"), (404, "s3"), (429, "html"), (500, "s3"), (503, "html")):
         what = f"{status}, as an expired link answers" if status == 403 else str(status)
-        action = _shaped(status, shape)
-        yield _Kind(f"{status}", what, again, action, 4, representative=status == 503)
-        yield _Kind(f"{status}-for-ever", what, gone, action, ends="DownloadFailedError", representative=status == 403)
+        error = _shaped(status, shape)
+        yield _Kind(f"{status}", what, again, error, 4, representative=status == 503)
+        yield _Kind(f"{status}-for-ever", what, gone, error, ends="DownloadFailedError", representative=status == 403)
     yield _Kind("refused", "connection refused", again, times=2, closed=True)
     yield _Kind("refused-for-ever", "connection refused", gone, ends="DownloadFailedError", closed=True)
     for slug, what, action in (
         ("reset", "the connection is reset", "reset"),
         ("reset-in-body", "the connection is reset in mid-picture", "reset_in_body"),
     ):
-        yield _Kind(slug, what, again, action, 4, representative=slug == "reset-in-body")
+        yield _Kind(slug, what, again, action, 4, representative=True)
         yield _Kind(f"{slug}-for-ever", what, gone, action, ends="DownloadFailedError")
     yield _Kind("hang", "no answer within the read time-out", again, "hang", 2, impatient=True)
     drip = {"do": "slow_drip", "seconds": 6.0, "pieces": 30}
@@ -415,6 +409,7 @@ def _downloads(unusable: str) -> Iterator[_Kind]:
         {"do": "result_text", "text": "x" * 1_100_000},
         ends="DownloadTooLargeError",
         settings={"MAX_PHOTO_MEGABYTES": "1"},
+        representative=True,
     )
     spoilt = "It cannot be used, and fetching it again would give the same."
     yield _Kind("html", "200 with a page of HTML", spoilt, "result_text", ends=unusable)
@@ -456,11 +451,9 @@ def _masks() -> Iterator[_Kind]:
 
 def _fills() -> Iterator[_Kind]:
     yield from _any_picture("FillUnusableError")
-    says = "It is no fill of this photo, and is not put into it."
-    yield _Kind(
-        "black", "a fill that is all black", says, "result_black", ends="FillUnusableError", representative=True
-    )
-    yield _Kind("white", "a fill that is all white", says, "result_white", ends="FillUnusableError")
+    says = "It is put into the hole: whether a fill is a good one, only eyes can tell."
+    yield _Kind("black", "a fill that is all black", says, "result_black", representative=True)
+    yield _Kind("white", "a fill that is all white", says, "result_white")
 
 
 # --- putting kinds at their places -----------------------------------------------------------------------------------
@@ -534,7 +527,7 @@ def _fault(
     what: str,
     says: str,
     expected: Expected,
-    *rules: Mapping[str, Any],
+    *rules: Json,
     route: str = "mask-objects",
     often: str = "each time",
     **more: Any,
@@ -792,9 +785,15 @@ def _of_one_place() -> Iterator[Fault]:
     )
 
 
-def _all() -> Sequence[Fault]:
-    return (*_of_the_identity_service(), *_on_mask_routes(), *_on_the_fill_route(), *_of_one_place())
+def _all() -> Iterator[Fault]:
+    """Every fault; the first that ends in its way at its place stands for the others."""
+    seen: set[tuple[str, str, str]] = set()
+    for fault in (*_of_the_identity_service(), *_on_mask_routes(), *_on_the_fill_route(), *_of_one_place()):
+        ending = (fault.where, fault.expected.outcome, fault.expected.reason)
+        first = ending not in seen and not fault.representative
+        yield replace(fault, representative=True) if first else fault
+        seen.add(ending)
 
 
 #: Every fault at every place, each with a name of its own.
-FAULTS: Sequence[Fault] = _all()
+FAULTS: Sequence[Fault] = tuple(_all())

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -143,7 +143,7 @@ class _ClosedDoor(BaseAdapter):
 
 @contextmanager
 def logs(level: int = logging.INFO) -> Iterator[io.StringIO]:
-    """Everything that a function would log meanwhile, libraries' warnings included, as it would look."""
+    """Everything that a function would log meanwhile, measures and libraries' warnings included, as it would look."""
     heard = io.StringIO()
     handler = logging.StreamHandler(heard)
     handler.setFormatter(LambdaPowertoolsFormatter())
@@ -153,7 +153,8 @@ def logs(level: int = logging.INFO) -> Iterator[io.StringIO]:
     ours.handlers = [handler]
     root.addHandler(handler)
     try:
-        yield heard
+        with redirect_stdout(heard):
+            yield heard
     finally:
         ours.setLevel(before[0])
         ours.handlers = before[1]
