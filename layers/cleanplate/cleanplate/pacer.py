@@ -107,11 +107,6 @@ class Pacer:
             return Slot(again, granted=False, reason="contended", ticket=ticket)
         return slot
 
-    def may_go(self, slot_at: float) -> bool:
-        """Whether a slot granted earlier still holds: one read."""
-        state = self._read()
-        return state is not None and pacing.may_go(state, slot_at, self.now())
-
     def close_gate(self, retry_after: float | None, reason: str) -> float:
         """After a 429: nobody goes until ``retry_after`` seconds from now, or for a growing time where it is None.
 

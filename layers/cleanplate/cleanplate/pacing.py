@@ -348,11 +348,6 @@ def queue_up(state: PacerState, name: LaneName) -> tuple[PacerState, int]:
     return _with_lane(state, name, replace(lane, tickets=ticket)), ticket
 
 
-def may_go(state: PacerState, slot_at: float, now: float) -> bool:
-    """Whether a slot that was granted earlier still holds now: neither early, nor late, nor from before a closure."""
-    return slot_at - EARLY - 1e-6 <= now <= slot_at + LATE and state.gate_until <= min(slot_at, now)
-
-
 def close(state: PacerState, limits: PacerLimits, now: float, until: float | None, reason: str) -> PacerState:
     """The gate closed for everybody after a 429, until ``until``, or for a time that doubles with each closure.
 
