@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from cleanplate.errors import PostponedError
+from cleanplate.errors import InvalidRequestError, PostponedError
 from cleanplate.events import read_uploads
 from cleanplate.measures import Measure, count, metrics
 from cleanplate.steps.request_mask import request_mask
@@ -30,8 +30,12 @@ def handle_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
     count(Measure.MESSAGES)
     try:
         queue.check_time_left(lambda_context.get_remaining_time_in_millis() / 1000)
-        for upload in read_uploads(record.body):
+        for upload in list(read_uploads(record.body)):
             request_mask(upload, tools())
+    except InvalidRequestError as unreadable:
+        logger.error("unreadable message", extra={"why": str(unreadable)})
+        queue.set_aside(record.body, unreadable)
+        count(Measure.UNREADABLE)
     except PostponedError as later:
         logger.info("waits", extra={"why": str(later), "until": later.until})
         queue.postpone(record.receipt_handle, later)

@@ -410,9 +410,9 @@ class InvalidRetryError(InquiryError):
 
 
 class WrongConfirmationError(InquiryError):
-    """The number that confirms a backfill or a retry is not the number of photos that it would clean."""
+    """The number that confirms a backfill is not the number of photos that it would clean."""
 
-    what_to_do = "Start it without confirm, look at the estimate, and confirm that."
+    what_to_do = "Start the backfill without confirm, look at the estimate, and confirm that."
 
 
 class SettingsError(CleanplateError):

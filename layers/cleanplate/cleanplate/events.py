@@ -19,8 +19,9 @@ from aws_lambda_powertools.utilities.data_classes import (
 )
 
 from cleanplate.errors import InvalidRequestError
-from cleanplate.models import Photo
-from cleanplate.options import OWN_MASK_SUFFIX, SIDECAR_SUFFIX, is_text
+from cleanplate.identity import refused_id
+from cleanplate.models import Job, Photo
+from cleanplate.options import OWN_MASK_SUFFIX, SIDECAR_SUFFIX, is_text, request_options
 
 REQUEST_DETAIL_TYPE = "Photo Cleaning Requested"
 FOUND_DETAIL_TYPE = "Photo Found"
@@ -138,6 +139,22 @@ def _size(size: object) -> int | None:
 def found_message(photo: Photo) -> str:
     """The message body about a photo that was found: its place alone, for whatever is newest there when it is read."""
     return json.dumps({"detail-type": FOUND_DETAIL_TYPE, "detail": {"bucket": photo.bucket, "key": photo.key}})
+
+
+def retry_message(job: Job, retry_id: str) -> str:
+    """The message body that asks for another run of a failed job: the same photo with the same options.
+
+    The request's id follows from the retry's and the job's, so that sending it twice is one request.
+    """
+    # Where the options could not be read, whatever lies with the photo by now is to be read.
+    unread = job.job_id == refused_id(job.photo)
+    detail = {
+        "bucket": job.photo.bucket,
+        "key": job.photo.key,
+        "version_id": job.photo.version_id or None,
+        "options": None if unread else request_options(job.options),
+    }
+    return json.dumps({"detail-type": REQUEST_DETAIL_TYPE, "id": f"{retry_id}/{job.job_id}", "detail": detail})
 
 
 def skip_reason(photo: Photo, our_buckets: frozenset[str]) -> str:

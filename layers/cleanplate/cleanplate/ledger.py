@@ -439,6 +439,22 @@ class Ledger:
                 if job is not None and (due := due_at(job)) is not None and due < now:
                     yield job
 
+    def failed(self, bucket: str, prefix: str, *, after: str) -> tuple[list[Job], str]:
+        """Failed jobs of photos below a prefix, and where to go on; empty where that was the last page.
+
+        One megabyte of the table is read, 128 read units, whatever is found in it: for an operator's rare command.
+        """
+        below = " AND begins_with(photo.#key, :prefix)" if prefix else ""
+        page = self._db.scan(
+            TableName=self._table,
+            FilterExpression=f"#status = :failed AND photo.#bucket = :bucket{below}",
+            ExpressionAttributeNames={"#status": "status", "#bucket": "bucket", **({"#key": "key"} if prefix else {})},
+            ExpressionAttributeValues=_values(failed="failed", bucket=bucket, **({"prefix": prefix} if prefix else {})),
+            **({"ExclusiveStartKey": {"job_id": {"S": after}}} if after else {}),
+        )
+        goes_on = page.get("LastEvaluatedKey", {}).get("job_id", {}).get("S", "")
+        return [_read_job(self._plain(item)) for item in page["Items"]], goes_on
+
     # --- one table, one way to write it ---
 
     @staticmethod

@@ -14,7 +14,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 # A call in which nothing happened that is worth counting is nothing to warn of in the logs.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
-metrics = Metrics(namespace="Cleanplate", service="cleanplate")
+metrics = Metrics(namespace="Cleanplate")
 
 
 class Measure(StrEnum):

@@ -204,6 +204,11 @@ def options_to_dict(options: Options) -> dict[str, Any]:
     return {field.name: getattr(options, field.name) for field in fields(options)} | {"remove": list(options.remove)}
 
 
+def request_options(options: Options) -> dict[str, Any]:
+    """The options as a request gives them; every one of them, so that nothing that lies with the photo changes any."""
+    return {name: "auto" if value is None else value for name, value in options_to_dict(options).items()}
+
+
 def options_from_dict(given: Mapping[str, Any]) -> Options:
     """The inverse of :func:`options_to_dict`; unknown names are an error, as they are from people."""
     kept = {name: value for name, value in given.items() if value is not None}

@@ -31,6 +31,7 @@ class Settings:
     work_bucket: str
     jobs_table: str
     uploads_queue_url: str
+    dead_letter_queue_url: str
     state_machine_arn: str
     event_bus: str
     adobe_api_url: str
@@ -114,6 +115,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         work_bucket=work,
         jobs_table=_text(environ, "JOBS_TABLE"),
         uploads_queue_url=environ.get("UPLOADS_QUEUE_URL", ""),
+        dead_letter_queue_url=environ.get("DEAD_LETTER_QUEUE_URL", ""),
         state_machine_arn=environ.get("STATE_MACHINE_ARN", ""),
         event_bus=_text(environ, "EVENT_BUS"),
         adobe_api_url=_url(environ, "ADOBE_API_URL"),

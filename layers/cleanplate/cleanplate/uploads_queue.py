@@ -1,4 +1,4 @@
-"""The uploads queue: putting an early message off, sending news of photos that were found, seeing how long it is."""
+"""The uploads queue: putting an early message off, sending news of photos, seeing how long it is; and its dead letters."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cleanplate import clients
 from cleanplate.errors import NotAnnouncedError, PostponedError
-from cleanplate.events import found_message
-from cleanplate.models import Photo
+from cleanplate.events import found_message, retry_message
+from cleanplate.models import Job, Photo
 from cleanplate.tools import Tools
 from cleanplate.waiting import whole_seconds
 
@@ -19,6 +19,9 @@ _TIME_FOR_ONE = 75.0
 #: As many as SQS takes in one call, and how often those are sent again that it did not take.
 _BATCH = 10
 _SENDINGS = 4
+#: A dead letter is hidden for so long while it is sent anew. Seconds.
+_REDRIVE_SECONDS = 60
+_LONGEST_REASON = 500
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -49,6 +52,39 @@ class UploadsQueue:
             VisibilityTimeout=min(whole_seconds(later.until - self._tools.clock()), _LONGEST_WAIT),
         )
 
+    def set_aside(self, body: str, why: Exception) -> None:
+        """Put a message that nobody will ever be able to read among the dead letters, with the reason, at once."""
+        clients.sqs().send_message(
+            QueueUrl=self._tools.settings.dead_letter_queue_url,
+            MessageBody=body,
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": str(why)[:_LONGEST_REASON]}},
+        )
+
+    def redrive(self, most: int) -> int:
+        """Send up to ten dead letters once more and then remove them; how many, 0 where there are none to be had.
+
+        Sent before removed: cut short in between, a message is there twice, which is one job all the same.
+        """
+        dead, sqs = self._tools.settings.dead_letter_queue_url, clients.sqs()
+        letters = sqs.receive_message(
+            QueueUrl=dead, MaxNumberOfMessages=min(_BATCH, most), WaitTimeSeconds=1, VisibilityTimeout=_REDRIVE_SECONDS
+        ).get("Messages", [])
+        self._send([letter["Body"] for letter in letters])
+        if letters:
+            # What is not removed here is sent once more by the next redrive.
+            sqs.delete_message_batch(
+                QueueUrl=dead,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": letter["ReceiptHandle"]}
+                    for number, letter in enumerate(letters)
+                ],
+            )
+        return len(letters)
+
+    def dead_letters(self) -> int:
+        """About how many dead letters there are."""
+        return self._count("ApproximateNumberOfMessages", queue_url=self._tools.settings.dead_letter_queue_url)
+
     def unseen(self) -> int:
         """About how many messages nobody has looked at, or whose time has come again."""
         return self._count("ApproximateNumberOfMessages")
@@ -63,10 +99,16 @@ class UploadsQueue:
 
     def send(self, photos: Sequence[Photo]) -> None:
         """News of photos that were found; raises :class:`NotAnnouncedError` where SQS does not take it."""
-        for first in range(0, len(photos), _BATCH):
+        self._send([found_message(photo) for photo in photos])
+
+    def ask_again(self, jobs: Sequence[Job], retry_id: str) -> None:
+        """Requests for another run of failed jobs; raises :class:`NotAnnouncedError` where SQS does not take them."""
+        self._send([retry_message(job, retry_id) for job in jobs])
+
+    def _send(self, bodies: Sequence[str]) -> None:
+        for first in range(0, len(bodies), _BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
-                {"Id": str(number), "MessageBody": found_message(photo)}
-                for number, photo in enumerate(photos[first : first + _BATCH])
+                {"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies[first : first + _BATCH])
             ]
             for _ in range(_SENDINGS):
                 answer = clients.sqs().send_message_batch(
@@ -79,8 +121,8 @@ class UploadsQueue:
             else:
                 raise NotAnnouncedError(f"SQS did not take {len(entries)} messages.")
 
-    def _count(self, *names: QueueAttributeNameType) -> int:
+    def _count(self, *names: QueueAttributeNameType, queue_url: str = "") -> int:
         answer = clients.sqs().get_queue_attributes(
-            QueueUrl=self._tools.settings.uploads_queue_url, AttributeNames=names
+            QueueUrl=queue_url or self._tools.settings.uploads_queue_url, AttributeNames=names
         )
         return sum(int(answer["Attributes"].get(name, 0)) for name in names)

@@ -1,0 +1,25 @@
+"""Gives failed photos another run: says how many it would be, or sends them into the uploads queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+
+from cleanplate.measures import metrics
+from cleanplate.steps.retry_photos import retry_photos
+from cleanplate.tools import tools
+from cleanplate.tracing import tracer
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger()
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics(capture_cold_start_metric=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    return retry_photos(event["asked"], event["so_far"], tools())
