@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _MAX_ANSWER_BYTES = 4_000_000
 #: The whole of an answer: the read time-out alone would let a drip last for ever.
 _ANSWER_SECONDS = 30.0
 _CHUNK = 1 << 18
+_QUERY = re.compile(r"\?[^\s\"'<>]*")
 #: Its warning about a request that is tried again quotes the whole link, signature included.
 _TELLTALE = "urllib3.connectionpool"
 
@@ -68,6 +70,17 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
+class _Session(requests.Session):
+    """Its errors quote no query of a link: a trace keeps the words of every error that comes out of a request."""
+
+    def send(self, request: requests.PreparedRequest, **named: Any) -> requests.Response:  # noqa: ANN401
+        try:
+            return super().send(request, **named)
+        except requests.RequestException as error:
+            error.args = (_QUERY.sub("?…", str(error)),)
+            raise
+
+
 def make_session(*origins: str) -> requests.Session:
     """A session whose GETs are tried three times on gateway faults and broken connections, and nothing else.
 
@@ -87,7 +100,7 @@ def make_session(*origins: str) -> requests.Session:
         raise_on_status=False,
     )
     logging.getLogger(_TELLTALE).setLevel(logging.ERROR)
-    session = requests.Session()
+    session = _Session()
     # No netrc, no proxy: what is sent is what is written here, and the address that is checked is the server's.
     session.trust_env = False
     session.headers["Connection"] = "close"
