@@ -33,7 +33,7 @@ def handle_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
         for upload in list(read_uploads(record.body)):
             request_mask(upload, tools())
     except InvalidRequestError as unreadable:
-        logger.error("unreadable message", extra={"why": str(unreadable)})
+        logger.exception("unreadable message")
         queue.set_aside(record.body, unreadable)
         count(Measure.UNREADABLE)
     except PostponedError as later:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.template import test_keys, test_machine, test_resources, test_rights
+from tests.template import test_alarms, test_keys, test_machine, test_resources, test_rights
 
 Template = dict[str, Any]
 _GONE = object()
-_MODULES = (test_keys, test_machine, test_resources, test_rights)
+_MODULES = (test_alarms, test_keys, test_machine, test_resources, test_rights)
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,14 @@ FAULTS = [
     ),
     Fault(test_resources.test_the_tables_key_is_the_one_that_the_code_uses, _p("JobsTable", "KeySchema/0/AttributeName"), "id"),
     Fault(
+        test_resources.test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_alone,
+        _p("JobsTable", "GlobalSecondaryIndexes/0/Projection/ProjectionType"), "ALL",
+    ),
+    Fault(
+        test_resources.test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_alone,
+        _p("JobsTable", "GlobalSecondaryIndexes/0/IndexName"), "LateJobs",
+    ),
+    Fault(
         test_resources.test_the_table_is_encrypted_and_can_be_restored,
         _p("JobsTable", "PointInTimeRecoverySpecification/PointInTimeRecoveryEnabled"), value=False,
     ),
@@ -183,12 +191,49 @@ FAULTS = [
         _p("CleanPhotoStateMachine", "StateMachineType"), "EXPRESS",
     ),
     Fault(
-        test_resources.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
         _p("DeadLettersAlarm", "MetricName"), "ApproximateNumberOfMessages",
     ),
     Fault(
-        test_resources.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
         _p("DeadLettersAlarm", "Dimensions/0/Value"), "dead-letters",
+    ),
+    Fault(
+        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        _p("FailedShareAlarm", "Metrics/1/MetricStat/Metric/MetricName"), "FailedPhotos",
+    ),
+    Fault(
+        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        _p("StuckJobsAlarm", "Dimensions/0/Name"), "stack",
+    ),
+    Fault(
+        test_alarms.test_the_dashboard_shows_metrics_that_there_are_of_resources_that_there_are,
+        _p("Dashboard", "DashboardBody/Fn::Sub"), lambda before: before.replace("AdobePolls", "AdobeAsks"),
+    ),
+    Fault(
+        test_alarms.test_the_dashboard_shows_metrics_that_there_are_of_resources_that_there_are,
+        _p("Dashboard", "DashboardBody/Fn::Sub"), lambda before: before.replace("DayUsedPercent", "BudgetUsedPercent"),
+    ),
+    Fault(
+        test_alarms.test_every_function_measures_in_the_stacks_name,
+        _p("SweepJobsFunction", "Environment/Variables/POWERTOOLS_SERVICE_NAME"), "cleanplate",
+    ),
+    Fault(test_alarms.test_every_alarm_rings_at_the_topic_and_says_what_silence_means, _p("ThrottledAlarm", "AlarmActions"), []),
+    Fault(
+        test_alarms.test_every_alarm_rings_at_the_topic_and_says_what_silence_means,
+        _p("SweeperSilentAlarm", "TreatMissingData"), "notBreaching",
+    ),
+    Fault(
+        test_alarms.test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared,
+        _p("FailedShareAlarm", "Metrics/0/Expression"), "IF(failed > 10, 100 * failed, 0)",
+    ),
+    Fault(
+        test_alarms.test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared,
+        _p("FailedShareAlarm", "Metrics/1/ReturnData"), value=True,
+    ),
+    Fault(
+        test_alarms.test_what_is_compared_is_said_by_the_sweeper_even_where_nothing_happens,
+        _p("FailedShareAlarm", "Metrics/1/MetricStat/Metric/MetricName"), "AdobeThrottled",
     ),
     # --- the stack as a whole ---
     Fault(
@@ -202,7 +247,10 @@ FAULTS = [
         test_resources.test_two_buckets_are_not_refused,
         "Rules/UploadsAndResultsAreTwoBuckets/RuleCondition", {"Fn::Equals": ["", ""]},
     ),
-    Fault(test_resources.test_nothing_speaks_of_a_resource_that_its_conditions_leave_out, "Resources/PhotoFailedRule/Condition"),
+    Fault(
+        test_resources.test_nothing_speaks_of_a_resource_that_its_conditions_leave_out,
+        "Resources/NotificationsTopic/Condition", "HasEmail",
+    ),
     Fault(
         test_resources.test_nothing_speaks_of_a_resource_that_its_conditions_leave_out,
         "Outputs/ResultsBucketName/Value", {"Ref": "ResultsBucket"},
@@ -350,13 +398,23 @@ FAULTS = [
         for number, service in enumerate(["s3.amazonaws.com", "events.amazonaws.com"])
     ),
     Fault(
-        test_rights.test_the_queue_refuses_what_does_not_come_by_tls,
+        test_rights.test_every_queue_refuses_what_does_not_come_by_tls,
         _p("UploadsQueuePolicy", "PolicyDocument/Statement/2/Action"), "sqs:SendMessage",
+    ),
+    Fault(test_rights.test_every_queue_refuses_what_does_not_come_by_tls, "Resources/DeadLetterQueuePolicy"),
+    Fault(
+        test_rights.test_the_dead_letters_take_what_rules_could_not_deliver_and_nothing_else,
+        _p("DeadLetterQueuePolicy", "PolicyDocument/Statement/0/Principal/Service"), "s3.amazonaws.com",
+    ),
+    Fault(
+        test_rights.test_what_a_rule_cannot_deliver_to_the_queue_is_kept,
+        _p("RequestedRule", "Targets/0/DeadLetterConfig/Arn"), {"Fn::GetAtt": ["UploadsQueue", "Arn"]},
     ),
     Fault(test_rights.test_events_are_put_under_our_own_name_alone, _statement("RecordFailure", "2/Condition"), {}),
     Fault(
         test_rights.test_alarms_and_failures_may_be_told_to_the_topic,
         _p("NotificationsTopicPolicy", "PolicyDocument/Statement/0/Principal/Service"), ["events.amazonaws.com"],
+        {"email": ""},
     ),
 ]  # fmt: skip
 

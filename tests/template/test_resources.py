@@ -20,18 +20,6 @@ S3_EVENTS = {
     "s3:ObjectCreated:Copy",
     "s3:ObjectCreated:CompleteMultipartUpload",
 }
-#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
-SQS_METRICS = {
-    "ApproximateAgeOfOldestMessage",
-    "ApproximateNumberOfMessagesDelayed",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesVisible",
-    "NumberOfEmptyReceives",
-    "NumberOfMessagesDeleted",
-    "NumberOfMessagesReceived",
-    "NumberOfMessagesSent",
-    "SentMessageSize",
-}
 
 
 # --- buckets ---
@@ -158,10 +146,22 @@ def test_the_tables_key_is_the_one_that_the_code_uses(template: Template) -> Non
     (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
     ((key, kind),) = [(part["AttributeName"], part["KeyType"]) for part in table["KeySchema"]]
     assert kind == "HASH"
-    assert table["AttributeDefinitions"] == [{"AttributeName": key, "AttributeType": "S"}]
+    assert {"AttributeName": key, "AttributeType": "S"} in table["AttributeDefinitions"]
     for module in ("ledger", "pacer"):
         keys = set(re.findall(r'\{"(\w+)": \{"S":', Project().text(f"{PACKAGE}/{module}.py")))
         assert keys == {key}, module
+
+
+def test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_alone(template: Template) -> None:
+    (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
+    (index,) = table["GlobalSecondaryIndexes"]
+    keys = [(part["AttributeName"], part["KeyType"]) for part in index["KeySchema"]]
+    names = f'"{index["IndexName"]}", "{keys[0][0]}", "{keys[1][0]}"'
+    assert f"OPEN_JOBS, _SHARD, _DUE = {names}" in Project().text(f"{PACKAGE}/ledger.py")
+    assert [kind for _, kind in keys] == ["HASH", "RANGE"]
+    types = {about["AttributeName"]: about["AttributeType"] for about in table["AttributeDefinitions"]}
+    assert [types[name] for name, _ in keys] == ["S", "N"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
 def test_the_table_is_encrypted_and_can_be_restored(template: Template) -> None:
@@ -238,18 +238,6 @@ def test_every_machine_logs_its_errors_and_none_of_its_data(template: Template) 
 def test_every_machine_is_of_the_kind_that_remembers_names_and_may_wait_for_days(template: Template) -> None:
     for name, machine in World(template).of_type("AWS::StepFunctions::StateMachine").items():
         assert machine["StateMachineType"] == "STANDARD", name
-
-
-def test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is(template: Template) -> None:
-    world = World(template)
-    alarms = world.of_type("AWS::CloudWatch::Alarm")
-    assert alarms
-    for name, alarm in alarms.items():
-        assert alarm["Namespace"] == "AWS/SQS", f"{name}: teach this test the metrics of {alarm['Namespace']}"
-        assert alarm["MetricName"] in SQS_METRICS, name
-        for dimension in alarm["Dimensions"]:
-            assert dimension["Name"] == "QueueName", name
-            assert dimension["Value"].removesuffix(".QueueName") in world.of_type("AWS::SQS::Queue"), name
 
 
 # --- the stack as a whole ---

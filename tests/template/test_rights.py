@@ -39,6 +39,7 @@ _SEE_PROGRESS: Rights = {
 _LIST_PHOTOS: Rights = {
     ("s3:ListBucketVersions", "arn:aws:s3:::UploadsBucket"): "what the bucket holds, with the versions",
 }
+_EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:CleanPhotoStateMachine.Name:*"
 
 RIGHTS: dict[str, Rights] = {
     "RequestMaskFunction": {
@@ -51,6 +52,7 @@ RIGHTS: dict[str, Rights] = {
         **_TELL,
         ("sqs:ChangeMessageVisibility", "UploadsQueue.Arn"): "a message waits for its slot in the queue",
         ("states:StartExecution", "CleanPhotoStateMachine"): "starts the workflow",
+        ("sqs:SendMessage", "DeadLetterQueue.Arn"): "sets a message aside that nobody can read",
     },
     "CheckJobFunction": {**_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
     "FillMaskedAreasFunction": {**_READ_PHOTOS, **_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
@@ -64,12 +66,31 @@ RIGHTS: dict[str, Rights] = {
         ("s3:ListBucket", "arn:aws:s3:::ResultsBucket"): "without it S3 says 403 where the result is not there",
     },
     "RecordFailureFunction": {**_JOBS, **_TELL},
+    "SweepJobsFunction": {
+        **_JOBS,
+        **_TELL,
+        ("dynamodb:Query", "JobsTable.Arn/index/OpenJobs"): "finds late jobs, and reads no others",
+        ("states:DescribeExecution", _EXECUTIONS): "why it ended, where nobody could write it down",
+        ("states:StopExecution", _EXECUTIONS): "one that is late goes on no longer",
+    },
     "ReportProgressFunction": _SEE_PROGRESS,
     "CountPhotosFunction": {**_SEE_PROGRESS, **_LIST_PHOTOS},
     "SendPhotosFunction": {
         **_SEE_PROGRESS,
         **_LIST_PHOTOS,
         ("sqs:SendMessage", "UploadsQueue.Arn"): "tells of photos as S3 does of new ones",
+    },
+    "RetryPhotosFunction": {
+        ("dynamodb:Scan", "JobsTable.Arn"): "finds failed photos, page by page",
+        ("dynamodb:GetItem", "JobsTable.Arn"): "the pacer's item",
+        ("sqs:GetQueueAttributes", "UploadsQueue.Arn"): "how many more the queue may take",
+        ("sqs:SendMessage", "UploadsQueue.Arn"): "asks for another run",
+    },
+    "RedriveMessagesFunction": {
+        ("sqs:ReceiveMessage", "DeadLetterQueue.Arn"): "takes dead letters",
+        ("sqs:DeleteMessage", "DeadLetterQueue.Arn"): "removes them once they are sent",
+        ("sqs:GetQueueAttributes", "DeadLetterQueue.Arn"): "how many there are",
+        ("sqs:SendMessage", "UploadsQueue.Arn"): "sends them once more",
     },
 }
 #: What SAM adds; logs, traces, and the queue's own three calls.
@@ -82,8 +103,8 @@ MANAGED = {
 #: A statement on every resource needs its reason here.
 WILDCARDS = {
     (f"{machine}StateMachineRole", "DeliverLogsAndTraces"): "log delivery and X-Ray know no resources"
-    for machine in ("CleanPhoto", "Backfill")
-}
+    for machine in ("CleanPhoto", "Backfill", "RetryFailedPhotos")
+} | {("SweepJobsFunctionRole", "StopLateExecutions"): "executions are named by their jobs; all are of this one machine"}
 
 
 def _list(value: Any) -> list[Any]:
@@ -184,7 +205,7 @@ def test_a_rule_may_reach_its_target(template: Template) -> None:
 
 @pytest.mark.parametrize("service", ["s3.amazonaws.com", "events.amazonaws.com"])
 def test_the_queue_takes_news_from_this_account_alone(template: Template, service: str) -> None:
-    (policy,) = World(template).of_type("AWS::SQS::QueuePolicy").values()
+    policy = World(template).of_type("AWS::SQS::QueuePolicy")["UploadsQueuePolicy"]
     (allowed,) = [
         rule
         for rule in policy["PolicyDocument"]["Statement"]
@@ -195,12 +216,34 @@ def test_the_queue_takes_news_from_this_account_alone(template: Template, servic
     assert "123456789012" in str(allowed["Condition"])
 
 
-def test_the_queue_refuses_what_does_not_come_by_tls(template: Template) -> None:
-    (policy,) = World(template).of_type("AWS::SQS::QueuePolicy").values()
-    (refusal,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Deny"]
-    assert refusal["Principal"] == "*"
-    assert refusal["Action"] == "sqs:*"
-    assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+def test_the_dead_letters_take_what_rules_could_not_deliver_and_nothing_else(template: Template) -> None:
+    policy = World(template).of_type("AWS::SQS::QueuePolicy")["DeadLetterQueuePolicy"]
+    (allowed,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    assert (allowed["Action"], allowed["Resource"]) == ("sqs:SendMessage", "DeadLetterQueue.Arn")
+    assert ":123456789012:rule/*" in str(allowed["Condition"])
+    assert policy["Queues"] == ["DeadLetterQueue"]
+
+
+def test_what_a_rule_cannot_deliver_to_the_queue_is_kept(template: Template) -> None:
+    for world in worlds(template):
+        for name, rule in world.of_type("AWS::Events::Rule").items():
+            for target in rule["Targets"]:
+                if target["Arn"] == "UploadsQueue.Arn":
+                    assert target["DeadLetterConfig"] == {"Arn": "DeadLetterQueue.Arn"}, name
+
+
+def test_every_queue_refuses_what_does_not_come_by_tls(template: Template) -> None:
+    world = World(template)
+    refusing = set()
+    for policy in world.of_type("AWS::SQS::QueuePolicy").values():
+        (refusal,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Deny"]
+        assert refusal["Principal"] == "*"
+        assert refusal["Action"] == "sqs:*"
+        assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert refusal["Resource"] == f"{policy['Queues'][0]}.Arn"
+        refusing |= set(policy["Queues"])
+    assert refusing == world.of_type("AWS::SQS::Queue").keys()
 
 
 def test_events_are_put_under_our_own_name_alone(template: Template) -> None:
@@ -210,8 +253,9 @@ def test_events_are_put_under_our_own_name_alone(template: Template) -> None:
                 assert rule["Condition"] == {"StringEquals": {"events:source": "cleanplate"}}, name
 
 
-def test_alarms_and_failures_may_be_told_to_the_topic(template: Template) -> None:
-    world = World(template, {"NotificationEmail": "ops@example.com"})
+@pytest.mark.parametrize("email", ["", "ops@example.com"])
+def test_alarms_and_failures_may_be_told_to_the_topic(template: Template, email: str) -> None:
+    world = World(template, {"NotificationEmail": email})
     (policy,) = world.of_type("AWS::SNS::TopicPolicy").values()
     (allowed,) = policy["PolicyDocument"]["Statement"]
     assert set(allowed["Principal"]["Service"]) == {"cloudwatch.amazonaws.com", "events.amazonaws.com"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from cleanplate.tools import Tools
 from cleanplate.uploads_queue import UploadsQueue

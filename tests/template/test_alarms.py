@@ -1,0 +1,135 @@
+"""What alarms and the dashboard look at is what is measured, on resources that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cleanplate.measures import Measure
+from cleanplate.measures import metrics as ours
+from tests.template.world import World
+
+Template = dict[str, Any]
+Metric = tuple[str, str, dict[str, str]]
+
+#: Namespace -> its dimension, the kind of resource that the dimension names, and the metrics that AWS documents.
+AWS_METRICS: dict[str, tuple[str, str, set[str]]] = {
+    "AWS/SQS": (
+        "QueueName",
+        "AWS::SQS::Queue",
+        {
+            "ApproximateAgeOfOldestMessage",
+            "ApproximateNumberOfMessagesDelayed",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesVisible",
+            "NumberOfMessagesDeleted",
+            "NumberOfMessagesReceived",
+            "NumberOfMessagesSent",
+        },
+    ),
+    "AWS/Lambda": (
+        "FunctionName",
+        "AWS::Lambda::Function",
+        {"ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"},
+    ),
+    "AWS/States": (
+        "StateMachineArn",
+        "AWS::StepFunctions::StateMachine",
+        {"ExecutionTime", "ExecutionsAborted", "ExecutionsFailed", "ExecutionsStarted", "ExecutionsTimedOut"},
+    ),
+    "AWS/DynamoDB": (
+        "TableName",
+        "AWS::DynamoDB::Table",
+        {"ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits", "ThrottledRequests"},
+    ),
+}
+
+
+def _of_alarm(alarm: dict[str, Any]) -> Iterator[Metric]:
+    stats = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+    for metric in stats or [alarm]:
+        yield (
+            metric["Namespace"],
+            metric["MetricName"],
+            {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]},
+        )
+
+
+def _of_dashboard(world: World) -> Iterator[Metric]:
+    (dashboard,) = world.of_type("AWS::CloudWatch::Dashboard").values()
+    for widget in json.loads(dashboard["DashboardBody"])["widgets"]:
+        for namespace, name, *rest in widget["properties"]["metrics"]:
+            words = [word for word in rest if isinstance(word, str)]
+            yield namespace, name, dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _check(world: World, where: str, metric: Metric) -> None:
+    namespace, name, dimensions = metric
+    if namespace == ours.namespace:
+        assert name in set(Measure), f"{where}: nothing measures {name}"
+        # Powertools gives every metric this one dimension.
+        assert dimensions == {"service": "cleanplate"}, where
+        return
+    dimension, kind, names = AWS_METRICS[namespace]
+    assert name in names, f"{where}: AWS knows no {namespace} {name}"
+    assert dimensions.keys() == {dimension}, where
+    assert dimensions[dimension].partition(".")[0] in world.of_type(kind), f"{where}: {dimensions}"
+
+
+def test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is(template: Template) -> None:
+    world = World(template)
+    for name, alarm in world.of_type("AWS::CloudWatch::Alarm").items():
+        for metric in _of_alarm(alarm):
+            _check(world, name, metric)
+
+
+def test_the_dashboard_shows_metrics_that_there_are_of_resources_that_there_are(template: Template) -> None:
+    world = World(template)
+    shown = list(_of_dashboard(world))
+    for metric in shown:
+        _check(world, "Dashboard", metric)
+    watched = {
+        (space, name)
+        for alarm in world.of_type("AWS::CloudWatch::Alarm").values()
+        for space, name, _ in _of_alarm(alarm)
+    }
+    assert not watched - {(space, name) for space, name, _ in shown}, "an alarm rings about what nobody can look at"
+
+
+def test_every_function_measures_in_the_stacks_name(template: Template) -> None:
+    for name, function in World(template).of_type("AWS::Lambda::Function").items():
+        # The name that the world gives to its stack.
+        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "cleanplate", name
+    shared = template["Resources"]["SweepJobsFunction"]["Properties"]["Environment"]["Variables"]
+    assert shared["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
+
+
+def test_every_alarm_rings_at_the_topic_and_says_what_silence_means(template: Template) -> None:
+    for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
+        assert alarm["AlarmActions"] == ["NotificationsTopic"], name
+        assert alarm["AlarmDescription"], name
+        assert alarm["TreatMissingData"] == ("breaching" if name == "SweeperSilentAlarm" else "notBreaching"), name
+
+
+def test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared(template: Template) -> None:
+    for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
+        queries = alarm.get("Metrics", [])
+        ids = {query["Id"] for query in queries if "MetricStat" in query}
+        for query in queries:
+            if "Expression" in query:
+                words = set(re.findall(r"\b[a-z]\w*\b", query["Expression"]))
+                assert words == ids or (not words and "METRICS()" in query["Expression"]), name
+        assert len([query for query in queries if query.get("ReturnData", True)]) == (1 if queries else 0), name
+
+
+def test_what_is_compared_is_said_by_the_sweeper_even_where_nothing_happens(template: Template) -> None:
+    """A metric without a value would leave the whole expression without one."""
+    from cleanplate.measures import COMPARED
+
+    always = {str(measure) for measure in COMPARED} | {str(Measure.HELD)}
+    for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
+        if "Metrics" in alarm:
+            own = {metric for namespace, metric, _ in _of_alarm(alarm) if namespace == ours.namespace}
+            assert own <= always, name
