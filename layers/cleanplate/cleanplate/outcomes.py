@@ -117,6 +117,11 @@ def _write_manifest(job: Job, statement: Mapping[str, Any], tools: Tools) -> Non
             tools.storage.write_manifest(again["manifest"]["key"], again)
 
 
+def say_again(job: Job, tools: Tools) -> None:
+    """One more event of an ended job, for somebody who asked for a photo that was done before and waits for an answer."""
+    announce(tools.events, describe(job, result_key=tools.result_key(job.photo)), bus=tools.event_bus)
+
+
 def announce_folder(job: Job, tools: Tools) -> None:
     """Say that the folder is done, where this was its last photo; a folder that gets more photos will say so again."""
     tally = tools.ledger.progress.end_round(job.photo, job.job_id, now=tools.clock())

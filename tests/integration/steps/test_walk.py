@@ -435,6 +435,19 @@ def test_a_request_starts_a_job_with_its_own_options(walk: Walk) -> None:
     assert walk.stage.only_job().photo.version_id == photo.version_id
 
 
+def test_a_request_for_a_photo_that_is_clean_already_is_answered_and_costs_nothing(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    walk.clean(photo)
+    (first,) = walk.stage.news()
+    paid = walk.posts()
+    walk.deliver(photo)
+    assert walk.stage.news() == [], "news that comes twice asks nothing"
+    walk.deliver(asked_for(photo), request_id="r1")
+    walk.execute()
+    assert [event["Detail"] for event in walk.stage.news()] == [first["Detail"]]
+    assert walk.posts() == paid
+
+
 @pytest.mark.parametrize("with_version", [True, False])
 def test_a_request_that_names_a_version_can_pass_the_original_on(walk: Walk, with_version: bool) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO, remove="zebra")

@@ -42,7 +42,7 @@ from cleanplate.options import (
     resolve_options,
     sidecar_key,
 )
-from cleanplate.outcomes import deliver, fail, failure_of
+from cleanplate.outcomes import deliver, fail, failure_of, say_again
 from cleanplate.scratch import scratch_file
 from cleanplate.storage import MARK, UploadedObject
 from cleanplate.tools import Tools
@@ -79,6 +79,8 @@ def request_mask(upload: Upload, tools: Tools) -> None:
     if job.status in TERMINAL:
         if not (job.status == "failed" and upload.request_id and upload.request_id != job.request_id):
             deliver(job, tools)
+            if job.announced and upload.request_id not in {"", job.request_id}:
+                say_again(job, tools)
             return
         job = tools.ledger.reclaim(job, request_id=upload.request_id, now=tools.clock(), deadline_at=_deadline(tools))
     try:
