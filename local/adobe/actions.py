@@ -744,10 +744,14 @@ class SlowDrip(Action):
         await response.prepare(request)
         step = max(1, -(-len(body) // max(1, self.pieces)))
         starts = range(0, len(body), step)
-        for start in starts:
-            await asyncio.sleep(self.seconds / len(starts))
-            await response.write(body[start : start + step])
-        await response.write_eof()
+        try:
+            for start in starts:
+                await asyncio.sleep(self.seconds / len(starts))
+                await response.write(body[start : start + step])
+            await response.write_eof()
+        except ConnectionResetError:
+            # The client's patience was shorter.
+            raise ConnectionCut from None
         return response
 
 

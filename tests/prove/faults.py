@@ -335,10 +335,14 @@ def _statuses() -> Iterator[_Kind]:
     yield _Kind(
         "401-for-ever",
         "401",
-        "One new token is tried, then it is given up. The job was paid.",
+        "One new token is tried each time; five refusals in a row end it. The job was paid.",
         "token_refused",
         ends="CredentialsRefusedError",
     )
+    refused = _LATER + " Five refusals in a row end it."
+    for status in (400, 403, 422):
+        yield _Kind(f"{status}-some-times", str(status), refused, _shaped(status), 4, representative=status == 403)
+    yield _Kind("401-some-times", "401, with every token", refused, "token_refused", 8)
     for shape in ("B", "C", "D", "E", "html", "empty"):
         yield _Kind(
             f"403-{shape}", f"403 in shape {shape}", _LOST_STATUS, _shaped(403, shape), ends="AccessRefusedError"
@@ -423,7 +427,7 @@ def _downloads(unusable: str) -> Iterator[_Kind]:
 def _any_picture(unusable: str) -> Iterator[_Kind]:
     for name in ("WEBP", "GIF", "TIFF", "BMP"):
         action = {"do": "result_other_format", "format": name}
-        what = f"{name} instead of what was announced"
+        what = f"a picture that is announced as one kind and comes as {name}"
         if name == "BMP":
             yield _Kind("as-BMP", what, "It is a format that is not read.", action, ends=unusable)
         else:
@@ -459,10 +463,8 @@ def _fills() -> Iterator[_Kind]:
 # --- putting kinds at their places -----------------------------------------------------------------------------------
 
 
-def _often(times: int | None, *, meets_once: bool) -> str:
-    if meets_once:
-        return "each time"
-    return {None: "for ever", 1: "once", 2: "twice"}.get(times, f"{times} times")
+def _often(times: int | None) -> str:
+    return {None: "every time", 1: "once", 2: "twice"}.get(times, f"{times} times")
 
 
 def _at(kind: _Kind, where: Where, route: str, path: str, *, options: Mapping[str, str]) -> Fault:
@@ -471,13 +473,12 @@ def _at(kind: _Kind, where: Where, route: str, path: str, *, options: Mapping[st
     before, behind = (1, 0) if route == FILL else (0, int(not kind.ends))
     ended: Outcome = "failed" if kind.ends else "cleaned"
     rule = {"route": path, "action": kind.action, "times": kind.times}
-    is_picture = where.endswith("picture")
     return Fault(
         name=f"{where.replace(' ', '-')}/{route}/{kind.slug}",
         where=where,
         route=route,
         what=kind.what,
-        often=_often(kind.times, meets_once=is_picture),
+        often=_often(kind.times),
         expected=Expected(ended, before + made + behind, kind.ends, kind.duplicate),
         says=kind.says,
         rules=() if kind.closed else ({name: value for name, value in rule.items() if value},),
@@ -529,7 +530,7 @@ def _fault(
     expected: Expected,
     *rules: Json,
     route: str = "mask-objects",
-    often: str = "each time",
+    often: str = "every time",
     **more: Any,
 ) -> Fault:
     options = more.pop("options", {}) | ({} if route in ("mask-objects", FILL) else {"mask_route": route})
@@ -562,7 +563,7 @@ def _of_the_identity_service() -> Iterator[Fault]:
             down,
             _failed("AdobeUnavailableError", 0),
             rule,
-            often="for ever",
+            often="every time",
             representative=slug == "503-html",
         )
     yield _fault(
@@ -575,7 +576,7 @@ def _of_the_identity_service() -> Iterator[Fault]:
         down,
         _failed("AdobeUnavailableError", 0),
         closed=_TOKEN,
-        often="for ever",
+        often="every time",
     )
     hang = {"route": _TOKEN, "action": "hang", "times": 1}
     what = "no answer within the read time-out"
@@ -604,7 +605,7 @@ def _of_the_identity_service() -> Iterator[Fault]:
             down,
             _failed("AnswerUnreadableError", 0),
             rule,
-            often="for ever",
+            often="every time",
         )
     refused = "It is given up at once; an alarm tells of refused credentials."
     for status in (400, 401, 403):
@@ -618,14 +619,14 @@ def _of_the_identity_service() -> Iterator[Fault]:
             refused,
             _failed("CredentialsRefusedError", 0),
             rule,
-            often="for ever",
+            often="every time",
             representative=status == 401,
         )
     odd = {"access_token": "two\nlines", "expires_in": 3600}
     rule = {"route": _TOKEN, "action": {"do": "respond", "json": odd}}
     what = "a token that fits into no header"
     yield _fault(
-        "identity service", "odd-token", what, refused, _failed("CredentialsRefusedError", 0), rule, often="for ever"
+        "identity service", "odd-token", what, refused, _failed("CredentialsRefusedError", 0), rule, often="every time"
     )
     for slug, life in (("no", 0), ("negative", -5), ("nan", "NaN"), ("endless", 1e300)):
         rule = {"route": _TOKEN, "action": {"do": "merge", "json": {"expires_in": life}}}
@@ -768,7 +769,7 @@ def _of_one_place() -> Iterator[Fault]:
         yield _fault(
             "mask picture",
             f"labels-{slug}",
-            f"odd labels ({slug})",
+            f"odd labels: {slug}",
             _NO_HARM,
             _CLEANED,
             odd,

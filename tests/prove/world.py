@@ -60,7 +60,7 @@ class Grounds:
 
     @contextmanager
     def walks(self) -> Iterator[MakeWalk]:
-        """Makes walks, each on an empty moto, with a stand-in that has no rules and has counted nothing."""
+        """Makes walks, each on an empty moto, with a stand-in of its own."""
         mock = mock_aws()
         changed = {"AWS_DEFAULT_REGION": REGION, "MOTO_S3_CUSTOM_ENDPOINTS": self.bridge.url}
         before = {name: os.environ.get(name) for name in changed}
@@ -70,7 +70,7 @@ class Grounds:
         def make(*, unreachable: Unreachable | None = None, **settings: str) -> Walk:
             mock.stop()
             mock.start()
-            self._forget()
+            self._renew()
             client = lru_cache(maxsize=1)(lambda: self._client(unreachable))
             stage = Stage(endpoint_url=self.bridge.url, make_adobe=client, **settings)
             self.bridge.stage = stage
@@ -80,16 +80,16 @@ class Grounds:
             yield make
         finally:
             mock.stop()
-            self._forget()
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
 
-    def _forget(self) -> None:
-        self.adobe.clear_rules()
-        self.adobe.clear_counters()
+    def _renew(self) -> None:
+        # A new one each time: what a client has given up may go on for a while, and would be counted in the next walk.
+        self.adobe.stop()
+        self.adobe = StandIn(FAST).start()
 
     def _client(self, unreachable: Unreachable | None) -> AdobeClient:
         credentials = Credentials(self.adobe.settings.client_id, self.adobe.settings.client_secret)
@@ -103,12 +103,12 @@ class Grounds:
 @contextmanager
 def grounds() -> Iterator[Grounds]:
     """The stand-in and the bridge, for as long as they are needed."""
-    with StandIn(FAST) as adobe:
-        found = Grounds(adobe)
-        try:
-            yield found
-        finally:
-            found.bridge.close()
+    found = Grounds(StandIn(FAST).start())
+    try:
+        yield found
+    finally:
+        found.adobe.stop()
+        found.bridge.close()
 
 
 @contextmanager

@@ -24,4 +24,3 @@ def make_walk(_grounds: Grounds) -> Iterator[MakeWalk]:
 @pytest.fixture
 def walk(make_walk: MakeWalk) -> Walk:
     return make_walk()
-

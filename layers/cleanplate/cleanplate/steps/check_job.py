@@ -10,12 +10,15 @@ from aws_lambda_powertools import Logger
 from cleanplate.adobe.routes import ROUTES
 from cleanplate.asking import with_check
 from cleanplate.errors import (
+    AccessRefusedError,
     AdobeJobFailedError,
     AdobeUnavailableError,
     AnswerUnreadableError,
+    CredentialsRefusedError,
     DeadlinePassedError,
     JobMovedOnError,
     RateLimitedError,
+    RequestRefusedError,
 )
 from cleanplate.measures import Measure, count
 from cleanplate.models import TERMINAL, AdobeJob, Answer, Ask, Job
@@ -26,6 +29,9 @@ from cleanplate.work import keep_answer, kept_answer, work_key
 logger = Logger(child=True)
 
 Step = Literal["mask", "fill"]
+
+#: So many refusals in a row, and a job that was paid for is given up: one alone may be Adobe's own trouble.
+_MAX_REFUSALS = 5
 
 
 def check_job(job_id: str, step: Step, tools: Tools, *, waited: float = 0.0) -> dict[str, Any]:
@@ -62,9 +68,17 @@ def _ask_adobe(job: Job, ask: Ask, waited: float, tools: Tools) -> Answer | None
         raise JobMovedOnError(f"Job {job.job_id} has no job at Adobe for its {ask.name} request.")
     if not _has_turn(job, ask, tools):
         return None
-    answer = kept_answer(tools.storage, job, ask.name) or _get_status(job, ask, ask.adobe_job, tools)
+    refusals = 0
+    try:
+        answer = kept_answer(tools.storage, job, ask.name) or _get_status(job, ask, ask.adobe_job, tools)
+    except (AccessRefusedError, CredentialsRefusedError, RequestRefusedError) as error:
+        refusals = ask.outages + 1
+        if refusals >= _MAX_REFUSALS:
+            raise
+        logger.warning("status request refused", extra={"error_message": str(error)})
+        answer = Answer("pending", error.reason)
     now = tools.clock()
-    asked = replace(ask, polls=ask.polls + 1, slot_at=0.0)
+    asked = replace(ask, polls=ask.polls + 1, outages=refusals, slot_at=0.0)
     if answer.state == "pending":
         wait = _wait(asked, answer, waited, tools)
         tools.ledger.note_poll(job, with_check(asked, now + wait, tools), now=now)
