@@ -34,6 +34,9 @@ _LAYER = "AWS::Serverless::LayerVersion"
 _STATE_MACHINE = "AWS::Serverless::StateMachine"
 _SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 - a resource type
 _BUCKET = "AWS::S3::Bucket"
+_ALARM = "AWS::CloudWatch::Alarm"
+#: Where the embedded AWS looks for what an alarm's expression comes to, under the alarm's logical id; see _prepare.
+EXPRESSIONS = "Expressions"
 _TABLES = ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable")
 #: The oldest date that a zip can hold, so that the same content is the same zip.
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
@@ -180,6 +183,16 @@ def _prepare(template: dict[str, Any], package: _Package, max_concurrency: int) 
     for _, properties in resources(template, _STATE_MACHINE):
         if isinstance(properties.get("DefinitionUri"), str):
             properties["Definition"] = read_yaml(package.root / properties.pop("DefinitionUri"))
+    for logical_id, properties in resources(template, _ALARM):
+        if "Metrics" in properties:
+            # It knows no arithmetic. Whoever works out the expression tells it the value, and it compares and rings.
+            periods = [query["MetricStat"]["Period"] for query in properties.pop("Metrics") if "MetricStat" in query]
+            properties |= {
+                "Namespace": EXPRESSIONS,
+                "MetricName": logical_id,
+                "Statistic": "Maximum",
+                "Period": periods[0],
+            }
     secrets = {logical_id for logical_id, _ in resources(template, _SECRET)}
     prepared: dict[str, Any] = _with_secret_arns(template, secrets)
     return prepared

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
+from cleanplate.dead_letters import DeadLetters
 from cleanplate.errors import InvalidRequestError, PostponedError
 from cleanplate.events import read_uploads
 from cleanplate.measures import Measure, count, metrics
@@ -34,7 +35,7 @@ def handle_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
             request_mask(upload, tools())
     except InvalidRequestError as unreadable:
         logger.exception("unreadable message")
-        queue.set_aside(record.body, unreadable)
+        DeadLetters(tools()).set_aside(record.body, unreadable)
         count(Measure.UNREADABLE)
     except PostponedError as later:
         logger.info("waits", extra={"why": str(later), "until": later.until})

@@ -22,4 +22,4 @@ logger = Logger()
 @tracer.capture_lambda_handler(capture_response=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """A small dict in, a small dict out; every error keeps its class name for the state machine."""
-    return retry_photos(event["asked"], event["so_far"], tools())
+    return retry_photos(event["asked"], event["after"], event["sent"], event["failed_for"], tools())

@@ -444,14 +444,19 @@ class Ledger:
 
         One megabyte of the table is read, 128 read units, whatever is found in it: for an operator's rare command.
         """
-        below = " AND begins_with(photo.#key, :prefix)" if prefix else ""
-        page = self._db.scan(
-            TableName=self._table,
-            FilterExpression=f"#status = :failed AND photo.#bucket = :bucket{below}",
-            ExpressionAttributeNames={"#status": "status", "#bucket": "bucket", **({"#key": "key"} if prefix else {})},
-            ExpressionAttributeValues=_values(failed="failed", bucket=bucket, **({"prefix": prefix} if prefix else {})),
-            **({"ExclusiveStartKey": {"job_id": {"S": after}}} if after else {}),
-        )
+        scan: dict[str, Any] = {
+            "TableName": self._table,
+            "FilterExpression": "#status = :failed AND photo.#bucket = :bucket",
+            "ExpressionAttributeNames": {"#status": "status", "#bucket": "bucket"},
+            "ExpressionAttributeValues": _values(failed="failed", bucket=bucket),
+        }
+        if prefix:
+            scan["FilterExpression"] += " AND begins_with(photo.#key, :prefix)"
+            scan["ExpressionAttributeNames"]["#key"] = "key"
+            scan["ExpressionAttributeValues"] |= _values(prefix=prefix)
+        if after:
+            scan["ExclusiveStartKey"] = {"job_id": {"S": after}}
+        page = self._db.scan(**scan)
         goes_on = page.get("LastEvaluatedKey", {}).get("job_id", {}).get("S", "")
         return [_read_job(self._plain(item)) for item in page["Items"]], goes_on
 

@@ -1,4 +1,4 @@
-"""The uploads queue: putting an early message off, sending news of photos, seeing how long it is; and its dead letters."""
+"""The uploads queue: putting an early message off, sending news of photos, seeing how long it is."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ _TIME_FOR_ONE = 75.0
 #: As many as SQS takes in one call, and how often those are sent again that it did not take.
 _BATCH = 10
 _SENDINGS = 4
-#: A dead letter is hidden for so long while it is sent anew. Seconds.
-_REDRIVE_SECONDS = 60
-_LONGEST_REASON = 500
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -52,39 +49,6 @@ class UploadsQueue:
             VisibilityTimeout=min(whole_seconds(later.until - self._tools.clock()), _LONGEST_WAIT),
         )
 
-    def set_aside(self, body: str, why: Exception) -> None:
-        """Put a message that nobody will ever be able to read among the dead letters, with the reason, at once."""
-        clients.sqs().send_message(
-            QueueUrl=self._tools.settings.dead_letter_queue_url,
-            MessageBody=body,
-            MessageAttributes={"reason": {"DataType": "String", "StringValue": str(why)[:_LONGEST_REASON]}},
-        )
-
-    def redrive(self, most: int) -> int:
-        """Send up to ten dead letters once more and then remove them; how many, 0 where there are none to be had.
-
-        Sent before removed: cut short in between, a message is there twice, which is one job all the same.
-        """
-        dead, sqs = self._tools.settings.dead_letter_queue_url, clients.sqs()
-        letters = sqs.receive_message(
-            QueueUrl=dead, MaxNumberOfMessages=min(_BATCH, most), WaitTimeSeconds=1, VisibilityTimeout=_REDRIVE_SECONDS
-        ).get("Messages", [])
-        self._send([letter["Body"] for letter in letters])
-        if letters:
-            # What is not removed here is sent once more by the next redrive.
-            sqs.delete_message_batch(
-                QueueUrl=dead,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": letter["ReceiptHandle"]}
-                    for number, letter in enumerate(letters)
-                ],
-            )
-        return len(letters)
-
-    def dead_letters(self) -> int:
-        """About how many dead letters there are."""
-        return self._count("ApproximateNumberOfMessages", queue_url=self._tools.settings.dead_letter_queue_url)
-
     def unseen(self) -> int:
         """About how many messages nobody has looked at, or whose time has come again."""
         return self._count("ApproximateNumberOfMessages")
@@ -99,13 +63,14 @@ class UploadsQueue:
 
     def send(self, photos: Sequence[Photo]) -> None:
         """News of photos that were found; raises :class:`NotAnnouncedError` where SQS does not take it."""
-        self._send([found_message(photo) for photo in photos])
+        self.send_bodies([found_message(photo) for photo in photos])
 
     def ask_again(self, jobs: Sequence[Job], retry_id: str) -> None:
         """Requests for another run of failed jobs; raises :class:`NotAnnouncedError` where SQS does not take them."""
-        self._send([retry_message(job, retry_id) for job in jobs])
+        self.send_bodies([retry_message(job, retry_id) for job in jobs])
 
-    def _send(self, bodies: Sequence[str]) -> None:
+    def send_bodies(self, bodies: Sequence[str]) -> None:
+        """Messages as they are; raises :class:`NotAnnouncedError` where SQS does not take them."""
         for first in range(0, len(bodies), _BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies[first : first + _BATCH])
@@ -121,8 +86,8 @@ class UploadsQueue:
             else:
                 raise NotAnnouncedError(f"SQS did not take {len(entries)} messages.")
 
-    def _count(self, *names: QueueAttributeNameType, queue_url: str = "") -> int:
+    def _count(self, *names: QueueAttributeNameType) -> int:
         answer = clients.sqs().get_queue_attributes(
-            QueueUrl=queue_url or self._tools.settings.uploads_queue_url, AttributeNames=names
+            QueueUrl=self._tools.settings.uploads_queue_url, AttributeNames=names
         )
         return sum(int(answer["Attributes"].get(name, 0)) for name in names)

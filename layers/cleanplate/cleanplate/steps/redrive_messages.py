@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cleanplate.dead_letters import DeadLetters
 from cleanplate.tools import Tools
-from cleanplate.uploads_queue import UploadsQueue
 
 #: Ten messages take well below a second; what is left over is the next call's. Seconds.
 _TIME_FOR_TEN = 15.0
@@ -16,11 +16,11 @@ def redrive_messages(seconds_left: Callable[[], float], tools: Tools) -> dict[st
 
     Safe to repeat: what is sent twice becomes one job all the same.
     """
-    queue = UploadsQueue(tools)
-    sent, most = 0, queue.dead_letters()
+    letters = DeadLetters(tools)
+    sent, most = 0, letters.number()
     while sent < most and seconds_left() > _TIME_FOR_TEN:
-        now = queue.redrive(most - sent)
+        now = letters.redrive(most - sent)
         if not now:
             break
         sent += now
-    return {"sent": sent, "left": queue.dead_letters()}
+    return {"sent": sent, "left": letters.number()}

@@ -19,32 +19,34 @@ _ENOUGH = 30.0
 _AHEAD_HOURS = 12
 
 
-def retry_photos(asked: Mapping[str, Any], so_far: Mapping[str, Any], tools: Tools) -> dict[str, Any]:
+def retry_photos(
+    asked: Mapping[str, Any], after: str, sent: int, failed_for: Mapping[str, int], tools: Tools
+) -> dict[str, Any]:
     """``more`` to look at, ``full`` where the queue is, or ``done`` with the answer.
 
-    ``asked`` has ``bucket``, ``prefix``, ``reason``, ``confirm`` and ``retry_id``; ``so_far`` has ``after``, ``sent`` and
-    ``failed_for`` of the call before. Without a reason only those are taken that a retry may help. Raises
-    :class:`InvalidRetryError` and :class:`BucketRefusedError`.
+    ``asked`` has ``bucket``, ``prefix``, ``reason``, ``confirm`` and ``retry_id``; the rest is how far the call before
+    came. Without a reason only those are taken that a retry may help. Raises :class:`InvalidRetryError` and
+    :class:`BucketRefusedError`.
     """
     bucket, prefix, reason, confirm = _check(asked, tools)
     queue, begun = UploadsQueue(tools), tools.clock()
     per_day = photos_per_day(tools.pacer.state(), tools.pacer.limits)
     ahead = most_ahead(per_day, _AHEAD_HOURS)
-    after, sent, failed_for = so_far["after"], so_far["sent"], Counter(so_far["failed_for"])
+    found = Counter(failed_for)
     room = ahead - queue.length() if confirm else ahead
     while True:
         if room <= 0:
-            return _say("full", after, sent, failed_for, wait_seconds=look_again_in(per_day, ahead))
+            return _say("full", after, sent, found, wait_seconds=look_again_in(per_day, ahead))
         jobs, after = tools.ledger.failed(bucket, prefix, after=after)
-        failed_for.update(_reason(job) for job in jobs)
+        found.update(_reason(job) for job in jobs)
         chosen = [job for job in jobs if _is_meant(_reason(job), reason)][: max(0, confirm - sent)]
         queue.ask_again(chosen, str(asked["retry_id"]))
         count(Measure.RETRIED, len(chosen))
         sent, room = sent + len(chosen), room - len(chosen)
         if not after or 0 < confirm <= sent:
-            return _say("done", "", sent, failed_for, answer=_answer(failed_for, reason, confirm, sent))
+            return _say("done", "", sent, found, answer=_answer(found, reason, confirm, sent))
         if tools.clock() - begun > _ENOUGH:
-            return _say("more", after, sent, failed_for)
+            return _say("more", after, sent, found)
 
 
 def _check(asked: Mapping[str, Any], tools: Tools) -> tuple[str, str, str, int]:

@@ -13,7 +13,6 @@ from cleanplate.errors import DeadlinePassedError, ExecutionStoppedError, JobOve
 from cleanplate.measures import COMPARED, Measure, count, gauge
 from cleanplate.models import TERMINAL, Failure, Job
 from cleanplate.outcomes import deliver, fail, failure_named, failure_of
-from cleanplate.steps.report_progress import describe_pace
 from cleanplate.tools import Tools
 
 if TYPE_CHECKING:
@@ -93,11 +92,12 @@ def _why(job: Job, execution: DescribeExecutionOutputTypeDef | None, tools: Tool
 
 def _tell_of_the_day(tools: Tools) -> None:
     state, limits, now = tools.pacer.state(), tools.pacer.limits, tools.pacer.now()
-    pace = describe_pace(state, limits, now)
     if not math.isinf(limits.our_day):
         gauge(Measure.DAY_USED, 100 * pacing.used_in_a_day(state, limits, now) / limits.our_day)
-    if budget := pace["daily_budget"]:
-        gauge(Measure.BUDGET_USED, 100 * budget["spent"] / budget["cap"])
-    count(Measure.HELD, 1 if pace["held"] else 0)
+    if limits.daily_budget is not None:
+        spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
+        gauge(Measure.BUDGET_USED, 100 * spent / limits.daily_budget)
+    _, held_by = pacing.opening(state, limits, now)
+    count(Measure.HELD, 1 if held_by else 0)
     for measure in COMPARED:
         count(measure, 0)
