@@ -188,6 +188,17 @@ def _objects(system: System, bucket: str) -> Iterator[str]:
             yield json.dumps([one["Key"], answer["Metadata"]]) + answer["Body"].read().decode("latin-1")
 
 
+def _keep_events_as_messages(system: System) -> None:
+    """A queue that nobody reads hears what is on the bus, so that there are messages to search."""
+    sqs, events = system.aws.client("sqs"), system.aws.client("events")
+    url = sqs.create_queue(QueueName="witness")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": arn}]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    events.put_rule(Name="witness", EventPattern=json.dumps({"source": [{"prefix": ""}]}))
+    events.put_targets(Rule="witness", Targets=[{"Id": "witness", "Arn": arn}])
+
+
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
@@ -223,7 +234,8 @@ def page(settings: Settings, adobe_url: str) -> Iterator[tuple[str, str]]:
 def verdict_of(name: str, reason: str, ended: Ended, leaks: list[str]) -> tuple[Verdict, str]:
     """One photo's, and what came of it instead of what should have."""
     good = ended.outcome == "cleaned"
-    verdict = Verdict(int(good), int(not good), 0, tuple(Breach("leak", words) for words in leaks))
+    extra = int(bool(ended.manifest.get("possible_duplicate")))
+    verdict = Verdict(int(good), int(not good), extra, tuple(Breach("leak", words) for words in leaks))
     unexpected = "" if ended.reason == reason else f"{name} ended as {ended.outcome} {ended.reason}, not {reason}"
     return verdict, unexpected
 
@@ -239,6 +251,7 @@ def run(report: Report, *, quick: bool) -> None:
         log = Path(folder, "aws.log")
         with Laptop(adobe=adobe, wait_scale=0.1, parameters=parameters, log=log) as laptop:
             system = System(laptop)
+            _keep_events_as_messages(system)
             ended = go(system, fully=True)
             for name, _, _ in ended:
                 system.announced(name, deadline=1.0)

@@ -1,0 +1,345 @@
+"""Least privilege, tried: from each function's role one action at a time is taken away, and something must break.
+
+The embedded AWS enforces what functions may do, so the deployed policy itself is changed, in the running stack, and put
+back afterwards. What it does not enforce (KMS keys, roles of state machines, rules, queues) and what only a rare moment
+needs is in ``UNTRIED`` with where it is proved instead; ``test_rights.py`` sees that nothing is in neither.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from local.adobe import Settings
+from local.laptop import Laptop
+from tests.end_to_end.conftest import System
+from tests.integration.steps.walk import mask_bytes, photo_bytes
+from tests.prove.report import Report
+
+#: Statement and action.
+Right = tuple[str, str]
+#: Does what needs the right; True where all went as it should.
+Scenario = Callable[[System], bool]
+
+_PATIENCE = 10.0
+_DENIED = ("AccessDenied", "not authorized to perform", "Forbidden", "AuthorizationError")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One action of one statement of one function's role."""
+
+    function: str
+    sid: str
+    action: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.function} without {self.action} ({self.sid})"
+
+
+# --- what needs rights ----------------------------------------------------------------------------------------------
+
+
+def a_photo_is_cleaned(system: System) -> bool:
+    """The whole walk."""
+    return _outcome(system, photo_bytes()) == "cleaned"
+
+
+def a_photo_with_its_own_mask_is_cleaned(system: System) -> bool:
+    """Its mask lies beside it in the uploads bucket."""
+    stem = f"rights/{uuid.uuid4().hex}"
+    system.drop(mask_bytes(), f"{stem}.mask.png")
+    return _outcome(system, photo_bytes(), f"{stem}.jpg") == "cleaned"
+
+
+def a_photo_that_adobe_cannot_read_is_cleaned(system: System) -> bool:
+    """Adobe reads a copy of it in the work bucket, by a link that the function signs."""
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(photo_bytes())) as image:
+        image.convert("CMYK").save(out, "JPEG")
+    return _outcome(system, out.getvalue()) == "cleaned"
+
+
+def a_file_that_is_no_photo_is_refused(system: System) -> bool:
+    """With a manifest and an event, by the first function alone."""
+    return _outcome(system, b"no photo at all, and long enough to be looked at") == "failed"
+
+
+def a_job_that_fails_at_adobe_is_recorded(system: System) -> bool:
+    """The last function on the way of a failure."""
+    key = f"rights/failing-{uuid.uuid4().hex}.jpg"
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed", "photo": key})
+    return _outcome(system, photo_bytes(), key) == "failed"
+
+
+def a_photo_waits_for_adobe(system: System) -> bool:
+    """Refused once for too many requests, it comes back by itself."""
+    key = f"rights/patient-{uuid.uuid4().hex}.jpg"
+    rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
+    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 1}})
+    return _outcome(system, photo_bytes(), key) == "cleaned"
+
+
+def an_unreadable_message_is_set_aside(system: System) -> bool:
+    """It lies among the dead letters."""
+    sqs, dead = system.aws.client("sqs"), system.stack.dead_letter_queue_url
+    before = _length(system, dead)
+    words = f"unreadable {uuid.uuid4().hex}"
+    sqs.send_message(QueueUrl=system.stack.uploads_queue_url, MessageBody=words)
+    return _until(system, lambda: _length(system, dead) > before)
+
+
+def dead_letters_are_redriven(system: System) -> bool:
+    """One of them at least."""
+    system.aws.client("sqs").send_message(
+        QueueUrl=system.stack.dead_letter_queue_url, MessageBody=json.dumps({"Event": "s3:TestEvent"})
+    )
+    return bool(_invoke(system, "RedriveMessagesFunction", {}))
+
+
+def _asks(function: str, make: Callable[[System], Mapping[str, Any]]) -> Scenario:
+    def scenario(system: System) -> bool:
+        return _invoke(system, function, make(system)) is not None
+
+    scenario.__doc__ = f"{function} answers."
+    return scenario
+
+
+def _folder(system: System) -> str:
+    """A folder in which a photo was seen."""
+    name = f"rights-{uuid.uuid4().hex}/"
+    system.clean(photo_bytes(), f"{name}a.jpg")
+    return name
+
+
+def _to_retry(system: System, confirm: int | None) -> dict[str, Any]:
+    folder = f"rights-{uuid.uuid4().hex}/"
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed", "photo": folder})
+    system.clean(photo_bytes(), f"{folder}a.jpg")
+    asked = {"bucket": "", "prefix": folder, "reason": "", "confirm": confirm, "retry_id": uuid.uuid4().hex}
+    return {"asked": asked, "after": "", "sent": 0, "failed_for": {}}
+
+
+_REPORT = _asks("ReportProgressFunction", lambda system: {"folder": _folder(system)})
+_COUNT = _asks(
+    "CountPhotosFunction",
+    lambda system: {
+        "bucket": system.stack.uploads_bucket,
+        "prefix": _folder(system),
+        "confirm": None,
+        "after": {},
+        "counted": {},
+    },
+)
+_SEND = _asks(
+    "SendPhotosFunction",
+    lambda system: {
+        "bucket": system.stack.uploads_bucket,
+        "prefix": _unsent(system),
+        "after": {},
+        "sent": 0,
+        "confirm": 9,
+        "ahead_hours": 12,
+    },
+)
+
+
+def _unsent(system: System) -> str:
+    """A folder with a photo of which no job is known: the news of it was lost."""
+    folder = f"rights-{uuid.uuid4().hex}/"
+    s3, bucket = system.aws.client("s3"), system.stack.uploads_bucket
+    told = s3.get_bucket_notification_configuration(Bucket=bucket)
+    told.pop("ResponseMetadata", None)
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        system.drop(photo_bytes(), f"{folder}a.jpg")
+    finally:
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)  # type: ignore[arg-type]
+    return folder
+
+
+#: What a function does most of the time, or all of it.
+USUAL: dict[str, Scenario] = {
+    "RequestMaskFunction": a_photo_is_cleaned,
+    "CheckJobFunction": a_photo_is_cleaned,
+    "FillMaskedAreasFunction": a_photo_is_cleaned,
+    "SaveResultFunction": a_photo_is_cleaned,
+    "RecordFailureFunction": a_job_that_fails_at_adobe_is_recorded,
+    "ReportProgressFunction": _REPORT,
+    "CountPhotosFunction": _COUNT,
+    "SendPhotosFunction": _SEND,
+    "RetryPhotosFunction": _asks("RetryPhotosFunction", lambda system: _to_retry(system, 1)),
+    "RedriveMessagesFunction": dead_letters_are_redriven,
+    "SweepJobsFunction": _asks("SweepJobsFunction", lambda _: {}),
+}
+
+#: What its usual work does not need.
+SPECIAL: dict[Trial, Scenario] = {
+    Trial("RequestMaskFunction", "KeepWork", "s3:GetObject"): a_photo_that_adobe_cannot_read_is_cleaned,
+    Trial("RequestMaskFunction", "KeepWork", "s3:PutObject"): a_photo_that_adobe_cannot_read_is_cleaned,
+    Trial("RequestMaskFunction", "WriteResults", "s3:PutObject"): a_file_that_is_no_photo_is_refused,
+    Trial("RequestMaskFunction", "Announce", "events:PutEvents"): a_file_that_is_no_photo_is_refused,
+    Trial("RequestMaskFunction", "PostponeMessages", "sqs:ChangeMessageVisibility"): a_photo_waits_for_adobe,
+    Trial("RequestMaskFunction", "SetUnreadableMessagesAside", "sqs:SendMessage"): an_unreadable_message_is_set_aside,
+}
+
+_IN_PASSING = "tests/unit/test_storage.py: what is gone is told from what is forbidden"
+#: Statement and action, of one function or of all ("*"): where it is proved instead.
+UNTRIED: dict[Trial, str] = {
+    **{
+        Trial("*", sid, action): "the embedded AWS asks no key: tests/template/test_keys.py"
+        for sid in ("UseKey", "UseBucketKeys", "ReadWithKey", "ReadWithBucketKeys", "WriteWithBucketKeys")
+        for action in ("kms:Decrypt", "kms:GenerateDataKey")
+    },
+}
+
+
+# --- taking away ----------------------------------------------------------------------------------------------------
+
+
+def trials(system: System) -> list[Trial]:
+    """Every action of every statement of every function's deployed role."""
+    found = []
+    for function in sorted(system.stack.functions):
+        for _, document in _policies(system, function):
+            found += [
+                Trial(function, rule["Sid"], action)
+                for rule in document["Statement"]
+                for action in _list(rule["Action"])
+            ]
+    return found
+
+
+def is_untried(trial: Trial) -> str:
+    """Where it is proved instead, or nothing."""
+    return UNTRIED.get(trial) or UNTRIED.get(Trial("*", trial.sid, trial.action), "")
+
+
+def scenario_of(trial: Trial) -> Scenario:
+    """What must break without the right."""
+    return SPECIAL.get(trial) or USUAL[trial.function]
+
+
+@contextmanager
+def without(system: System, trial: Trial) -> Iterator[None]:
+    """The running stack, with this one action gone from the role."""
+    iam, role = system.aws.client("iam"), _role(system, trial.function)
+    before = _policies(system, trial.function)
+    for name, document in before:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(_less(document, trial)))
+    _start_afresh(system, trial.function)
+    try:
+        yield
+    finally:
+        for name, document in before:
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+        _start_afresh(system, trial.function)
+        system.adobe.clear_rules()
+
+
+def _less(document: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+    less = copy.deepcopy(dict(document))
+    for rule in less["Statement"]:
+        if rule["Sid"] == trial.sid:
+            # A statement of nothing is none; this one allows what nobody asks for.
+            rule["Action"] = [one for one in _list(rule["Action"]) if one != trial.action] or ["sts:GetSessionToken"]
+    return less
+
+
+def _start_afresh(system: System, function: str) -> None:
+    """A process that is kept warm remembers secrets and tokens."""
+    client, name = system.aws.client("lambda"), system.stack.functions[function]
+    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    variables["STARTED_AFRESH"] = uuid.uuid4().hex
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+def _policies(system: System, function: str) -> list[tuple[str, dict[str, Any]]]:
+    iam, role = system.aws.client("iam"), _role(system, function)
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    return [(name, iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]) for name in names]
+
+
+def _role(system: System, function: str) -> str:
+    name = system.stack.functions[function]
+    return str(system.aws.client("lambda").get_function_configuration(FunctionName=name)["Role"].rpartition("/")[2])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# --- watching -------------------------------------------------------------------------------------------------------
+
+
+def _outcome(system: System, content: bytes, key: str = "") -> str:
+    """How a photo ended; ``denied`` as soon as a function says so, and nothing where nothing came of it in time."""
+    dropped = system.drop(content, key, prefix="rights/")
+    ended: list[str] = []
+
+    def look() -> bool:
+        ended[:] = [sight.status for sight in system.find(dropped) if sight.ended]
+        return bool(ended)
+
+    return ended[0] if _until(system, look) else "denied"
+
+
+def _until(system: System, done: Callable[[], bool]) -> bool:
+    """Whether it came about; not, as soon as the embedded AWS speaks of a refusal."""
+    begun = system.aws.log.stat().st_size
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        if done():
+            return True
+        with system.aws.log.open("rb") as log:
+            log.seek(begun)
+            said = log.read().decode(errors="replace")
+        if any(word in said for word in _DENIED):
+            return False
+        time.sleep(0.1)
+    return False
+
+
+def _invoke(system: System, function: str, event: Mapping[str, Any]) -> Any:
+    """The function's answer, or None where it failed."""
+    answer = system.aws.client("lambda").invoke(
+        FunctionName=system.stack.functions[function], Payload=json.dumps(event).encode()
+    )
+    return None if answer.get("FunctionError") else json.loads(answer["Payload"].read())
+
+
+def _length(system: System, url: str) -> int:
+    told = system.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(told["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def run(report: Report, *, quick: bool) -> None:
+    """Every right of every function; the part for every day is in the end-to-end tests."""
+    if quick:
+        return
+    begun = time.monotonic()
+    adobe = Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)
+    parameters = {"CountPolls": "true", "RequestsPerMinute": "6000", "RequestsPerDay": "1000000"}
+    with Laptop(adobe=adobe, wait_scale=0.1, parameters=parameters) as laptop:
+        system = System(laptop)
+        wanted = [trial for trial in trials(system) if not is_untried(trial)]
+        for scenario in dict.fromkeys(map(scenario_of, wanted)):
+            worked = scenario(system)
+            system.adobe.clear_rules()
+            name = str(scenario.__doc__).split("\n")[0]
+            report.checked("rights", f"with every right: {name}", wrong="" if worked else "does not work")
+        for trial in wanted:
+            with without(system, trial):
+                worked = scenario_of(trial)(system)
+            report.checked("rights", trial.name, wrong="nothing breaks: is it needed?" if worked else "")
+    report.figures["rights"] = time.monotonic() - begun
