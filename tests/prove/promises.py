@@ -57,21 +57,43 @@ def judge(
     breaches = [
         *_losses(jobs, uploads),
         *(breach for job in jobs for breach in _of_one(walk, job, events)),
-        *_payments(walk, jobs),
+        *_payments(walk, jobs, events),
         *_leaks(walk, events, logs, work_may_hold_links=work_may_hold_links),
     ]
     return Verdict(
         results=sum(job.status in {"cleaned", "nothing_to_remove"} for job in jobs),
         failures=sum(job.status == "failed" for job in jobs),
-        extra_posts=extra_posts(walk, jobs),
+        extra_posts=extra_posts(walk, jobs, events),
         breaches=tuple(breaches),
     )
 
 
-def extra_posts(walk: Walk, jobs: Sequence[Job]) -> int:
-    """Jobs that Adobe was paid for, beyond one for each ask that was ever begun."""
-    begun = sum(ask.attempts > 0 for job in jobs for ask in job.asks.values())
+def extra_posts(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]] = ()) -> int:
+    """Jobs that Adobe was paid for, beyond one for each ask that was ever begun, in earlier runs too."""
+    begun = len(_attempts(jobs)) + len(_earlier_attempts(jobs, events))
     return max(0, sum(walk.jobs_at_adobe().values()) - begun)
+
+
+def _attempts(jobs: Sequence[Job]) -> dict[tuple[str, str], int]:
+    """POSTs that may have made a job, by job and ask, as the records have them."""
+    return {(job.job_id, ask.name): ask.attempts for job in jobs for ask in job.asks.values() if ask.attempts > 0}
+
+
+def _earlier_attempts(jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, str], int]:
+    """The same of runs that came before, as they were announced; what a later run has kept is in its own count."""
+    latest = {job.job_id: job for job in jobs}
+    found = {}
+    for event in events:
+        told = event["Detail"]
+        job = latest.get(told.get("job_id"))
+        if job is None or told["run"] >= job.run:
+            continue
+        for asked in told["adobe_jobs"]:
+            now = job.asks.get(asked["ask"])
+            kept = now is not None and now.adobe_job is not None and now.adobe_job.job_id == asked["job_id"]
+            if asked["posts"] > 0 and not kept:
+                found[(job.job_id, told["run"], asked["ask"])] = asked["posts"]
+    return found
 
 
 def _losses(jobs: Sequence[Job], uploads: int) -> Iterable[Breach]:
@@ -151,8 +173,8 @@ def _original(walk: Walk, job: Job) -> bytes:
     return walk.stage.s3.get_object(Bucket=UPLOADS, Key=job.photo.key, **version)["Body"].read()  # type: ignore[arg-type]
 
 
-def _payments(walk: Walk, jobs: Sequence[Job]) -> Iterable[Breach]:
-    allowed = 0
+def _payments(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> Iterable[Breach]:
+    allowed = sum(posts - 1 for posts in _earlier_attempts(jobs, events).values())
     for job in jobs:
         for ask in job.asks.values():
             allowed += max(0, ask.attempts - 1)
@@ -160,7 +182,7 @@ def _payments(walk: Walk, jobs: Sequence[Job]) -> Iterable[Breach]:
                 yield Breach("paid twice", f"the {ask.name} of {job.photo.key} was sent {ask.attempts} times")
             if ask.attempts > 1 and not describe(job)["possible_duplicate"]:
                 yield Breach("paid twice", f"the {ask.name} of {job.photo.key} was sent again, and nobody was told")
-    extra = extra_posts(walk, jobs)
+    extra = extra_posts(walk, jobs, events)
     if extra > allowed:
         yield Breach("paid twice", f"{extra} jobs too many at Adobe, and the records know of {allowed}")
     known, sent = walk.posts_in_the_ledger(), _taken_posts(walk)

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.prove.planted import BUGS, Bug, caught
+from tests.prove.world import MakeWalk
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+@pytest.mark.xdist_group("planted")
+def test_a_planted_bug_is_caught_by_the_check_that_is_there_for_it(make_walk: MakeWalk, bug: Bug) -> None:
+    assert not caught(make_walk, bug)
