@@ -487,7 +487,7 @@ def _at(kind: _Kind, where: Where, route: str, path: str, *, options: Mapping[st
         options=options,
         settings=kind.settings,
         impatient=kind.impatient,
-        representative=kind.representative and route in ("mask-objects", FILL),
+        representative=kind.representative and route == "mask-objects",
     )
 
 
@@ -788,12 +788,11 @@ def _of_one_place() -> Iterator[Fault]:
 
 def _all() -> Iterator[Fault]:
     """Every fault; the first that ends in its way at its place stands for the others."""
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple[Where, Expected]] = set()
     for fault in (*_of_the_identity_service(), *_on_mask_routes(), *_on_the_fill_route(), *_of_one_place()):
-        ending = (fault.where, fault.expected.outcome, fault.expected.reason)
-        first = ending not in seen and not fault.representative
+        first = (fault.where, fault.expected) not in seen
         yield replace(fault, representative=True) if first else fault
-        seen.add(ending)
+        seen.add((fault.where, fault.expected))
 
 
 #: Every fault at every place, each with a name of its own.
