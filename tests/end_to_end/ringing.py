@@ -1,0 +1,230 @@
+"""CloudWatch's part in the ringing of an alarm, as far as the embedded AWS leaves it out.
+
+The functions' metrics are read from where they really travel, their logs; what SQS would say of a queue is asked of the
+queue. Alarms are taken as the template defines them, with every dimension and their arithmetic, and only what they
+look at counts. Then the embedded CloudWatch is told the same numbers, compares, and rings at the topic by itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from local.deploy import EXPRESSIONS
+from local.template import transformed
+from tests.end_to_end.conftest import System
+from tests.template.world import World
+
+#: Metrics of SQS, and what the queue itself calls them.
+_ATTRIBUTES = {
+    "ApproximateNumberOfMessagesVisible": "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible": "ApproximateNumberOfMessagesNotVisible",
+}
+_STATISTICS: Mapping[str, Callable[[list[float]], float]] = {"Sum": sum, "Maximum": max, "SampleCount": len}
+_COMPARED = {
+    "GreaterThanThreshold": float.__gt__,
+    "GreaterThanOrEqualToThreshold": float.__ge__,
+    "LessThanThreshold": float.__lt__,
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as an alarm names it, with the statistic."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    statistic: str
+
+
+class Bell:
+    """The alarms of a deployed stack, and a subscriber to its topic."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._aws = system.aws
+        self.since = time.time()
+        self._physical = {
+            found["LogicalResourceId"]: found["PhysicalResourceId"]
+            for page in self._aws.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=system.stack.name)
+            for found in page["StackResourceSummaries"]
+        }
+        world = World(transformed(), {"NotificationEmail": ""})
+        self.alarms: dict[str, dict[str, Any]] = world.of_type("AWS::CloudWatch::Alarm")
+        self._queue = self._subscribe()
+
+    # --- what was measured ---
+
+    def points(self, metric: Metric) -> list[float]:
+        """The values of one metric since this bell was hung."""
+        if metric.namespace == "AWS/SQS":
+            return self._of_queue(metric)
+        if metric.namespace == "AWS/Lambda":
+            return self._of_function(metric)
+        return [value for found, value in self._measured() if found == (metric.name, dict(metric.dimensions))]
+
+    def _measured(self) -> Iterator[tuple[tuple[str, dict[str, str]], float]]:
+        logs = self._aws.client("logs")
+        for name in self._system.stack.functions.values():
+            with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+                pages = logs.get_paginator("filter_log_events").paginate(
+                    logGroupName=f"/aws/lambda/{name}", startTime=int(self.since * 1000)
+                )
+                for page in pages:
+                    for event in page["events"]:
+                        yield from _embedded(event["message"])
+
+    def _of_queue(self, metric: Metric) -> list[float]:
+        if metric.name not in _ATTRIBUTES:
+            return []
+        names: Any = [_ATTRIBUTES[metric.name]]
+        queue = self._physical[metric.dimensions["QueueName"].partition(".")[0]]
+        answer = self._aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)
+        return [float(number) for number in answer["Attributes"].values()]
+
+    def _of_function(self, metric: Metric) -> list[float]:
+        name = self._physical[metric.dimensions["FunctionName"]]
+        answer = self._aws.client("cloudwatch").get_metric_statistics(
+            Namespace=metric.namespace,
+            MetricName=metric.name,
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            StartTime=datetime.fromtimestamp(self.since, UTC),
+            EndTime=datetime.now(UTC) + timedelta(minutes=1),
+            Period=3600,
+            Statistics=["Sum"],
+        )
+        return [float(point["Sum"]) for point in answer["Datapoints"]]
+
+    # --- what an alarm makes of it ---
+
+    def value(self, alarm: str, given: Mapping[str, float] | None = None) -> float | None:
+        """What an alarm compares; None where there are no data. ``given`` stands for metrics that nobody measures here."""
+        about = self.alarms[alarm]
+        if "Metrics" not in about:
+            return self._statistic(_metric(about, about["Statistic"]))
+        values: dict[str, float | None] = {}
+        for query in about["Metrics"]:
+            if "MetricStat" in query:
+                stat = query["MetricStat"]
+                values[query["Id"]] = self._statistic(_metric(stat["Metric"], stat["Stat"]))
+        known = {name: value for name, value in {**values, **(given or {})}.items() if value is not None}
+        (expression,) = (query["Expression"] for query in about["Metrics"] if "Expression" in query)
+        try:
+            return float(_Arithmetic(known).work_out(expression))
+        except KeyError:
+            return None
+
+    def rings(self, alarm: str, given: Mapping[str, float] | None = None) -> bool:
+        """Whether the alarm, as it is deployed, says ALARM of what was measured."""
+        about, value = self.alarms[alarm], self.value(alarm, given)
+        if value is None:
+            return bool(about["TreatMissingData"] == "breaching")
+        return bool(_COMPARED[about["ComparisonOperator"]](value, float(about["Threshold"])))
+
+    def _statistic(self, metric: Metric) -> float | None:
+        points = self.points(metric)
+        return float(_STATISTICS[metric.statistic](points)) if points else None
+
+    # --- who hears it ---
+
+    def tell(self, alarm: str, given: Mapping[str, float] | None = None) -> None:
+        """Give the embedded CloudWatch what CloudWatch has from the logs; it compares, and rings by itself."""
+        cloudwatch = self._aws.client("cloudwatch")
+        cloudwatch.set_alarm_state(AlarmName=self._physical[alarm], StateValue="OK", StateReason="before the test")
+        (deployed,) = cloudwatch.describe_alarms(AlarmNames=[self._physical[alarm]])["MetricAlarms"]
+        about = self.alarms[alarm]
+        if "Metrics" in about:
+            assert (deployed["Namespace"], deployed["MetricName"]) == (EXPRESSIONS, alarm)
+            value = self.value(alarm, given)
+            points = [] if value is None else [value]
+        else:
+            points = self.points(_metric(about, about["Statistic"]))
+        data: list[Any] = [
+            {"MetricName": deployed["MetricName"], "Dimensions": deployed["Dimensions"], "Value": point}
+            for point in points
+        ]
+        if data:
+            cloudwatch.put_metric_data(Namespace=deployed["Namespace"], MetricData=data)
+        else:
+            # The embedded AWS makes nothing of missing data.
+            cloudwatch.set_alarm_state(AlarmName=self._physical[alarm], StateValue="ALARM", StateReason="no data")
+
+    def heard(self, alarm: str, deadline: float = 10.0) -> dict[str, Any]:
+        """The message about this alarm that arrived at the subscriber."""
+        sqs, until = self._aws.client("sqs"), time.monotonic() + deadline
+        while time.monotonic() < until:
+            answer = sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            for message in answer.get("Messages", []):
+                sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+                told: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
+                if (told["AlarmName"], told["NewStateValue"]) == (self._physical[alarm], "ALARM"):
+                    return told
+        raise AssertionError(f"nobody heard {alarm}")
+
+    def _subscribe(self) -> str:
+        sqs, sns = self._aws.client("sqs"), self._aws.client("sns")
+        url = sqs.create_queue(QueueName=f"pager-{int(self.since * 1000)}")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}]}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        sns.subscribe(TopicArn=self._system.stack.outputs["NotificationsTopicArn"], Protocol="sqs", Endpoint=arn)
+        return url
+
+
+def _metric(about: Mapping[str, Any], statistic: str) -> Metric:
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in about["Dimensions"]}
+    return Metric(about["Namespace"], about["MetricName"], dimensions, statistic)
+
+
+def _embedded(message: str) -> Iterator[tuple[tuple[str, dict[str, str]], float]]:
+    """Names, dimensions and values in the embedded metric format of one log event."""
+    for line in message.splitlines():
+        with contextlib.suppress(ValueError):
+            found = json.loads(line)
+            for told in found["_aws"]["CloudWatchMetrics"] if isinstance(found, dict) and "_aws" in found else []:
+                assert told["Namespace"] == "Cleanplate"
+                for names in told["Dimensions"]:
+                    for metric in told["Metrics"]:
+                        values = found[metric["Name"]]
+                        for value in values if isinstance(values, list) else [values]:
+                            yield (metric["Name"], {name: found[name] for name in names}), float(value)
+
+
+class _Arithmetic:
+    """The part of CloudWatch's metric math that the template uses."""
+
+    def __init__(self, values: Mapping[str, float]) -> None:
+        self._values = values
+
+    def work_out(self, expression: str) -> float:
+        """One number; raises KeyError where a metric has no data."""
+        return float(self._of(ast.parse(expression.replace(" AND ", " and "), mode="eval").body))
+
+    def _of(self, node: ast.AST) -> Any:
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.Name(id=name):
+                return self._values[name]
+            case ast.BoolOp(op=ast.And(), values=parts):
+                return all(self._of(part) for part in parts)
+            case ast.Compare(left=left, ops=[kind], comparators=[right]):
+                compare = {ast.Gt: float.__gt__, ast.Lt: float.__lt__, ast.GtE: float.__ge__}[type(kind)]
+                return compare(float(self._of(left)), float(self._of(right)))
+            case ast.BinOp(left=left, op=kind, right=right):
+                work = {ast.Add: float.__add__, ast.Mult: float.__mul__, ast.Div: float.__truediv__}[type(kind)]
+                return work(float(self._of(left)), float(self._of(right)))
+            case ast.Call(func=ast.Name(id="IF"), args=[condition, yes, no]):
+                return self._of(yes) if self._of(condition) else self._of(no)
+            case ast.Call(func=ast.Name(id="SUM"), args=[ast.Call(func=ast.Name(id="METRICS"))]):
+                return sum(self._values.values())
+        raise AssertionError(f"{ast.dump(node)}: teach this arithmetic")
