@@ -51,9 +51,15 @@ class Report:
             self.complaints.append(f"{name}: {breach.kind}: {breach.words}")
         if unexpected:
             self.complaints.append(f"{name}: {unexpected}")
-        if self.loud and sys.stderr.isatty():
+        if self.loud:
+            self._tell(kind, name)
+
+    def _tell(self, kind: str, name: str) -> None:
+        if sys.stderr.isatty():
             sys.stderr.write(f"\r\033[K{kind} {self.counts[kind]}: {name}"[:118])
             sys.stderr.flush()
+        elif self.counts[kind] % 100 == 0:
+            print(f"{self.counts[kind]} {kind} tried", file=sys.stderr, flush=True)
 
     def checked(self, kind: str, name: str, *, wrong: str = "") -> None:
         """Count a check in which no photo went by."""
