@@ -28,6 +28,8 @@ from cleanplate.errors import (
 #: Connect and read time-outs in seconds.
 TIMEOUTS = (5, 15)
 _RENEW_BEFORE = 300.0
+#: Seconds; Adobe's tokens live for a day.
+_LONGEST = 86_400.0
 _DEFAULT_SCOPES = "openid,AdobeID,read_organizations"
 
 
@@ -156,6 +158,9 @@ class TokenSource:
             raise AnswerUnreadableError("Adobe's identity service answered without an access token.") from None
         if not isinstance(token, str) or not token:
             raise AnswerUnreadableError("Adobe's identity service answered with an empty access token.")
+        if not lifetime <= _LONGEST:
+            # Infinity and NaN are numbers to Python's JSON: a token without an end would never be renewed.
+            lifetime = _LONGEST
         self._token = token
         self._renew_at = self._clock() + max(lifetime - _RENEW_BEFORE, lifetime / 2)
 
