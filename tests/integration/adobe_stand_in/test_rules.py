@@ -357,6 +357,21 @@ class TestInTheSending:
         assert first_mask(client, photo).content == whole
         assert time.monotonic() - began > 0.29
 
+    def test_a_client_that_leaves_in_mid_drip_is_counted_as_cut_off(
+        self, client: Client, photo: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        status = client.finish(client.mask(photo))
+        rule(client, RESULT, "slow_drip", seconds=2, pieces=40)
+        with requests.get(status["semanticMasks"][0]["destination"]["url"], stream=True, timeout=5) as response:
+            response.raw.read(10)
+        for _ in range(200):
+            if "cut" in client.adobe.counters()["requests"].get("GET /results/{token}", {}):
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("nobody noticed that the client is gone")
+        assert "Traceback" not in capfd.readouterr().err
+
 
 def test_the_catalogue_names_every_action_and_says_what_it_does(client: Client) -> None:
     listed = client.adobe.control("GET", "/stand-in/actions")
