@@ -176,3 +176,32 @@ def test_what_the_index_holds_is_what_the_job_says_after_every_write(stage: Stag
     (item,) = stage.dynamodb.scan(TableName=TABLE, IndexName="OpenJobs")["Items"]
     assert item.keys() == {"job_id", "open_shard", "due_at"}
     assert float(item["due_at"]["N"]) == due_at(job)
+
+
+def test_a_photo_that_meets_no_delay_moves_in_the_index_three_times(stage: Stage) -> None:
+    """Each move costs two write units, and coming and going one each."""
+    seen: list[float] = []
+
+    def look(**_: Any) -> None:
+        found = stage.dynamodb.scan(TableName=TABLE, IndexName="OpenJobs")["Items"]
+        seen.append(float(found[0]["due_at"]["N"]) if found else 0.0)
+
+    for operation in ("UpdateItem", "TransactWriteItems"):
+        stage.dynamodb.meta.events.register(f"after-call.dynamodb.{operation}", look)
+    job = stage.claim()
+    for name, route in (("mask", "mask-objects"), ("fill-1", "fill-masked-areas")):
+        status: JobStatus = "masking" if name == "mask" else "filling"
+        now = stage.clock()
+        ask = stage.ledger.begin_ask(job, name, route=route, status=status, now=now)
+        at_adobe = AdobeJob(f"urn:{name}", "https://image.adobe.io/s")
+        sent = replace(ask, adobe_job=at_adobe, submitted_at=now, deadline_at=now + 900, check_at=now + 6)
+        stage.ledger.note_adobe_job(stage.job(job.job_id), sent, now=now)
+        for polls in (1, 2):
+            stage.clock.pass_by(6)
+            polled = replace(sent, polls=polls, check_at=stage.clock() + 6)
+            stage.ledger.note_poll(stage.job(job.job_id), polled, now=stage.clock())
+        job = stage.ledger.note_poll(job, replace(polled, finished_at=stage.clock()), now=stage.clock())
+    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
+    moves = [due for due, before in zip(seen[1:], seen, strict=False) if due not in (before, 0.0)]
+    assert len(moves) == 3
+    assert seen[-1] == 0.0
