@@ -37,7 +37,14 @@ def test_a_status_request_whose_slot_comes_after_the_deadline_is_still_waited_fo
 
 
 def test_a_fill_that_waits_for_its_slot_has_until_the_photos_deadline() -> None:
-    for waiting in (Ask("fill-1", slot_at=5000.0), Ask("fill-1", ticket=3), Ask("fill-1", refusals=1)):
+    lost = Ask("fill-1", attempts=1, intent_at=1600.0, lease_until=1605.0)
+    for waiting in (
+        Ask("fill-1", slot_at=5000.0),
+        Ask("fill-1", ticket=3),
+        Ask("fill-1", refusals=1),
+        replace(lost, slot_at=80_000.0),
+        replace(lost, ticket=3),
+    ):
         assert due_at(with_asks(SENT, waiting)) == 100_000 + SLACK
 
 
