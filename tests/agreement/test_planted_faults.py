@@ -15,6 +15,7 @@ from tests.agreement import (
     test_functions,
     test_house,
     test_readme,
+    test_runbook,
     test_settings,
     test_state_machine,
     test_times,
@@ -26,7 +27,7 @@ SETTINGS = f"{PACKAGE}/settings.py"
 STEPS = f"{PACKAGE}/steps"
 _UPLOAD = "events/request_mask.json"
 
-_MODULES = (test_errors, test_functions, test_house, test_settings, test_state_machine, test_times)
+_MODULES = (test_errors, test_functions, test_house, test_runbook, test_settings, test_state_machine, test_times)
 #: These compare with something outside the project's text, or plant their own faults.
 _SELF_PROVING = {test_house.test_the_linter_refuses_what_the_rooms_forbid}
 
@@ -51,6 +52,31 @@ class Fault:
 
 
 FAULTS = [
+    # --- runbook ---
+    Fault(
+        test_runbook.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        "docs/runbook.md", "## ThrottledAlarm", "## TooManyRequestsAlarm",
+    ),
+    Fault(
+        test_runbook.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        TEMPLATE, "  StuckJobsAlarm:", "  LateJobsAlarm:",
+    ),
+    Fault(
+        test_runbook.test_every_section_says_what_it_means_what_to_look_at_and_what_to_do,
+        "docs/runbook.md", "**Do:** leave others", "**Perhaps:** leave others",
+    ),
+    Fault(
+        test_runbook.test_the_runbook_names_errors_and_parameters_that_there_are,
+        "docs/runbook.md", "`JobOverdueError`", "`JobLateError`",
+    ),
+    Fault(
+        test_runbook.test_the_runbook_names_errors_and_parameters_that_there_are,
+        "docs/runbook.md", "`ShareLeft`", "`ShareOfOthers`",
+    ),
+    Fault(
+        test_runbook.test_the_runbook_names_functions_and_machines_that_the_outputs_tell_of,
+        "docs/runbook.md", "YOUR-SWEEP-JOBS-FUNCTION", "YOUR-SWEEPER",
+    ),
     # --- errors ---
     Fault(
         test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
