@@ -14,6 +14,7 @@ from tests.agreement import (
     test_errors,
     test_functions,
     test_house,
+    test_inputs,
     test_readme,
     test_runbook,
     test_settings,
@@ -27,7 +28,16 @@ SETTINGS = f"{PACKAGE}/settings.py"
 STEPS = f"{PACKAGE}/steps"
 _UPLOAD = "events/request_mask.json"
 
-_MODULES = (test_errors, test_functions, test_house, test_runbook, test_settings, test_state_machine, test_times)
+_MODULES = (
+    test_errors,
+    test_functions,
+    test_house,
+    test_inputs,
+    test_runbook,
+    test_settings,
+    test_state_machine,
+    test_times,
+)
 #: These compare with something outside the project's text, or plant their own faults.
 _SELF_PROVING = {test_house.test_the_linter_refuses_what_the_rooms_forbid}
 
@@ -52,6 +62,27 @@ class Fault:
 
 
 FAULTS = [
+    # --- inputs ---
+    Fault(
+        test_inputs.test_nothing_deployed_runs_programs_or_evaluates_text,
+        f"{PACKAGE}/storage.py", "import base64\n", "import base64\nimport subprocess\n",
+    ),
+    Fault(
+        test_inputs.test_nothing_deployed_runs_programs_or_evaluates_text,
+        f"{PACKAGE}/settings.py", "read_settings(os.environ)", "read_settings(os.environ) or os.system('true')",
+    ),
+    Fault(
+        test_inputs.test_nothing_deployed_opens_a_path,
+        f"{PACKAGE}/scratch.py", "tempfile.TemporaryFile(prefix=", "tempfile.NamedTemporaryFile(prefix=",
+    ),
+    Fault(
+        test_inputs.test_nothing_deployed_opens_a_path,
+        f"{STEPS}/save_result.py", "    job = tools.read_job(job_id)\n", "    job = open(tools.read_job(job_id))\n",
+    ),
+    Fault(
+        test_inputs.test_a_right_on_everything_has_its_reason_beside_it,
+        TEMPLATE, "                # Neither log delivery nor X-Ray knows resources.\n", "",
+    ),
     # --- runbook ---
     Fault(
         test_runbook.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
@@ -143,20 +174,15 @@ FAULTS = [
     ),
     Fault(
         test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
-        MACHINE, "= 'submitted'", "= 'sent'",
+        MACHINE, "= 'waiting'", "= 'unsent'",
     ),
     Fault(
         test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
-        f"{STEPS}/fill_masked_areas.py", '{"state": "waiting"', '{"state": "postponed"',
+        f"{STEPS}/check_job.py", '_say("pending", wait', '_say("not_yet", wait',
     ),
     Fault(
         test_state_machine.test_only_one_word_of_a_step_is_left_to_a_choices_default,
-        f"{STEPS}/fill_masked_areas.py", '{"state": "nothing_to_remove", "wait_seconds": 0}',
-        '{"state": "nothing_to_remove" if job.own_mask else "no_mask", "wait_seconds": 0}',
-    ),
-    Fault(
-        test_state_machine.test_the_execution_starts_with_the_words_that_the_machine_reads,
-        f"{STEPS}/request_mask.py", '"start": "fill" if', '"start": "filling" if',
+        f"{STEPS}/check_job.py", 'if wait else _say("succeeded")', 'if wait else _say("done" if job.own_mask else "succeeded")',
     ),
     Fault(
         test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
@@ -164,7 +190,7 @@ FAULTS = [
     ),
     Fault(
         test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
-        f"{STEPS}/request_mask.py", '"wait_seconds": wait or 0', '"wait": wait or 0',
+        f"{STEPS}/request_mask.py", '"wait_seconds": wait}', '"wait": wait}',
     ),
     Fault(
         test_state_machine.test_every_failed_state_comes_with_an_error_and_a_cause,
