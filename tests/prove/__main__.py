@@ -27,6 +27,7 @@ PARTS = {
     "crashes": "tests.prove.crashes",
     "duplicates": "tests.prove.duplicates",
     "model": "tests.prove.model",
+    "planted": "tests.prove.planted",
     "leaks": "tests.prove.leaks",
     "rights": "tests.prove.rights",
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, redirect_stdout
@@ -266,7 +265,6 @@ def tell(scenario: Scenario, passed: tuple[str, ...], *cuts: Cut) -> str:
 
 def run(report: Report, *, quick: bool) -> None:
     """Every crash point of every scenario; of the quick ones a tenth. Two processes share the work."""
-    begun = time.monotonic()
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_set_up) as workers:
         plain = list(workers.map(_walk_share, [(number, ((),)) for number in range(len(SCENARIOS))]))
         shares: list[Share] = []
@@ -287,7 +285,6 @@ def run(report: Report, *, quick: bool) -> None:
                     walked.verdict,
                     unexpected=wrong_with(SCENARIOS[number], walked, expected, *killed),
                 )
-    report.figures["crashes"] = time.monotonic() - begun
 
 
 #: Walks that a process makes at a time.

@@ -8,7 +8,6 @@ paid for. ``judge`` sees to the promises.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -430,10 +429,8 @@ def _wrong(case: Case, walk: Walk, verdict: Verdict) -> str:
 
 def run(report: Report, *, quick: bool) -> None:
     """Every case; those with callers at once ten times over."""
-    begun = time.monotonic()
     with world() as make:
         for case in CASES:
             for _ in range(10 if "at once" in case.name and not quick else 1):
                 verdict, wrong = try_case(make, case)
                 report.tried("duplicates", f"duplicates: {case.name}", verdict, unexpected=wrong)
-    report.figures["duplicates"] = time.monotonic() - begun
