@@ -128,17 +128,9 @@ def test_only_one_word_of_a_step_is_left_to_a_choices_default(project: Project) 
         assert len(left) == 1, f"{task}: {sorted(left)} would all go to {choice['Default']}"
 
 
-def test_the_execution_starts_with_the_words_that_the_machine_reads(project: Project) -> None:
-    tree = project.tree(f"{PACKAGE}/steps/request_mask.py")
-    said = _values_of(tree, "start")
-    first = project.machine["States"][project.machine["StartAt"]]
-    assert _asked(first, "start") < said
-    assert len(said - _asked(first, "start")) == 1
-
-
 def test_the_execution_starts_with_all_that_the_machine_reads_of_its_input(project: Project) -> None:
-    (given,) = _keys(project.tree(f"{PACKAGE}/steps/request_mask.py"), "start")
-    assert given == {"job_id", "start", "wait_seconds"}
+    (given,) = _keys(project.tree(f"{PACKAGE}/steps/request_mask.py"), "job_id")
+    assert given == {"job_id", "wait_seconds"}
     read = {
         name
         for value in nested(project.machine)

@@ -137,7 +137,7 @@ def test_request_mask_claims_the_photo_and_starts_its_execution(stage: Stage, re
     execution = stage.aws.client("stepfunctions").describe_execution(
         executionArn=f"{stage.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{job}"
     )
-    assert json.loads(execution["input"]).keys() == {"job_id", "start", "wait_seconds"}
+    assert json.loads(execution["input"]).keys() == {"job_id", "wait_seconds"}
 
 
 def test_request_mask_pays_nothing_for_the_same_upload_told_twice_and_by_both_ways(

@@ -291,7 +291,7 @@ FAULTS = [
         _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"][0].update(Next="PhotoFailed") or states["CheckMask"].update(Next="PhotoFailed")),
     ),
     Fault(
-        test_machine.test_a_photo_whose_jobs_are_ready_at_the_first_check_takes_at_most_twelve_transitions,
+        test_machine.test_a_photo_whose_jobs_are_ready_at_the_first_check_takes_eight_transitions,
         _DEFINITION,
         _machine(
             lambda states: states.update(

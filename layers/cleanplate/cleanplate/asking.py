@@ -21,6 +21,7 @@ from cleanplate.errors import (
 from cleanplate.ledger import look_again_at
 from cleanplate.measures import Measure, count
 from cleanplate.models import TERMINAL, Ask, Job, JobStatus
+from cleanplate.pacing import Slot
 from cleanplate.tools import Tools
 from cleanplate.waiting import DEFAULT_EXPECTED, first_wait, wait_after_refusal
 
@@ -83,11 +84,14 @@ def with_check(ask: Ask, at: float, tools: Tools) -> Ask:
     return replace(ask, check_at=max(at, slot.at), slot_at=slot.at if slot.granted else 0.0)
 
 
-def _take_turn(job: Job, name: str, *, route: Route, status: JobStatus, tools: Tools) -> Job:
-    now = tools.clock()
+def take_slot(
+    job: Job, name: str, *, route: Route, status: JobStatus, tools: Tools, not_before: float = 0.0
+) -> tuple[Job, Slot]:
+    """The pacer's slot for the ask ``name``, or its place in the queue; both are kept in the ledger.
+
+    ``not_before`` is in seconds since the epoch.
+    """
     ask = job.asks.get(name, Ask(name))
-    if ask.attempts and now < ask.lease_until:
-        raise _postponed(job, "The request is being sent by another call.", look_again_at(ask, now))
     # A photo that brings its mask is new at its first fill, and must not go before those that are in work.
     is_new = status == "masking" or (job.own_mask is not None and name == "fill-1")
     slot = tools.pacer.reserve(
@@ -96,23 +100,38 @@ def _take_turn(job: Job, name: str, *, route: Route, status: JobStatus, tools: T
         urgent=job.options.urgent,
         ticket=ask.ticket,
         instead_of=ask.slot_at,
+        not_before=not_before,
     )
-    if slot.granted and slot.wait_seconds(tools.pacer.now()) == 0:
-        return job
     kept = slot.at if slot.granted else 0.0
-    if (kept, slot.ticket) != (ask.slot_at, ask.ticket):
-        _keep_slot(job, replace(ask, slot_at=kept, ticket=slot.ticket), tools)
-    raise _postponed(job, f"Its turn at Adobe has not come yet ({slot.reason or 'slot'}).", slot.at)
+    if (kept, slot.ticket) != (ask.slot_at, ask.ticket) and (not_before or not _is_now(slot, tools)):
+        job = _keep_slot(job, replace(ask, slot_at=kept, ticket=slot.ticket), tools)
+    return job, slot
 
 
-def _keep_slot(job: Job, ask: Ask, tools: Tools) -> None:
+def _take_turn(job: Job, name: str, *, route: Route, status: JobStatus, tools: Tools) -> Job:
+    now = tools.clock()
+    ask = job.asks.get(name, Ask(name))
+    if ask.attempts and now < ask.lease_until:
+        raise _postponed(job, "The request is being sent by another call.", look_again_at(ask, now))
+    job, slot = take_slot(job, name, route=route, status=status, tools=tools)
+    if not _is_now(slot, tools):
+        raise _postponed(job, f"Its turn at Adobe has not come yet ({slot.reason or 'slot'}).", slot.at)
+    return job
+
+
+def _is_now(slot: Slot, tools: Tools) -> bool:
+    return slot.granted and slot.wait_seconds(tools.pacer.now()) == 0
+
+
+def _keep_slot(job: Job, ask: Ask, tools: Tools) -> Job:
     try:
-        tools.ledger.note_slot(job, ask, slot_at=ask.slot_at, ticket=ask.ticket, now=tools.clock())
+        return tools.ledger.note_slot(job, ask, slot_at=ask.slot_at, ticket=ask.ticket, now=tools.clock())
     except JobMovedOnError:
         current = tools.read_job(job.job_id)
         if current.run != job.run or current.status in TERMINAL:
             raise
         # Another call has begun to send this very request: the slot is not needed.
+        return current
 
 
 def _after_refusal(job: Job, ask: Ask, error: AdobeError, *, route: Route, tools: Tools) -> Exception:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cleanplate.models import Answer, Box, Job, Mask
 
 if TYPE_CHECKING:
     from cleanplate.storage import Storage
+    from cleanplate.tools import Tools
 
 
 def work_key(job_id: str, name: str) -> str:
@@ -40,3 +41,19 @@ def kept_answer(storage: Storage, job: Job, ask: str) -> Answer | None:
     found = json.loads(content)
     masks = tuple(Mask(**{**mask, "box": Box(**mask["box"]) if mask["box"] else None}) for mask in found["masks"])
     return Answer(**{**found, "masks": masks})
+
+
+def fill_name(number: int) -> str:
+    """The ask that fills one window of the plan; they are counted from 1."""
+    return f"fill-{number}"
+
+
+def plan_key(job: Job) -> str:
+    """Where the plan of what to fill is kept."""
+    return ask_key(job, "mask", "plan.json")
+
+
+def read_plan(job: Job, tools: Tools) -> dict[str, Any] | None:
+    """The plan that was kept: masks chosen, labels seen, windows with their keys; None where there is none yet."""
+    content = tools.storage.read_work(plan_key(job))
+    return json.loads(content) if content else None

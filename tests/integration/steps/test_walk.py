@@ -155,6 +155,36 @@ def test_odd_answers_on_the_way_do_no_harm(walk: Walk, action: Any) -> None:
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
 
 
+def test_two_jobs_that_are_ready_at_once_take_eight_states(walk: Walk) -> None:
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    pending = walk.polls - 2
+    assert len(walk.states) == 8 + 3 * pending
+
+
+def test_a_fill_whose_slot_is_later_is_waited_for_before_it_is_begun(make_walk: Callable[..., Walk]) -> None:
+    walk = make_walk(REQUESTS_PER_MINUTE="2")
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    cleaned(walk, "dog.jpg")
+    assert walk.states.count("WaitForSlot") == 1
+    assert walk.states.count("FillMaskedAreas") == 1
+
+
+def test_a_fill_that_could_not_be_sent_is_not_waited_for_but_sent(walk: Walk) -> None:
+    """GIVEN a fill that Adobe refuses for now THEN the check behind it leads back to sending it."""
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "too_many_requests"})
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    cleaned(walk, "dog.jpg")
+    assert walk.states.count("FillMaskedAreas") == 2
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+
+
+def test_nothing_to_remove_takes_no_slot_of_a_fill(make_walk: Callable[..., Walk]) -> None:
+    walk = make_walk(REQUESTS_PER_MINUTE="2")
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO, remove="zebra"))
+    assert "WaitForSlot" not in walk.states
+    assert walk.stage.only_job().status == "nothing_to_remove"
+
+
 # --- failures with a name ---------------------------------------------------------------------------------------------------------
 
 BAD_PHOTOS: dict[str, tuple[bytes, str]] = {
@@ -500,7 +530,7 @@ def test_credentials_refused_in_mid_wait_do_not_throw_away_what_adobe_is_at_work
     """GIVEN a secret that was changed at Adobe while a paid job was in work WHEN the photo is asked for again THEN the
     same job is asked about."""
     earlier = 0 if step == "mask" else 1
-    walk.adobe.add_rules({"route": "GET /v1/status/*", "after": earlier, "times": 2, "action": "token_refused"})
+    walk.adobe.add_rules({"route": "GET /v1/status/*", "after": earlier, "times": 10, "action": "token_refused"})
     photo = walk.stage.upload("dog.jpg", PHOTO)
     assert walk.clean(photo).outcome["reason"] == "CredentialsRefusedError"
     walk.settle()
@@ -553,7 +583,7 @@ WRITES = (
 
 
 #: The writes of a walk whose jobs are ready at the first check.
-WRITES_OF_A_WALK = 31
+WRITES_OF_A_WALK = 32
 
 
 def test_no_write_of_a_walk_is_left_out_below(walk: Walk) -> None:

@@ -115,6 +115,7 @@ class Walk:
         self.adobe = adobe
         self.ended: set[str] = set()
         self.polls = 0
+        self.states: list[str] = []
         self._others = {job["jobId"] for job in adobe.jobs()}
         self._functions: dict[str, Function] = {
             "CheckJobFunction": self._check,
@@ -124,7 +125,7 @@ class Walk:
                 event["execution"], event["error"], event["cause"], stage.tools
             ),
         }
-        self._machine = Machine(self._functions, wait=stage.clock.pass_by, clock=stage.clock)
+        self._machine = Machine(self._functions, wait=self._pass_by, clock=stage.clock)
 
     # --- SQS ---
 
@@ -138,7 +139,7 @@ class Walk:
                 self.stage.clock.now = max(self.stage.clock.now + 1, later.until)
             except (KilledError, JobMovedOnError):
                 # The message comes back when its visibility runs out.
-                self.stage.clock.pass_by(1080)
+                self._pass_by(1080)
             except CleanplateError as fault:
                 return fault
             else:
@@ -162,6 +163,7 @@ class Walk:
 
     def _run(self, name: str, start: dict[str, Any]) -> None:
         ended = self._machine.run(name, start)
+        self.states.extend(ended.states)
         if ended.status != "SUCCEEDED":
             # The rule on Step Functions' status events.
             self._functions["RecordFailureFunction"](
@@ -176,11 +178,21 @@ class Walk:
             time.sleep(0.01)  # the stand-in works by the clock on the wall
         return answer
 
+    def _pass_by(self, seconds: float) -> None:
+        """Time passes for us; in a minute or more Adobe, which works by the clock on the wall, does something too."""
+        until = time.monotonic() + (2 if seconds >= 60 else 0)
+        while time.monotonic() < until and self._is_adobe_at_work():
+            time.sleep(0.01)
+        self.stage.clock.pass_by(seconds)
+
+    def _is_adobe_at_work(self) -> bool:
+        ours = [job for job in self.adobe.jobs() if job["jobId"] not in self._others]
+        return any(job["status"] not in {"succeeded", "failed"} for job in ours)
+
     def settle(self) -> None:
         """Wait until Adobe has done all that it was asked for."""
         for _ in range(500):
-            ours = [job for job in self.adobe.jobs() if job["jobId"] not in self._others]
-            if all(job["status"] in {"succeeded", "failed"} for job in ours):
+            if not self._is_adobe_at_work():
                 return
             time.sleep(0.01)
         raise AssertionError("Adobe is still at work")

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from aws_lambda_powertools import Logger
 
-from cleanplate.adobe.routes import ROUTES
-from cleanplate.asking import with_check
+from cleanplate.adobe.routes import FILL, ROUTES
+from cleanplate.asking import take_slot, with_check
+from cleanplate.choice import choose_masks
 from cleanplate.errors import (
     AccessRefusedError,
     AdobeJobFailedError,
@@ -24,11 +25,14 @@ from cleanplate.measures import Measure, count
 from cleanplate.models import TERMINAL, AdobeJob, Answer, Ask, Job
 from cleanplate.tools import Tools
 from cleanplate.waiting import next_wait, whole_seconds
-from cleanplate.work import keep_answer, kept_answer, work_key
+from cleanplate.work import fill_name, keep_answer, kept_answer, read_plan, work_key
 
 logger = Logger(child=True)
 
 Step = Literal["mask", "fill"]
+
+#: The next step begins a moment later than it is told to. Seconds; less than what rounds to a wait.
+_TIME_TO_BEGIN = 0.4
 
 #: So many refusals in a row, and a job that was paid for is given up: one alone may be Adobe's own trouble.
 _MAX_REFUSALS = 5
@@ -37,12 +41,15 @@ _MAX_REFUSALS = 5
 def check_job(job_id: str, step: Step, tools: Tools, *, waited: float = 0.0) -> dict[str, Any]:
     """``{"state": "pending", "wait_seconds": n}``, or ``succeeded``, or ``failed`` with Adobe's words.
 
+    ``waiting`` is a fill that could not be sent yet: its slot is ``wait_seconds`` away.
     ``waited`` is the last wait in seconds. Raises :class:`DeadlinePassedError`, and the errors of a request that can
     never be answered (:class:`AdobeJobGoneError`, :class:`CredentialsRefusedError` …).
     """
     job = tools.read_job(job_id)
     if job.status in TERMINAL:
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
+    if step == "fill" and not _is_sent(job, tools):
+        return _say("waiting")
     due: list[float] = []
     for ask in _asks(job, step):
         answer = _ask_adobe(job, ask, waited, tools)
@@ -51,7 +58,34 @@ def check_job(job_id: str, step: Step, tools: Tools, *, waited: float = 0.0) -> 
         elif answer.state == "failed":
             words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
             return _say("failed", error=AdobeJobFailedError.__name__, cause=words)
-    return _say("pending", wait_seconds=whole_seconds(max(due) - tools.clock())) if due else _say("succeeded")
+    if due:
+        return _say("pending", wait_seconds=whole_seconds(max(due) - tools.clock()))
+    wait = _wait_for_fill(tools.read_job(job_id), tools) if step == "mask" else 0
+    return _say("waiting", wait_seconds=wait) if wait else _say("succeeded")
+
+
+def _is_sent(job: Job, tools: Tools) -> bool:
+    """Whether every window of the plan has its job at Adobe; a plan that is gone is for the next step to name."""
+    plan = read_plan(job, tools)
+    asks = [job.asks.get(fill_name(number)) for number in range(1, len(plan["windows"]) + 1)] if plan else []
+    return all(ask and ask.adobe_job for ask in asks)
+
+
+def _wait_for_fill(job: Job, tools: Tools) -> int:
+    """Take the fill's slot before the step that needs it, so that it is not begun in vain; seconds until its time."""
+    name, ask = fill_name(1), job.asks.get(fill_name(1))
+    if (ask and ask.attempts) or not _has_something_to_fill(job, tools):
+        return 0
+    soon = tools.pacer.now() + _TIME_TO_BEGIN
+    _, slot = take_slot(job, name, route=FILL, status="filling", tools=tools, not_before=soon)
+    return slot.wait_seconds(tools.pacer.now())
+
+
+def _has_something_to_fill(job: Job, tools: Tools) -> bool:
+    if job.own_mask:
+        return True
+    answer = kept_answer(tools.storage, job, "mask")
+    return answer is not None and bool(choose_masks(answer.masks, job.options).masks)
 
 
 def _say(state: str, **more: object) -> dict[str, Any]:

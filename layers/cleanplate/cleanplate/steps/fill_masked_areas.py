@@ -17,7 +17,7 @@ from cleanplate.models import TERMINAL, Job, Mask
 from cleanplate.scratch import scratch_file
 from cleanplate.tools import Tools
 from cleanplate.waiting import whole_seconds
-from cleanplate.work import ask_key, kept_answer, work_key
+from cleanplate.work import ask_key, fill_name, kept_answer, plan_key, read_plan, work_key
 
 logger = Logger(child=True)
 
@@ -38,7 +38,7 @@ def fill_masked_areas(job_id: str, tools: Tools) -> dict[str, Any]:
         for number, window in enumerate(plan["windows"], start=1):
             job = send(
                 job,
-                f"fill-{number}",
+                fill_name(number),
                 route=FILL,
                 status="filling",
                 make_request=partial(_request, job, window, tools),
@@ -49,12 +49,6 @@ def fill_masked_areas(job_id: str, tools: Tools) -> dict[str, Any]:
         return {"state": "waiting", "wait_seconds": whole_seconds(later.until - tools.clock())}
     due = max(ask.check_at for name, ask in job.asks.items() if name.startswith("fill"))
     return {"state": "submitted", "wait_seconds": whole_seconds(due - tools.clock())}
-
-
-def read_plan(job: Job, tools: Tools) -> dict[str, Any] | None:
-    """The plan that was kept: masks chosen, labels seen, windows with their keys; None where there is none yet."""
-    content = tools.storage.read_work(_key(job, "plan.json"))
-    return json.loads(content) if content else None
 
 
 def _key(job: Job, name: str) -> str:
@@ -81,7 +75,7 @@ def _make_plan(job: Job, tools: Tools) -> dict[str, Any]:
         "labels_seen": list(labels[:_MAX_LABELS]),
         "windows": [],
     } | (_keep(job, plan, tools) if plan else {})
-    tools.storage.write_work(_key(job, "plan.json"), json.dumps(kept).encode(), "application/json")
+    tools.storage.write_work(plan_key(job), json.dumps(kept).encode(), "application/json")
     return kept
 
 

@@ -248,9 +248,9 @@ def _link_to_view(job: Job, facts: PhotoFacts, route: Route, tools: Tools) -> st
 def _start_execution(job: Job, tools: Tools) -> None:
     client: SFNClient = tools.make_stepfunctions()
     ask = job.asks.get("mask")
-    # A pure function of the record, so that a repeated start is the same start.
-    wait = max(0, round(ask.check_at - ask.submitted_at)) if ask and not ask.finished_at else None
-    start = {"job_id": job.job_id, "start": "fill" if wait is None else "mask", "wait_seconds": wait or 0}
+    # A pure function of the record, so that a repeated start is the same start. A mask that is there is not waited for.
+    wait = max(0, round(ask.check_at - ask.submitted_at)) if ask and not ask.finished_at else 0
+    start = {"job_id": job.job_id, "wait_seconds": wait}
     try:
         client.start_execution(
             stateMachineArn=tools.settings.state_machine_arn, name=job.execution_name, input=json.dumps(start)

@@ -10,10 +10,9 @@ from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import deliver, succeed
 from cleanplate.scratch import scratch_file
-from cleanplate.steps.fill_masked_areas import read_plan
 from cleanplate.storage import SavedObject
 from cleanplate.tools import Tools
-from cleanplate.work import ask_key, kept_answer
+from cleanplate.work import ask_key, fill_name, kept_answer, read_plan
 
 #: A write that meets another one is tried again so often.
 _SAVINGS = 5
@@ -77,10 +76,10 @@ def _compose(job: Job, plan: dict[str, Any], tools: Tools) -> Composed:
 
 
 def _fetch_fill(job: Job, number: int, tools: Tools) -> bytes:
-    answer = kept_answer(tools.storage, job, f"fill-{number}")
+    answer = kept_answer(tools.storage, job, fill_name(number))
     if answer is None:
         raise WorkGoneError("Adobe's answer about the fill is no longer kept.")
-    key = ask_key(job, f"fill-{number}", f"fill-{number}")
+    key = ask_key(job, fill_name(number), fill_name(number))
     kept = tools.storage.read_work(key)
     if kept is not None:
         return kept
