@@ -31,7 +31,7 @@ def handle_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
     count(Measure.MESSAGES)
     try:
         queue.check_time_left(lambda_context.get_remaining_time_in_millis() / 1000)
-        for upload in list(read_uploads(record.body)):
+        for upload in read_uploads(record.body):
             request_mask(upload, tools())
     except InvalidRequestError as unreadable:
         logger.exception("unreadable message")

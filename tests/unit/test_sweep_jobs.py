@@ -148,14 +148,34 @@ def test_a_job_that_cannot_be_ended_keeps_no_other_from_it(stage: Stage, monkeyp
     assert [stage.job(job.job_id).status for job in jobs] == ["failed", "masking", "failed"]
 
 
-def test_a_job_that_ended_since_the_index_was_read_is_left_alone(stage: Stage) -> None:
-    job = sent(stage)
+def test_a_record_that_cannot_be_read_keeps_no_other_job_from_its_end(stage: Stage) -> None:
+    jobs = [sent(stage, f"{number}.jpg") for number in range(3)]
+    broken = {"job_id": {"S": jobs[1].job_id}}
+    stage.dynamodb.update_item(TableName=TABLE, Key=broken, UpdateExpression="REMOVE photo")
     stage.clock.pass_by(900 + SLACK + 1)
-    late = stage.ledger.late(stage.clock())
-    found = next(late)
-    succeed(stage.job(job.job_id), "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
+    with pytest.raises(KeyError):
+        sweep(stage)
+    assert [stage.job(jobs[number].job_id).status for number in (0, 2)] == ["failed", "failed"]
+
+
+def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_time, ended = sent(stage, "1.jpg"), sent(stage, "2.jpg")
+    succeed(ended, "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
     stage.news()
-    fail(found, failure_of(PhotoGoneError("gone")), stage.tools)
+    stale = iter([in_time.job_id, ended.job_id, "0" * 40])
+    monkeypatch.setattr(stage.ledger, "late", lambda _: stale)
+    assert sweep(stage) == {"swept": 0, "delivered": 0, "more": False}
+    assert [stage.job(job.job_id).status for job in (in_time, ended)] == ["masking", "cleaned"]
+    assert stage.news() == []
+
+
+def test_a_job_that_ends_while_it_is_swept_keeps_its_outcome(stage: Stage) -> None:
+    job = sent(stage)
+    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
+    stage.news()
+    fail(job, failure_of(PhotoGoneError("gone")), stage.tools)
     assert stage.only_job().status == "cleaned"
     assert stage.news() == []
 

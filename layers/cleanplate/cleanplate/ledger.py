@@ -429,8 +429,8 @@ class Ledger:
 
     # --- sweeping ---
 
-    def late(self, now: float) -> Iterator[Job]:
-        """The open jobs whose time is over, the latest of each shard first, as they are at this moment."""
+    def late(self, now: float) -> Iterator[str]:
+        """The ids of open jobs whose time is over, the latest of each shard first, as the index has it: it lags behind."""
         for shard in range(SHARDS):
             pages = self._db.get_paginator("query").paginate(
                 TableName=self._table,
@@ -438,11 +438,8 @@ class Ledger:
                 KeyConditionExpression=f"{_SHARD} = :shard AND {_DUE} < :now",
                 ExpressionAttributeValues=_values(shard=str(shard), now=now),
             )
-            for item in pages.search("Items"):
-                # The index lags behind; the job itself knows.
-                job = self.get(item["job_id"]["S"])
-                if job is not None and (due := due_at(job)) is not None and due < now:
-                    yield job
+            for page in pages:
+                yield from (item["job_id"]["S"] for item in page["Items"])
 
     def failed(self, bucket: str, prefix: str, *, after: str) -> tuple[list[Job], str]:
         """Failed jobs of photos below a prefix, and where to go on; empty where that was the last page.

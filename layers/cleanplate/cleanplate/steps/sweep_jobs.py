@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from cleanplate import pacing
+from cleanplate.deadlines import due_at
 from cleanplate.errors import DeadlinePassedError, ExecutionStoppedError, JobOverdueError
 from cleanplate.measures import COMPARED, Measure, count, gauge
 from cleanplate.models import TERMINAL, Failure, Job
@@ -31,14 +32,15 @@ def sweep_jobs(seconds_left: Callable[[], float], tools: Tools) -> dict[str, Any
     """
     _tell_of_the_day(tools)
     done, faults, more = {Measure.SWEPT: 0, Measure.DELIVERED_LATE: 0}, list[Exception](), False
-    for job in tools.ledger.late(tools.clock()):
+    for job_id in tools.ledger.late(tools.clock()):
         if seconds_left() < _TIME_FOR_ONE:
             more = True
             break
         try:
-            done[_sweep(job, tools)] += 1
+            if measure := _sweep(job_id, tools):
+                done[measure] += 1
         except Exception as fault:
-            logger.exception("a late job could not be ended", extra={"job_id": job.job_id})
+            logger.exception("a late job could not be ended", extra={"job_id": job_id})
             faults.append(fault)
     for measure, number in done.items():
         count(measure, number)
@@ -47,7 +49,12 @@ def sweep_jobs(seconds_left: Callable[[], float], tools: Tools) -> dict[str, Any
     return {"swept": done[Measure.SWEPT], "delivered": done[Measure.DELIVERED_LATE], "more": more}
 
 
-def _sweep(job: Job, tools: Tools) -> Measure:
+def _sweep(job_id: str, tools: Tools) -> Measure | None:
+    job = tools.ledger.get(job_id)
+    # The index lags behind; the job itself knows.
+    due = due_at(job) if job else None
+    if job is None or due is None or due >= tools.clock():
+        return None
     if job.status in TERMINAL:
         deliver(job, tools)
         logger.warning("outcome announced late", extra={"job_id": job.job_id, "outcome": job.status})
