@@ -109,6 +109,14 @@ def test_a_photo_in_which_adobe_sees_nothing_is_passed_on_too(walk: Walk) -> Non
     assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
 
 
+def test_a_mask_that_shows_nothing_is_nothing_to_remove(walk: Walk) -> None:
+    """GIVEN a chosen mask, so that a fill already has its slot, WHEN it turns out black THEN there is no fill."""
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "result_black"})
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
+    assert walk.posts() == {"mask-objects": 1}
+
+
 def test_many_masks_are_one_hole_and_so_many_are_told_of(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cleanplate.steps.fill_masked_areas._MAX_MASKS", 5)
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "many_masks", "count": 8}})

@@ -93,7 +93,9 @@ def _say(state: str, **more: object) -> dict[str, Any]:
 
 
 def _asks(job: Job, step: Step) -> list[Ask]:
-    return [ask for name, ask in sorted(job.asks.items()) if name.startswith(step) and not ask.finished_at]
+    """The asks that are not finished; a fill that only has a slot is of a plan that turned out to need none."""
+    unfinished = (ask for name, ask in sorted(job.asks.items()) if name.startswith(step) and not ask.finished_at)
+    return [ask for ask in unfinished if ask.adobe_job or step == "mask"]
 
 
 def _ask_adobe(job: Job, ask: Ask, waited: float, tools: Tools) -> Answer | None:
