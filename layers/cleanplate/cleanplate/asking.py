@@ -32,6 +32,8 @@ _OUTAGE = (AdobeUnavailableError, AnswerUnreadableError)
 MAX_REFUSALS = 10
 #: Before a POST with a lost answer is sent once more. Seconds.
 _LOST_ANSWER_WAIT = 5.0
+#: A request is sent a moment after its slot was taken. Seconds; less than what rounds to a wait.
+_TIME_TO_BEGIN = 0.4
 
 
 def send(
@@ -84,13 +86,24 @@ def with_check(ask: Ask, at: float, tools: Tools) -> Ask:
     return replace(ask, check_at=max(at, slot.at), slot_at=slot.at if slot.granted else 0.0)
 
 
-def take_slot(
-    job: Job, name: str, *, route: Route, status: JobStatus, tools: Tools, not_before: float = 0.0
-) -> tuple[Job, Slot]:
-    """The pacer's slot for the ask ``name``, or its place in the queue; both are kept in the ledger.
+def take_slot(job: Job, name: str, *, route: Route, status: JobStatus, tools: Tools) -> Slot:
+    """The pacer's slot for a request that is about to be made, or its place in the queue; kept in the ledger."""
+    return _reserve(job, name, route, status, tools, not_before=tools.pacer.now() + _TIME_TO_BEGIN)[1]
 
-    ``not_before`` is in seconds since the epoch.
+
+def await_turn(job: Job, name: str, *, route: Route, status: JobStatus, tools: Tools) -> None:
+    """Raise :class:`PostponedError` where a request that stands in line has to go on waiting.
+
+    For a message that comes back only to see whether its turn has come: nothing is read but its place.
     """
+    slot = take_slot(job, name, route=route, status=status, tools=tools)
+    if not _is_now(slot, tools):
+        raise _not_yet(job, slot)
+
+
+def _reserve(
+    job: Job, name: str, route: Route, status: JobStatus, tools: Tools, *, not_before: float = 0.0
+) -> tuple[Job, Slot]:
     ask = job.asks.get(name, Ask(name))
     # A photo that brings its mask is new at its first fill, and must not go before those that are in work.
     is_new = status == "masking" or (job.own_mask is not None and name == "fill-1")
@@ -103,6 +116,7 @@ def take_slot(
         not_before=not_before,
     )
     kept = slot.at if slot.granted else 0.0
+    # A slot that is used at once needs no memory.
     if (kept, slot.ticket) != (ask.slot_at, ask.ticket) and (not_before or not _is_now(slot, tools)):
         job = _keep_slot(job, replace(ask, slot_at=kept, ticket=slot.ticket), tools)
     return job, slot
@@ -113,10 +127,14 @@ def _take_turn(job: Job, name: str, *, route: Route, status: JobStatus, tools: T
     ask = job.asks.get(name, Ask(name))
     if ask.attempts and now < ask.lease_until:
         raise _postponed(job, "The request is being sent by another call.", look_again_at(ask, now))
-    job, slot = take_slot(job, name, route=route, status=status, tools=tools)
+    job, slot = _reserve(job, name, route, status, tools)
     if not _is_now(slot, tools):
-        raise _postponed(job, f"Its turn at Adobe has not come yet ({slot.reason or 'slot'}).", slot.at)
+        raise _not_yet(job, slot)
     return job
+
+
+def _not_yet(job: Job, slot: Slot) -> Exception:
+    return _postponed(job, f"Its turn at Adobe has not come yet ({slot.reason or 'slot'}).", slot.at)
 
 
 def _is_now(slot: Slot, tools: Tools) -> bool:

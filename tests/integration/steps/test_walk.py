@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from cleanplate.errors import CleanplateError, DeadlinePassedError, JobMovedOnError, PhotoGoneError
+from cleanplate.errors import CleanplateError, DeadlinePassedError, JobMovedOnError, PhotoGoneError, PostponedError
 from cleanplate.events import Upload
 from cleanplate.ledger import ANSWER_SECONDS
 from cleanplate.models import Job, Photo
@@ -184,6 +185,26 @@ def test_a_fill_that_could_not_be_sent_is_not_waited_for_but_sent(walk: Walk) ->
     cleaned(walk, "dog.jpg")
     assert walk.states.count("FillMaskedAreas") == 2
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+
+
+def test_a_message_that_comes_back_before_its_turn_looks_at_no_object(make_walk: Callable[..., Walk]) -> None:
+    walk = make_walk(REQUESTS_PER_MINUTE="2")
+    photos = [walk.stage.upload(f"{name}.jpg", photo_bytes(seed=ord(name))) for name in "abc"]
+    waiting: list[float] = []
+    for photo in photos:
+        with contextlib.suppress(PostponedError):
+            request_mask(Upload(photo), walk.stage.tools)
+    with walk.stage.killed("s3.HeadObject", "s3.GetObject", after=1000) as looked:
+        for photo in photos[1:]:
+            with pytest.raises(PostponedError) as later:
+                request_mask(Upload(photo), walk.stage.tools)
+            waiting.append(later.value.until)
+    assert looked == []
+    assert waiting == sorted(waiting)
+    for photo in photos:
+        walk.deliver(photo)
+    walk.execute()
+    assert [job.status for job in walk.stage.jobs()] == ["cleaned"] * 3
 
 
 def test_nothing_to_remove_takes_no_slot_of_a_fill(make_walk: Callable[..., Walk]) -> None:

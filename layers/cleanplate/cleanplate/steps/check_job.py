@@ -31,9 +31,6 @@ logger = Logger(child=True)
 
 Step = Literal["mask", "fill"]
 
-#: The next step begins a moment later than it is told to. Seconds; less than what rounds to a wait.
-_TIME_TO_BEGIN = 0.4
-
 #: So many refusals in a row, and a job that was paid for is given up: one alone may be Adobe's own trouble.
 _MAX_REFUSALS = 5
 
@@ -76,8 +73,7 @@ def _wait_for_fill(job: Job, tools: Tools) -> int:
     name, ask = fill_name(1), job.asks.get(fill_name(1))
     if (ask and ask.attempts) or not _has_something_to_fill(job, tools):
         return 0
-    soon = tools.pacer.now() + _TIME_TO_BEGIN
-    _, slot = take_slot(job, name, route=FILL, status="filling", tools=tools, not_before=soon)
+    slot = take_slot(job, name, route=FILL, status="filling", tools=tools)
     return slot.wait_seconds(tools.pacer.now())
 
 

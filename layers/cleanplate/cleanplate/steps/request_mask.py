@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import ROUTES, Request, Route
-from cleanplate.asking import send
+from cleanplate.asking import await_turn, send
 from cleanplate.errors import (
     CleanplateError,
     EmptyPhotoError,
@@ -66,6 +66,7 @@ def request_mask(upload: Upload, tools: Tools) -> None:
     Raises :class:`PostponedError` where the message must come back later. Any other exception is a fault: the message
     comes back by itself, and finds in the ledger what was done.
     """
+    _await_turn(upload, tools)
     stack = tools.settings
     skipped = skip_reason(upload.photo, frozenset({stack.results_bucket, stack.work_bucket}))
     found = None if skipped else tools.storage.look_up(upload.photo.bucket, upload.photo.key)
@@ -91,6 +92,18 @@ def request_mask(upload: Upload, tools: Tools) -> None:
         logger.warning("photo failed", extra={"reason": error.reason, "error_message": str(error)})
         # Only this run of the job: another may have begun meanwhile.
         fail(job, failure_of(error), tools)
+
+
+def _await_turn(upload: Upload, tools: Tools) -> None:
+    """Most messages come back several times to see whether it is their turn: that much is known without S3."""
+    if upload.request_id or not upload.photo.version_id:
+        return
+    choice = tools.ledger.earlier_choice(upload.photo)
+    job = tools.ledger.get(job_id(upload.photo, *choice)) if choice else None
+    ask = job.asks.get("mask") if job else None
+    if job and ask and job.status == "claimed" and not ask.attempts:
+        logger.append_keys(job_id=job.job_id)
+        await_turn(job, "mask", route=ROUTES[job.options.mask_route], status="masking", tools=tools)
 
 
 def _deadline(tools: Tools) -> float:
