@@ -341,6 +341,19 @@ def without(system: System, trial: Trial) -> Iterator[None]:
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
         _start_afresh(system, trial.function)
         system.adobe.clear_rules()
+        _settle(system)
+
+
+def _settle(system: System, deadline: float = 30.0) -> None:
+    """Wait until nobody speaks of this refusal any more, or it would be taken for the next one."""
+    client, machine = system.aws.client("stepfunctions"), system.stack.state_machine_arn
+    until = time.monotonic() + deadline
+    while time.monotonic() < until:
+        heard = _Heard(system)
+        running = client.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        time.sleep(0.5)
+        if not running and not heard.denial():
+            return
 
 
 def _less(document: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
@@ -394,32 +407,41 @@ def _ended(system: System, dropped: Dropped) -> str:
 
 
 def _until(system: System, done: Callable[[], bool]) -> bool:
-    """Whether it came about; not, as soon as the embedded AWS speaks of a refusal."""
-    begun = system.aws.log.stat().st_size
-    since = int(time.time() * 1000)
+    """Whether it came about; not, as soon as somebody speaks of a refusal."""
+    heard = _Heard(system)
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         if done():
             return True
-        with system.aws.log.open("rb") as log:
-            log.seek(begun)
-            said = log.read().decode(errors="replace")
-        if any(word in said for word in _DENIED) or _is_denied(system, since):
+        if heard.denial():
             return False
         time.sleep(0.2)
     return False
 
 
-def _is_denied(system: System, since: int) -> bool:
-    """Whether a function that the state machine called has said so; of those the server's own log knows nothing."""
-    logs = system.aws.client("logs")
-    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
-    return any(
-        word in event["message"]
-        for group in groups
-        for event in logs.filter_log_events(logGroupName=group, startTime=since)["events"]
-        for word in _DENIED
-    )
+class _Heard:
+    """What was said since: by the server's own log, and by the functions that the state machine calls, in theirs."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._begun = system.aws.log.stat().st_size
+        self._since = int(time.time() * 1000)
+
+    def denial(self) -> bool:
+        """Whether somebody was refused."""
+        with self._system.aws.log.open("rb") as log:
+            log.seek(self._begun)
+            said = log.read().decode(errors="replace")
+        if any(word in said for word in _DENIED):
+            return True
+        logs = self._system.aws.client("logs")
+        groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+        return any(
+            word in event["message"]
+            for group in groups
+            for event in logs.filter_log_events(logGroupName=group, startTime=self._since)["events"]
+            for word in _DENIED
+        )
 
 
 def _invoke(system: System, function: str, event: Mapping[str, Any]) -> Any:
