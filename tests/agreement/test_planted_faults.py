@@ -253,6 +253,18 @@ FAULTS = [
         TEMPLATE, "maxReceiveCount: 200", "maxReceiveCount: 5",
     ),
     Fault(
+        test_times.test_a_job_is_late_only_when_every_repeat_of_its_slowest_step_is_over,
+        f"{PACKAGE}/deadlines.py", "SLACK = 3600.0", "SLACK = 2000.0",
+    ),
+    Fault(
+        test_times.test_a_job_is_late_only_when_a_message_whose_call_died_has_come_back,
+        f"{PACKAGE}/deadlines.py", "TO_ANNOUNCE = 3600.0", "TO_ANNOUNCE = 900.0",
+    ),
+    Fault(
+        test_times.test_the_sweeper_ends_a_job_only_where_its_time_does_for_it,
+        f"{STEPS}/sweep_jobs.py", "_TIME_FOR_ONE = 20.0", "_TIME_FOR_ONE = 200.0",
+    ),
+    Fault(
         test_times.test_a_kept_answer_is_used_only_while_links_live,
         f"{PACKAGE}/ledger.py", "ANSWER_SECONDS = 3000.0", "ANSWER_SECONDS = 4000.0",
     ),

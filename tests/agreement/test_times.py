@@ -9,6 +9,8 @@ from tests.agreement.project import PACKAGE, TEMPLATE, Project, called_by
 LEDGER = f"{PACKAGE}/ledger.py"
 UPLOADS_QUEUE = f"{PACKAGE}/uploads_queue.py"
 STORAGE = f"{PACKAGE}/storage.py"
+DEADLINES = f"{PACKAGE}/deadlines.py"
+SWEEPER = f"{PACKAGE}/steps/sweep_jobs.py"
 _SQS_LONGEST = 43_200
 _HOUR = 3600
 
@@ -107,3 +109,26 @@ def test_a_message_may_come_back_until_the_latest_deadline_of_a_photo(project: P
 
 def test_a_kept_answer_is_used_only_while_links_live(project: Project) -> None:
     assert _constant(project, LEDGER, "ANSWER_SECONDS") < _constant(project, STORAGE, "LINK_SECONDS")
+
+
+def test_a_job_is_late_only_when_every_repeat_of_its_slowest_step_is_over(project: Project) -> None:
+    slack = _constant(project, DEADLINES, "SLACK")
+    for name, state in project.states("Task").items():
+        repeats = state["Retry"]
+        pauses = sum(
+            min(clause["IntervalSeconds"] * clause["BackoffRate"] ** number, clause["MaxDelaySeconds"])
+            for clause in repeats
+            for number in range(clause["MaxAttempts"])
+        )
+        tries = 1 + sum(clause["MaxAttempts"] for clause in repeats)
+        assert slack > tries * state["TimeoutSeconds"] + pauses, name
+
+
+def test_a_job_is_late_only_when_a_message_whose_call_died_has_come_back(project: Project) -> None:
+    visibility = _queue(project)["VisibilityTimeout"]
+    assert _constant(project, DEADLINES, "SLACK") > 2 * visibility
+    assert _constant(project, DEADLINES, "TO_ANNOUNCE") > 2 * visibility
+
+
+def test_the_sweeper_ends_a_job_only_where_its_time_does_for_it(project: Project) -> None:
+    assert _constant(project, SWEEPER, "_TIME_FOR_ONE") < project.seconds("SweepJobsFunction")
