@@ -49,12 +49,13 @@ _WORDS: dict[str, list[Any]] = {
         {"do": "status_word", "word": "running", "keep_payload": False},
         {"do": "too_many_requests", "retry_after": 2},
         {"do": "status_word", "word": "thinking", "keep_payload": False},
+        # Once it may be a mistake of Adobe's, and the job is paid.
+        {"do": "error", "status": 403},
     ],
     "succeeded": [None],
     "ended": [
         {"do": "error", "status": 404},
         {"do": "error", "status": 410},
-        {"do": "error", "status": 403},
         {"do": "status_word", "word": "failed", "keep_payload": False},
         "without_payload",
     ],
