@@ -38,7 +38,7 @@ VISIBILITY = 1080
 _MOST_RECEIVES = 60
 #: Lambda tries an asynchronous call that failed twice more.
 _ASYNC_TRIES = 3
-_ID = re.compile(r"/[^/]*\d[^/]{7,}")
+_ID = re.compile(r"(?<=/results)/[^/]+|(?<=/status)/[^/]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aws_xray_sdk import global_sdk_config
 from aws_xray_sdk.core import xray_recorder
 from aws_xray_sdk.core.context import Context
 from aws_xray_sdk.ext.requests.patch import _xray_traced_requests
@@ -25,12 +27,16 @@ class Kept:
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
     found = Kept()
     for name, value in (("_emitter", found), ("_sampling", False), ("_context", Context())):
         monkeypatch.setattr(xray_recorder, name, value)
+    # Powertools turns the SDK off for the whole process where a handler is imported outside Lambda.
+    was_on = global_sdk_config.sdk_enabled()
+    global_sdk_config.set_sdk_enabled(True)
     xray_recorder.begin_segment("function")
-    return found
+    yield found
+    global_sdk_config.set_sdk_enabled(was_on)
 
 
 @pytest.mark.parametrize("act", [reply(200, b"x"), reply(403, b"x"), reset, close, None], ids=range(5))
