@@ -107,6 +107,13 @@ def test_a_message_may_come_back_until_the_latest_deadline_of_a_photo(project: P
     assert receives * longest > _parameter(project, "PhotoDeadlineHours", "MaxValue") * _HOUR, TEMPLATE
 
 
+def test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again(project: Project) -> None:
+    """In the queue, in its execution, and among the dead letters until somebody redrives it."""
+    queues = project.resources("AWS::SQS::Queue").values()
+    longest = sum(queue["MessageRetentionPeriod"] for queue in queues) + project.machine["TimeoutSeconds"]
+    assert _parameter(project, "RecordDays", "MinValue") * 24 * _HOUR > longest
+
+
 def test_a_kept_answer_is_used_only_while_links_live(project: Project) -> None:
     assert _constant(project, LEDGER, "ANSWER_SECONDS") < _constant(project, STORAGE, "LINK_SECONDS")
 

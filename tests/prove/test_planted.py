@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from local.places import ROOT
 from tests.prove.planted import BUGS, Bug, caught
 from tests.prove.world import MakeWalk
 
@@ -12,3 +13,9 @@ from tests.prove.world import MakeWalk
 @pytest.mark.xdist_group("planted")
 def test_a_planted_bug_is_caught_by_the_check_that_is_there_for_it(make_walk: MakeWalk, bug: Bug) -> None:
     assert not caught(make_walk, bug)
+
+
+def test_the_page_of_the_proof_names_each_bug_and_what_caught_it() -> None:
+    lines = (ROOT / "docs" / "proof.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert rows[rows.index("| bug | caught by |") + 1 :] == [f"| {bug.name} | {bug.caught_by} |" for bug in BUGS]
