@@ -19,6 +19,7 @@ from typing import Any
 
 from PIL import Image
 
+from cleanplate.ledger import Ledger
 from local.adobe import Settings
 from local.laptop import Laptop
 from tests.end_to_end.conftest import OTHER_BUCKET, Dropped, System
@@ -138,10 +139,21 @@ def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
     return _ended(system, Dropped(key, "")) == "cleaned"
 
 
-def a_photo_is_cleaned_where_the_pacer_is_new(system: System) -> bool:
-    """Its own mask lies beside it, so that its fill is the first that takes a slot."""
+def a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill(system: System) -> bool:
+    """Its fill was refused for too many requests, and somebody deletes the pacer's item before it is sent again."""
+    key = f"rights/{uuid.uuid4().hex}.jpg"
+    rule = {"route": "POST /v1/fill-masked-areas", "photo": key, "times": 1}
+    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 3}})
+    dropped = system.drop(photo_bytes(), key)
+    ledger = Ledger(system.aws.client("dynamodb"), table=system.stack.jobs_table, record_days=1)
+
+    def was_refused() -> bool:
+        jobs = [ledger.get(sight.job_id) for sight in system.find(dropped)]
+        return any(job and "fill-1" in job.asks and job.asks["fill-1"].refusals for job in jobs)
+
+    _until(system, was_refused)
     _forget_the_pace(system)
-    return a_photo_with_its_own_mask_is_cleaned(system)
+    return _ended(system, dropped) == "cleaned"
 
 
 def a_photo_is_cleaned_where_the_pacer_is_lost_meanwhile(system: System) -> bool:
@@ -275,7 +287,7 @@ SPECIAL: dict[Trial, Scenario] = {
         a_photo_is_cleaned_where_the_pacer_is_lost_meanwhile
     ),
     Trial("FillMaskedAreasFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (
-        a_photo_is_cleaned_where_the_pacer_is_new
+        a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill
     ),
     Trial("FillMaskedAreasFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
     Trial("SaveResultFunction", "Announce", "events:PutEvents"): a_photo_is_cleaned_without_a_detour,
