@@ -16,7 +16,7 @@ from tests.performance.figures import Figure, Table, stated
 
 LAYER = ROOT / "layers" / "cleanplate"
 FUNCTIONS = ROOT / "functions"
-_ROUNDS = 9
+_ROUNDS = 15
 _MOST = 1.25
 _BARE = "import boto3; boto3.session.Session().client('s3')"
 _ENVIRONMENT = {
