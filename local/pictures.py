@@ -16,6 +16,8 @@ Image.MAX_IMAGE_PIXELS = None
 
 _GAP = 12
 _PAPER = (255, 255, 255)
+#: A hole's lesser levels are not filled, see ``FillPlan``.
+_FILLED = [0] * 255 + [255]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 120
         mask = _difference(before, after)
     else:
         with Image.open(io.BytesIO(hole)) as picture:
-            mask = picture.convert("L")
+            mask = picture.convert("L").point(_FILLED)
         if mask.size == stored.size and stored.turned:
             mask = ImageOps.exif_transpose(_with_orientation(mask, stored.orientation))
         mask = mask.resize(before.size, Image.Resampling.BILINEAR)
