@@ -16,6 +16,7 @@ import io
 import json
 import socket
 import struct
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -553,9 +554,10 @@ class BrokenJson(Action):
 
 
 @dataclass(slots=True)
-class _Spoil(Action):
+class _Spoil(Action, ABC):
+    @abstractmethod
     def spoil(self, content: bytes) -> bytes:
-        raise NotImplementedError
+        """The bytes instead of these."""
 
     def on_job(self, job: Job) -> None:
         job.spoils.append(self.spoil)

@@ -10,7 +10,7 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,20 @@ class Ended:
         return str(self.manifest.get("reason", ""))
 
 
+def until(look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + DEADLINE
+    while not is_so(found := look()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    return found
+
+
+def output(execution: dict[str, Any]) -> dict[str, Any]:
+    assert execution["status"] == "SUCCEEDED", execution
+    found: dict[str, Any] = json.loads(execution["output"])
+    return found
+
+
 class System:
     """The deployed stack, with what tests do to it."""
 
@@ -75,6 +89,24 @@ class System:
     def adobe(self) -> StandIn:
         assert self.laptop.stand_in is not None
         return self.laptop.stand_in
+
+    def invoke(self, function: str, event: Mapping[str, Any] | None = None) -> Any:
+        """A function's answer; where it failed, what Lambda says of the error."""
+        answer = self.aws.client("lambda").invoke(
+            FunctionName=self.stack.functions[function], Payload=json.dumps(event or {})
+        )
+        return json.loads(answer["Payload"].read())
+
+    def execute(self, machine: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The ended execution of a state machine, named by the stack's output."""
+        client = self.aws.client("stepfunctions")
+        arn = client.start_execution(stateMachineArn=self.stack.outputs[machine], input=json.dumps(asked))[
+            "executionArn"
+        ]
+        return until(
+            lambda: dict(client.describe_execution(executionArn=arn)),
+            lambda execution: execution["status"] != "RUNNING",
+        )
 
     def drop(self, content: bytes, key: str = "", *, prefix: str = "", **metadata: str) -> Dropped:
         """Put a photo into the uploads bucket; ``metadata`` are options such as ``remove``."""

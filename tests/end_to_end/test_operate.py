@@ -16,9 +16,8 @@ import pytest
 from cleanplate.identity import job_id
 from cleanplate.ledger import Ledger
 from cleanplate.models import Job, Options, Photo
-from tests.end_to_end.conftest import DEADLINE, Ended, System
+from tests.end_to_end.conftest import DEADLINE, Ended, System, output, until
 from tests.end_to_end.ringing import Bell
-from tests.end_to_end.test_progress_and_backfill import output, until
 
 
 @pytest.fixture
@@ -26,27 +25,14 @@ def bell(system: System) -> Bell:
     return Bell(system)
 
 
-def invoke(system: System, function: str, event: Any = None) -> Any:
-    answer = system.aws.client("lambda").invoke(
-        FunctionName=system.stack.functions[function], Payload=json.dumps(event or {})
-    )
-    return json.loads(answer["Payload"].read())
-
-
 def sweep(system: System) -> dict[str, Any]:
-    told: dict[str, Any] = invoke(system, "SweepJobsFunction")
+    told: dict[str, Any] = system.invoke("SweepJobsFunction")
     assert "errorType" not in told, told
     return told
 
 
 def retry(system: System, **asked: Any) -> dict[str, Any]:
-    machine = system.aws.client("stepfunctions")
-    arn = machine.start_execution(
-        stateMachineArn=system.stack.outputs["RetryFailedPhotosStateMachineArn"], input=json.dumps(asked)
-    )["executionArn"]
-    return until(
-        lambda: dict(machine.describe_execution(executionArn=arn)), lambda execution: execution["status"] != "RUNNING"
-    )
+    return system.execute("RetryFailedPhotosStateMachineArn", asked)
 
 
 def rings(bell: Bell, alarm: str, **given: float) -> bool:
@@ -181,7 +167,7 @@ def nearly_used_day(system: System) -> Iterator[None]:
 def test_a_function_that_crashes_rings(system: System, bell: Bell) -> None:
     sweep(system)
     assert bell.value("FunctionErrorsAlarm") == 0
-    assert invoke(system, "RecordFailureFunction", {"execution": 5, "error": "", "cause": ""})["errorType"]
+    assert system.invoke("RecordFailureFunction", {"execution": 5, "error": "", "cause": ""})["errorType"]
     hears(bell, "FunctionErrorsAlarm")
 
 
@@ -280,8 +266,8 @@ def test_dead_letters_are_redriven_by_one_command_that_can_be_repeated(system: S
     }
     for body in (news, news, {**news, "detail": {**news["detail"], "key": "nobody knows.jpg"}}):
         sqs.send_message(QueueUrl=system.stack.dead_letter_queue_url, MessageBody=json.dumps(body))
-    assert invoke(system, "RedriveMessagesFunction") == {"sent": 3, "left": 0}
-    assert invoke(system, "RedriveMessagesFunction") == {"sent": 0, "left": 0}
+    assert system.invoke("RedriveMessagesFunction") == {"sent": 3, "left": 0}
+    assert system.invoke("RedriveMessagesFunction") == {"sent": 0, "left": 0}
 
     until(lambda: {"n": _length(system)}, lambda found: found["n"] == 0)
     assert system.adobe.counters()["jobs"] == before, "a photo with a result was paid for again"

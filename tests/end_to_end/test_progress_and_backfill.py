@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.conftest import DEADLINE, OTHER_BUCKET, System
+from tests.end_to_end.conftest import OTHER_BUCKET, System, output, until
 
 
 def ask(system: System, **asked: Any) -> dict[str, Any]:
     """What report_progress answers."""
-    answer = system.aws.client("lambda").invoke(
-        FunctionName=system.stack.functions["ReportProgressFunction"], Payload=json.dumps(asked)
-    )
-    found: dict[str, Any] = json.loads(answer["Payload"].read())
+    found: dict[str, Any] = system.invoke("ReportProgressFunction", asked)
     return found
 
 
 def backfill(system: System, **asked: Any) -> dict[str, Any]:
     """The ended execution of one backfill."""
-    machine = system.aws.client("stepfunctions")
-    arn = machine.start_execution(
-        stateMachineArn=system.stack.outputs["BackfillStateMachineArn"], input=json.dumps(asked)
-    )["executionArn"]
-    return until(
-        lambda: dict(machine.describe_execution(executionArn=arn)), lambda execution: execution["status"] != "RUNNING"
-    )
-
-
-def output(execution: dict[str, Any]) -> dict[str, Any]:
-    assert execution["status"] == "SUCCEEDED", execution
-    found: dict[str, Any] = json.loads(execution["output"])
-    return found
-
-
-def until(look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + DEADLINE
-    while not is_so(found := look()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-    return found
+    return system.execute("BackfillStateMachineArn", asked)
 
 
 def done(system: System, photos: int, **asked: Any) -> dict[str, Any]:

@@ -468,7 +468,6 @@ def run(report: Report, *, quick: bool) -> None:
     """Every right of every function; the part for every day is in the end-to-end tests."""
     if quick:
         return
-    begun = time.monotonic()
     adobe = Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)
     parameters = {
         "CountPolls": "false",
@@ -488,4 +487,3 @@ def run(report: Report, *, quick: bool) -> None:
             with without(system, trial):
                 worked = scenario_of(trial)(system)
             report.checked("rights", trial.name, wrong="nothing breaks: is it needed?" if worked else "")
-    report.figures["rights"] = time.monotonic() - begun

@@ -199,7 +199,7 @@ def test_what_the_index_holds_is_what_the_job_says_after_every_write(stage: Stag
 
 
 def test_a_photo_that_meets_no_delay_moves_in_the_index_three_times(stage: Stage) -> None:
-    """Each move costs two write units, and coming and going one each."""
+    """Each move costs two write units, and coming and going one each; a slot that is taken ahead adds two moves."""
     seen: list[float] = []
 
     def look(**_: Any) -> None:

@@ -20,7 +20,7 @@ def due_at(job: Job) -> float | None:
     """When the job is late, in seconds since the epoch; None where nothing more is to come of it.
 
     While Adobe works, it is the ask's own deadline that counts; while the photo waits for its turn, which may take
-    days, the photo's. Nothing that is merely repeated moves it, so that a photo without delay moves it four times.
+    days, the photo's. Nothing that is merely repeated moves it: each move costs writes to the index, see ``ledger``.
     """
     if job.status in TERMINAL:
         return None if job.announced else float(job.outcome.get("ended_at", job.claimed_at)) + TO_ANNOUNCE

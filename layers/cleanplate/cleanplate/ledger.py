@@ -9,8 +9,8 @@ the manifest of a key tells of.
 
 An open job, which has not ended or whose outcome was not announced, is in the index ``OpenJobs`` by the time when it is
 late (``deadlines.due_at``): for the sweeper, who so reads late jobs alone. The index is sparse, holds keys only and is
-spread over ``SHARDS``. A photo that meets no delay costs it 8 write units: one each to come and to go, two for each of
-three moves (mask sent, fill sent, ended); half a cent for a thousand photos.
+spread over ``SHARDS``. A photo that meets no delay costs it 12 write units: one each to come and to go, two for each of
+five moves (mask sent; fill's slot taken, begun, sent; ended); three quarters of a cent for a thousand photos.
 """
 
 from __future__ import annotations

@@ -31,6 +31,10 @@ class Photo:
     sequencer: str = ""
     size: int | None = None
 
+    def is_same_upload(self, there: Photo) -> bool:
+        """Whether what is ``there`` under this key is still this upload."""
+        return there.version_id == self.version_id if self.version_id else there.etag == self.etag
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

@@ -1,24 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.integration.steps.walk import Walk
-from tests.prove.world import Grounds, MakeWalk, grounds
+from tests.prove.conftest import _grounds, make_walk
+from tests.prove.world import MakeWalk
 
-
-@pytest.fixture(scope="session")
-def _grounds() -> Iterator[Grounds]:
-    with grounds() as found:
-        yield found
-
-
-@pytest.fixture
-def make_walk(_grounds: Grounds) -> Iterator[MakeWalk]:
-    """A walk with other settings of the stack."""
-    with _grounds.walks() as make:
-        yield make
+__all__ = ["_grounds", "make_walk", "walk"]
 
 
 @pytest.fixture

@@ -124,11 +124,8 @@ def _keep(job: Job, plan: FillPlan, tools: Tools) -> dict[str, Any]:
     storage.write_work(hole, plan.hole, "image/png")
     windows = []
     for number, window in enumerate(plan.windows, start=1):
-        mask = hole
-        # A window of the whole photo has the hole for its mask.
-        if window.mask != plan.hole:
-            mask = _key(job, f"window-{number}.mask.png")
-            storage.write_work(mask, window.mask, "image/png")
+        mask = _key(job, f"window-{number}.mask.png")
+        storage.write_work(mask, window.mask, "image/png")
         windows.append({"mask": mask, "image": _keep_image(job, number, window, tools)})
     return {"windows": windows, "hole": hole, "plan": plan.to_dict()}
 

@@ -194,8 +194,7 @@ def _check_still_there(photo: Photo, found: UploadedObject | None) -> None:
 
 
 def _check_not_replaced(photo: Photo, now: Photo) -> None:
-    same = now.version_id == photo.version_id if photo.version_id else now.etag == photo.etag
-    if not same:
+    if not photo.is_same_upload(now):
         raise PhotoReplacedError(f"{photo.key} was uploaded again before this version was begun.")
 
 

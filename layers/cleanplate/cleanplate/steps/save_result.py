@@ -46,12 +46,7 @@ def save_result(job_id: str, tools: Tools) -> dict[str, Any]:
 def _check_still_newest(job: Job, tools: Tools) -> None:
     """An older version's result must not cover a newer one's. A photo deleted meanwhile still gets its result."""
     newest = tools.storage.look_up(job.photo.bucket, job.photo.key)
-    if newest is None:
-        return
-    same = (
-        newest.photo.version_id == job.photo.version_id if job.photo.version_id else newest.photo.etag == job.photo.etag
-    )
-    if not same:
+    if newest is not None and not job.photo.is_same_upload(newest.photo):
         raise PhotoReplacedError(f"{job.photo.key} was uploaded again while this version was in work.")
 
 
