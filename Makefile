@@ -12,7 +12,7 @@ PORT ?= 8085
 ARGS ?=
 
 PY := .venv/bin/python
-SAM := .venv-sam/bin/python -m local.sam
+SAM := .venv-sam/bin/python -m local.dev.sam
 
 # Names with spaces and quotes travel in the environment, where no shell takes them apart.
 export PHOTOS REMOVE OUT
@@ -54,10 +54,10 @@ format: .venv/.ready-to-test
 	@$(PY) -m ruff format --quiet .
 
 bench: .venv/.ready-to-test
-	@$(PY) -m tests.performance $(ARGS)
+	@$(PY) -m tests.benchmarks $(ARGS)
 
 prove: .venv/.ready-to-test
-	@$(PY) -m tests.prove $(ARGS)
+	@$(PY) -m tests.chaos $(ARGS)
 
 build: .venv-sam/.ready
 	@$(SAM) build $(ARGS)
@@ -73,14 +73,14 @@ setup: .venv/.ready-to-test .venv-sam/.ready
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-.venv/.ready-to-run: requirements/local.txt requirements/model.txt requirements/uv.txt local/install.py
-	@$(PYTHON) local/install.py run
+.venv/.ready-to-run: requirements/local.txt requirements/model.txt requirements/uv.txt local/dev/install.py
+	@$(PYTHON) local/dev/install.py run
 	@touch $@
 
-.venv/.ready-to-test: requirements/test.txt requirements/model.txt requirements/uv.txt local/install.py
-	@$(PYTHON) local/install.py test
+.venv/.ready-to-test: requirements/test.txt requirements/model.txt requirements/uv.txt local/dev/install.py
+	@$(PYTHON) local/dev/install.py test
 	@touch $@ .venv/.ready-to-run
 
-.venv-sam/.ready: requirements/sam.txt requirements/uv.txt local/install.py
-	@$(PYTHON) local/install.py sam
+.venv-sam/.ready: requirements/sam.txt requirements/uv.txt local/dev/install.py
+	@$(PYTHON) local/dev/install.py sam
 	@touch $@

@@ -82,9 +82,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(told: argparse.Namespace, console: Console) -> int:
-    from local.laptop import service_in_environment  # noqa: PLC0415
-    from local.photos import own_photos, sample_photos, split_words  # noqa: PLC0415
-    from local.run import Told, run  # noqa: PLC0415
+    from local.demo.inputs import own_photos, sample_photos, split_words  # noqa: PLC0415
+    from local.demo.run import Told, run  # noqa: PLC0415
+    from local.stack import service_in_environment  # noqa: PLC0415
 
     words = told.photos or split_words(os.environ.get("PHOTOS", ""))
     out = Path(told.out)
@@ -106,8 +106,8 @@ def _run(told: argparse.Namespace, console: Console) -> int:
 
 
 def _up(told: argparse.Namespace, console: Console) -> int:
-    from local.laptop import service_in_environment  # noqa: PLC0415
-    from local.up import Told, up  # noqa: PLC0415
+    from local.demo.up import Told, up  # noqa: PLC0415
+    from local.stack import service_in_environment  # noqa: PLC0415
 
     return up(
         Told(
@@ -123,7 +123,7 @@ def _up(told: argparse.Namespace, console: Console) -> int:
 
 
 def _check(_told: argparse.Namespace, console: Console) -> int:
-    from local.check import check  # noqa: PLC0415
+    from local.dev.check import check  # noqa: PLC0415
 
     return check(console)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import jsonata
 
-from local.places import ROOT
-from local.template import read_yaml
+from local.embedded_aws.template import read_yaml
+from local.paths import ROOT
 from tests.stage import KilledError
 
 CLEAN_PHOTO = ROOT / "statemachine" / "clean_photo.asl.yaml"

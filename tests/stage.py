@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cleanplate import clients
 from cleanplate.adobe.client import AdobeClient
-from cleanplate.identity import job_id
-from cleanplate.ledger import Ledger
+from cleanplate.aws import clients
+from cleanplate.aws.storage import Storage
+from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options, Photo
-from cleanplate.pacer import Pacer
-from cleanplate.pacing import PacerLimits
+from cleanplate.rate_limit.limiter import Pacer
+from cleanplate.rate_limit.reservations import PacerLimits
+from cleanplate.services import Tools
 from cleanplate.settings import Settings, read_settings
-from cleanplate.storage import Storage
-from cleanplate.tools import Tools
+from cleanplate.uploads.identity import job_id
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

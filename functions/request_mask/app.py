@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from cleanplate.dead_letters import DeadLetters
+from cleanplate.aws.metrics import Measure, count, metrics
+from cleanplate.aws.queue import UploadsQueue
+from cleanplate.aws.tracing import tracer
 from cleanplate.errors import InvalidRequestError, PostponedError
-from cleanplate.events import read_uploads
-from cleanplate.measures import Measure, count, metrics
+from cleanplate.operations.dead_letters import DeadLetters
+from cleanplate.services import tools
 from cleanplate.steps.request_mask import request_mask
-from cleanplate.tools import tools
-from cleanplate.tracing import tracer
-from cleanplate.uploads_queue import UploadsQueue
+from cleanplate.uploads.messages import read_uploads
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from cleanplate.measures import metrics
-from cleanplate.steps.retry_photos import retry_photos
-from cleanplate.tools import tools
-from cleanplate.tracing import tracer
+from cleanplate.aws.metrics import metrics
+from cleanplate.aws.tracing import tracer
+from cleanplate.operations.retry_photos import retry_photos
+from cleanplate.services import tools
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from local.adobe.actions import Action, make_action
 from local.adobe.answers import Json
+from local.adobe.faults.base import Action, make_action
 
 
 class InvalidRuleError(ValueError):

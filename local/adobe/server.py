@@ -17,11 +17,11 @@ from urllib.parse import quote
 from aiohttp import web
 
 from local.adobe import bodies, pictures
-from local.adobe.actions import Action, ConnectionCut, catalogue
 from local.adobe.answers import Answer, Json, Problem, phrase, refused, s3_error
 from local.adobe.bodies import Asked, InvalidBodyError
 from local.adobe.clock import ServiceClock
 from local.adobe.counters import CUT, Counters
+from local.adobe.faults.base import Action, ConnectionCut, catalogue
 from local.adobe.gateway import Gateway
 from local.adobe.jobs import Job, JobTable, Payload, Result, Results, Sign, failed_body
 from local.adobe.limits import Limits

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cleanplate.ledger import Ledger
-from local import sam
+from cleanplate.jobs.ledger import Ledger
 from local.adobe import Settings, StandIn
-from local.aws import EmbeddedAws
-from local.deploy import Stack, deploy
-from local.places import ROOT
-from tests.agreement.project import Project
+from local.dev import sam
+from local.embedded_aws.deploy import Stack, deploy
+from local.embedded_aws.server import EmbeddedAws
+from local.paths import ROOT
 from tests.built.emulator import Emulator, emulator_program
+from tests.consistency.project import Project
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import requests
 
-from local import sam
+from local.dev import sam
 
 _LOOPBACK = "127.0.0.1"
 #: SAM CLI brings one for each processor.

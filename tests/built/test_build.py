@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from local import sam
-from local.places import ROOT
-from tests.agreement.project import Project, imported
+from local.dev import sam
+from local.paths import ROOT
 from tests.built.conftest import Build
 from tests.built.emulator import search_path
+from tests.consistency.project import Project, imported
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("built")]
 

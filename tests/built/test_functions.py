@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from cleanplate.errors import error_named
-from cleanplate.events import read_uploads
-from cleanplate.identity import job_id
 from cleanplate.models import Job, Options, Photo
-from local.photographs import photograph
-from tests.agreement.project import Project
+from cleanplate.uploads.identity import job_id
+from cleanplate.uploads.messages import read_uploads
+from local.demo.photographs import photograph
 from tests.built.conftest import RESULTS, UPLOADS, Stage
+from tests.consistency.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.xdist_group("built")]
 

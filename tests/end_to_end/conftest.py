@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from local.adobe import Settings, StandIn
-from local.laptop import Laptop
-from local.photographs import photograph
-from local.watch import Sight, look, read_manifest, read_object
+from local.demo.job_watcher import Sight, look, read_manifest, read_object
+from local.demo.photographs import photograph
+from local.stack import Laptop
 
 DEADLINE = 60.0
 #: One that the stack may read, besides its own; a test creates it.

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.deploy import EXPRESSIONS
-from local.template import transformed
+from local.embedded_aws.deploy import EXPRESSIONS
+from local.embedded_aws.template import transformed
 from tests.end_to_end.conftest import System
 from tests.template.world import World
 

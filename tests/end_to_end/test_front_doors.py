@@ -20,7 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local.places import ROOT
+from local.paths import ROOT
 from tests.end_to_end.conftest import System
 
 STACK_KEYS = {

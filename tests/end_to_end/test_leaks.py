@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.leaks import go, search
 from tests.end_to_end.conftest import System
-from tests.prove.leaks import go, search
 
 
 def test_a_run_with_photos_that_fail_in_talkative_ways_leaves_no_secret_behind(system: System) -> None:

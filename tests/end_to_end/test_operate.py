@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cleanplate.identity import job_id
-from cleanplate.ledger import Ledger
+from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options, Photo
+from cleanplate.uploads.identity import job_id
 from tests.end_to_end.conftest import DEADLINE, Ended, System, output, until
 from tests.end_to_end.ringing import Bell
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.chaos.rights import Trial, scenario_of, trials, without
 from tests.end_to_end.conftest import System
-from tests.prove.rights import Trial, scenario_of, trials, without
 
 SOME = [
     Trial("CheckJobFunction", "KeepWork", "s3:PutObject"),

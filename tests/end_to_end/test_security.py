@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.deploy import deploy
+from local.embedded_aws.deploy import deploy
 from tests.end_to_end.conftest import System
 
 #: Names that a shell, a path or a template could take for something else.

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from local.template import transformed
+from local.embedded_aws.template import transformed
 
 Template = dict[str, Any]
 

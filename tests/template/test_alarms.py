@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cleanplate.measures import Measure
-from cleanplate.measures import metrics as ours
+from cleanplate.aws.metrics import Measure
+from cleanplate.aws.metrics import metrics as ours
 from tests.template.world import World
 
 Template = dict[str, Any]
@@ -126,7 +126,7 @@ def test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared(temp
 
 def test_what_is_compared_is_said_by_the_sweeper_even_where_nothing_happens(template: Template) -> None:
     """A metric without a value would leave the whole expression without one."""
-    from cleanplate.measures import COMPARED
+    from cleanplate.aws.metrics import COMPARED
 
     always = {str(measure) for measure in COMPARED} | {str(Measure.HELD)}
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():

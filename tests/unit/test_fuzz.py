@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from cleanplate.adobe.tokens import Credentials, TokenSource
 from cleanplate.errors import AnswerUnreadableError, InvalidOptionsError, InvalidRequestError
-from cleanplate.events import read_uploads
-from cleanplate.options import MAX_SIDECAR_BYTES, options_in_folders, options_in_sidecar, parse_options
-from tests.unit.test_options import JSON
+from cleanplate.uploads.messages import read_uploads
+from cleanplate.uploads.options import MAX_SIDECAR_BYTES, options_in_folders, options_in_sidecar, parse_options
+from tests.unit.uploads.test_options import JSON
 
 _DEEP = 100_000
 #: Beginnings that a reader of JSON goes on with.

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cleanplate.adobe.answers import scrub
+from cleanplate.aws.metrics import Measure, count
+from cleanplate.aws.storage import MAX_KEY_BYTES
 from cleanplate.errors import (
     CleanplateError,
     CredentialsRefusedError,
@@ -19,16 +21,14 @@ from cleanplate.errors import (
     PhotoReplacedError,
     error_named,
 )
-from cleanplate.measures import Measure, count
+from cleanplate.jobs.folder_counts import Place, Tally
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus
-from cleanplate.options import options_to_dict
-from cleanplate.progress import Place, Tally
-from cleanplate.storage import MAX_KEY_BYTES
+from cleanplate.uploads.options import options_to_dict
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-    from cleanplate.tools import Tools
+    from cleanplate.services import Tools
 
 SOURCE = "cleanplate"
 SCHEMA = "cleanplate/1"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from local.adobe import StandIn
-from local.photographs import photograph
+from local.demo.photographs import photograph
 from tests.integration.adobe_stand_in.wire import FAST, Bucket, Client, disc, png
 
 

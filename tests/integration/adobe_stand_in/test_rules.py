@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from local.adobe.actions import catalogue
 from local.adobe.answers import ERROR_SHAPES
+from local.adobe.faults.base import catalogue
 from local.adobe.jobs import FAILURE_STYLES
 from tests.integration.adobe_stand_in.wire import Bucket, Client, picture, source
 

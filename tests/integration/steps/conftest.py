@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.chaos.conftest import _grounds, make_walk
+from tests.chaos.world import MakeWalk
 from tests.integration.steps.walk import Walk
-from tests.prove.conftest import _grounds, make_walk
-from tests.prove.world import MakeWalk
 
 __all__ = ["_grounds", "make_walk", "walk"]
 

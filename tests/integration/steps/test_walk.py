@@ -13,14 +13,14 @@ import pytest
 from PIL import Image, ImageChops
 
 from cleanplate.errors import CleanplateError, DeadlinePassedError, JobMovedOnError, PhotoGoneError, PostponedError
-from cleanplate.events import Upload
-from cleanplate.ledger import ANSWER_SECONDS
+from cleanplate.jobs.ledger import ANSWER_SECONDS
 from cleanplate.models import Job, Photo
 from cleanplate.outcomes import fail, failure_of
 from cleanplate.steps.check_job import check_job
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
+from cleanplate.uploads.messages import Upload
 from tests.integration.steps.walk import Walk, mask_bytes, photo_bytes
 from tests.stage import RESULTS, UPLOADS, KilledError
 

@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cleanplate.errors import CleanplateError, JobMovedOnError, PostponedError
-from cleanplate.events import Upload
 from cleanplate.models import Job, Photo
 from cleanplate.steps.check_job import check_job
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
+from cleanplate.uploads.messages import Upload
 from local.adobe import StandIn
 from tests.machine import Function, Machine
 from tests.stage import KilledError, Stage

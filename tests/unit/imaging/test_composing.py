@@ -15,7 +15,7 @@ from cleanplate.imaging import FillPlan, PhotoFacts, composing, inspect_photo, p
 from cleanplate.imaging import compose as compose_whole
 from cleanplate.imaging.webp import webp_manner
 from cleanplate.models import Options
-from local.photographs import photograph
+from local.demo.photographs import photograph
 from tests.unit.imaging.variants import VARIANTS, WIDE, encoded, opened_upright, pixels, scene
 
 BY_NAME = {variant.name: variant for variant in VARIANTS}

@@ -25,7 +25,7 @@ from cleanplate.errors import (
     UnsupportedFormatError,
 )
 from cleanplate.imaging import PhotoFacts, can_send_as_is, inspect_photo, looks_complete, make_view, verify_photo
-from local.photographs import photograph
+from local.demo.photographs import photograph
 from tests.unit.imaging.variants import VARIANTS, Variant, encoded, exif, scene
 
 BY_NAME = {variant.name: variant for variant in VARIANTS}

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 from cleanplate.errors import MaskUnusableError, OwnMaskBlankError, OwnMaskSizeError, OwnMaskUnreadableError
 from cleanplate.imaging import PhotoFacts, check_own_mask
 from cleanplate.imaging.masks import BLOCK, RIM, feathered, grown, hardened, joined, shrunk, with_rim, without_rim
-from cleanplate.imaging.turning import upright
+from cleanplate.imaging.orientation import upright
 from tests.unit.imaging.variants import encoded, pixels, random_mask
 
 SIZE = (64, 48)

@@ -12,7 +12,7 @@ import pillow_heif
 from PIL import Image, ImageCms, ImageDraw, ImageFilter, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from cleanplate.imaging.tiff import add_directories
-from local.photographs import photograph
+from local.demo.photographs import photograph
 
 ORIENTATION, MAKE, DESCRIPTION, COPYRIGHT = 0x0112, 0x010F, 0x010E, 0x8298
 EXIF_IFD, EXPOSURE, TAKEN = 0x8769, 0x829A, 0x9003

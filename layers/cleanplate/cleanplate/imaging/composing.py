@@ -16,8 +16,8 @@ from cleanplate.imaging.colour import from_srgb, to_srgb
 from cleanplate.imaging.facts import PhotoFacts, opened_again
 from cleanplate.imaging.filling import FillPlan, Window
 from cleanplate.imaging.masks import feathered, grown, without_rim
+from cleanplate.imaging.orientation import Rectangle, stored, stored_rectangle, turned_size, upright
 from cleanplate.imaging.reading import decode, eight_bit, format_of, opened, quiet
-from cleanplate.imaging.turning import Rectangle, stored, stored_rectangle, turned_size, upright
 from cleanplate.imaging.writing import (
     MEDIA_TYPES,
     belongings_of,

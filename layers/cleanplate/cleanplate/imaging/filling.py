@@ -11,11 +11,11 @@ from PIL import Image
 
 from cleanplate.errors import MaskUnusableError
 from cleanplate.imaging.colour import to_srgb
+from cleanplate.imaging.downscale import sendable_jpeg
 from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, opened_again
 from cleanplate.imaging.masks import grown, hardened, joined, with_rim
+from cleanplate.imaging.orientation import Rectangle, stored_rectangle, turned_size, upright
 from cleanplate.imaging.reading import decode, eight_bit, quiet
-from cleanplate.imaging.turning import Rectangle, stored_rectangle, turned_size, upright
-from cleanplate.imaging.viewing import sendable_jpeg
 from cleanplate.imaging.windows import Crop, plan_crops
 from cleanplate.models import Options
 

@@ -16,8 +16,8 @@ from cleanplate.errors import (
     OwnMaskUnreadableError,
 )
 from cleanplate.imaging.facts import PhotoFacts
+from cleanplate.imaging.orientation import stored, upright
 from cleanplate.imaging.reading import check_budget, decode, eight_bit, format_of, opened, quiet
-from cleanplate.imaging.turning import stored, upright
 
 #: Levels from which on a soft mask counts as mask. Lower, and a JPEG mask's noise would count; higher, and a rim of
 #: the object would stay.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cleanplate.imaging.turning import Rectangle
+from cleanplate.imaging.orientation import Rectangle
 
 if TYPE_CHECKING:
     from PIL import Image

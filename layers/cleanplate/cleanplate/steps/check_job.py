@@ -8,8 +8,7 @@ from typing import Any, Literal
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import FILL, ROUTES
-from cleanplate.asking import take_slot, with_check
-from cleanplate.choice import choose_masks
+from cleanplate.aws.metrics import Measure, count
 from cleanplate.errors import (
     AccessRefusedError,
     AdobeJobFailedError,
@@ -21,11 +20,12 @@ from cleanplate.errors import (
     RateLimitedError,
     RequestRefusedError,
 )
-from cleanplate.measures import Measure, count
 from cleanplate.models import TERMINAL, AdobeJob, Answer, Ask, Job
-from cleanplate.tools import Tools
-from cleanplate.waiting import next_wait, whole_seconds
-from cleanplate.work import fill_name, keep_answer, kept_answer, read_plan, work_key
+from cleanplate.rate_limit.polling import next_wait, whole_seconds
+from cleanplate.services import Tools
+from cleanplate.steps.mask_selection import choose_masks
+from cleanplate.steps.submit import take_slot, with_check
+from cleanplate.steps.work_files import fill_name, keep_answer, kept_answer, read_plan, work_key
 
 logger = Logger(child=True)
 

@@ -9,15 +9,15 @@ from typing import Any, BinaryIO
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import FILL, Request
-from cleanplate.asking import send
-from cleanplate.choice import choose_masks
+from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import JobMovedOnError, MaskUnusableError, PostponedError, WorkGoneError
 from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
 from cleanplate.models import TERMINAL, Job, Mask
-from cleanplate.scratch import scratch_file
-from cleanplate.tools import Tools
-from cleanplate.waiting import whole_seconds
-from cleanplate.work import ask_key, fill_name, kept_answer, plan_key, read_plan, work_key
+from cleanplate.rate_limit.polling import whole_seconds
+from cleanplate.services import Tools
+from cleanplate.steps.mask_selection import choose_masks
+from cleanplate.steps.submit import send
+from cleanplate.steps.work_files import ask_key, fill_name, kept_answer, plan_key, read_plan, work_key
 
 logger = Logger(child=True)
 

@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger
 
 from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import deliver, fail, failure_named
-from cleanplate.tools import Tools
+from cleanplate.services import Tools
 
 logger = Logger(child=True)
 

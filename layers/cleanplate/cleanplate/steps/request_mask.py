@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import ROUTES, Request, Route
-from cleanplate.asking import await_turn, send
+from cleanplate.aws.storage import MARK, UploadedObject
+from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import (
     CleanplateError,
     EmptyPhotoError,
@@ -21,8 +22,6 @@ from cleanplate.errors import (
     PhotoTooLargeError,
     PostponedError,
 )
-from cleanplate.events import Upload, skip_reason
-from cleanplate.identity import job_id, refused_id
 from cleanplate.imaging import (
     PhotoFacts,
     can_send_as_is,
@@ -33,7 +32,13 @@ from cleanplate.imaging import (
     verify_photo,
 )
 from cleanplate.models import TERMINAL, Job, Options, Photo
-from cleanplate.options import (
+from cleanplate.outcomes import deliver, fail, failure_of, say_again
+from cleanplate.services import Tools
+from cleanplate.steps.submit import await_turn, send
+from cleanplate.steps.work_files import work_key
+from cleanplate.uploads.identity import job_id, refused_id
+from cleanplate.uploads.messages import Upload, skip_reason
+from cleanplate.uploads.options import (
     MAX_SIDECAR_BYTES,
     options_in_folders,
     options_in_metadata,
@@ -42,11 +47,6 @@ from cleanplate.options import (
     resolve_options,
     sidecar_key,
 )
-from cleanplate.outcomes import deliver, fail, failure_of, say_again
-from cleanplate.scratch import scratch_file
-from cleanplate.storage import MARK, UploadedObject
-from cleanplate.tools import Tools
-from cleanplate.work import work_key
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from cleanplate.aws.storage import SavedObject
+from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import JobMovedOnError, PhotoReplacedError, ResultNotSavedError, WorkGoneError
 from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import deliver, succeed
-from cleanplate.scratch import scratch_file
-from cleanplate.storage import SavedObject
-from cleanplate.tools import Tools
-from cleanplate.work import ask_key, fill_name, kept_answer, read_plan
+from cleanplate.services import Tools
+from cleanplate.steps.work_files import ask_key, fill_name, kept_answer, read_plan
 
 #: A write that meets another one is tried again so often.
 _SAVINGS = 5

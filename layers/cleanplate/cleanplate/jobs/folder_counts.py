@@ -1,0 +1,240 @@
+"""How far the photos of a folder are: tallies that are written together with the very change that they count.
+
+A job moves from waiting to in work to one of three ends. Each move is one transaction of the job's item and two
+tallies, its folder's and its bucket's, and the job's condition decides all three: whatever is redelivered, repeated or
+cut short, a photo is counted exactly once, in exactly one column. A folder is everything up to a key's last ``/``;
+folders inside it are folders of their own.
+
+Each tally is spread over ``SHARDS`` items by job id, so that callers at work at once seldom meet in one. A job always
+counts in the same shard, so no shard is ever below zero.
+
+**Cost per photo** that meets no delay, as DynamoDB counts it for records of usual size: 20 write units (claim 6, to work
+6, end 8; two tallies take 4 of each), where 5 would do to write the job alone. Besides 2 for the last photo of a folder, and 12 for
+the index of open jobs (see ``ledger``).
+A read unit at the claim, one at the end, and 16 more where no other photo of the shard is open, to see whether the whole
+folder is done. A message that comes back from waiting costs one read unit.
+
+**A report** is one batch of 16 small items (a folder and its bucket) and the pacer's item, 17 read units in two calls,
+whatever the number of photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from cleanplate.aws.dynamodb import get_many, in_turn
+from cleanplate.models import JobStatus, Photo
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+SHARDS = 8
+
+_COLUMNS: Mapping[JobStatus, str] = {
+    "claimed": "waiting",
+    "masking": "in_work",
+    "filling": "in_work",
+    "cleaned": "cleaned",
+    "nothing_to_remove": "nothing_to_remove",
+    "failed": "failed",
+}
+_SUMMED = ("waiting", "in_work", "cleaned", "nothing_to_remove", "failed", "begun")
+_FAILED_FOR = "failed for "
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The photos of a folder or a bucket, each in one column; ``failed_for`` splits the failed ones by reason.
+
+    ``begun`` counts runs ever begun and ``begun_at`` is when the last of them was: together they name a round, from
+    the first photo to the last one's end. Times are seconds since the epoch.
+    """
+
+    waiting: int = 0
+    in_work: int = 0
+    cleaned: int = 0
+    nothing_to_remove: int = 0
+    failed: int = 0
+    failed_for: Mapping[str, int] = field(default_factory=dict)
+    begun: int = 0
+    begun_at: float = 0.0
+    ended_at: float = 0.0
+
+    @property
+    def open(self) -> int:
+        """Photos that have not ended."""
+        return self.waiting + self.in_work
+
+    @property
+    def photos(self) -> int:
+        """All of them."""
+        return self.open + self.cleaned + self.nothing_to_remove + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of a bucket, with its last slash, empty for the top of the bucket; or with None the whole bucket."""
+
+    bucket: str
+    folder: str | None = None
+
+    @classmethod
+    def of(cls, photo: Photo) -> Place:
+        """The folder that a photo lies in."""
+        return cls(photo.bucket, photo.key[: photo.key.rfind("/") + 1])
+
+    @property
+    def name(self) -> str:
+        """Its partition key in the Jobs table; a bucket's name has no slash, so no two places share one."""
+        return f"bucket#{self.bucket}" if self.folder is None else f"folder#{self.bucket}/{self.folder}"
+
+    def shards(self) -> list[str]:
+        """The partition keys of its tally."""
+        return [f"{self.name}#{shard}" for shard in range(SHARDS)]
+
+    def shard_of(self, job_id: str) -> str:
+        """The partition key of the shard in which a job counts."""
+        return f"{self.name}#{int(job_id[-8:], 16) % SHARDS}"
+
+
+def tally_writes(
+    table: str,
+    photo: Photo,
+    job_id: str,
+    *,
+    before: JobStatus | None,
+    after: JobStatus,
+    reason: str,
+    now: float,
+    expires_at: int,
+) -> list[TransactWriteItemTypeDef]:
+    """What a job's move from one status to another adds to the tallies; ``before`` is None for a new job.
+
+    ``reason`` is why the job has failed, where it comes to that end or is taken up again from there.
+    """
+    added = {_COLUMNS[after]: 1, **({_COLUMNS[before]: -1} if before else {})}
+    if reason:
+        added[_FAILED_FOR + reason] = 1 if after == "failed" else -1
+    at = "ended_at"
+    if after == "claimed":
+        added["begun"] = 1
+        at = "begun_at"
+    names = {f"#{number}": name for number, name in enumerate(added)}
+    values = {f":{number}": {"N": str(count)} for number, count in enumerate(added.values())}
+    update = {
+        "TableName": table,
+        "UpdateExpression": f"SET #at = :at, expires_at = :expires ADD {', '.join(f'{n} :{n[1:]}' for n in names)}",
+        "ExpressionAttributeNames": {**names, "#at": at},
+        "ExpressionAttributeValues": {**values, ":at": {"N": repr(now)}, ":expires": {"N": str(expires_at)}},
+    }
+    places = (Place.of(photo), Place(photo.bucket))
+    return cast(
+        "list[TransactWriteItemTypeDef]",
+        [{"Update": {**update, "Key": _key(place.shard_of(job_id))}} for place in places],
+    )
+
+
+class Progress:
+    """The tallies, read; and who says that a folder is done. The DynamoDB client is handed in."""
+
+    def __init__(self, client: DynamoDBClient, *, table: str, record_days: int) -> None:
+        self._db = client
+        self._table = table
+        self._record_days = record_days
+
+    def read(self, *places: Place) -> list[Tally | None]:
+        """The tally of each place; None where no photo of it is known. Up to six places are one call."""
+        found = get_many(self._db, self._table, (key for place in places for key in place.shards()))
+        shards = [[found[key] for key in place.shards() if key in found] for place in places]
+        return [_sum(items) if items else None for items in shards]
+
+    def end_round(self, photo: Photo, job_id: str, *, now: float) -> Tally | None:
+        """The folder's tally, where its last photo has ended and nobody but this job is to say so.
+
+        The same job may ask again, until :meth:`note_said`: whoever makes up for a call that was cut short says it.
+        """
+        place = Place.of(photo)
+        own = self._db.get_item(TableName=self._table, Key=_key(place.shard_of(job_id)), ConsistentRead=True)
+        # While a photo of the own shard is open, the folder is; the last one to end in its shard looks at them all.
+        if _sum([own.get("Item", {})]).open > 0:
+            return None
+        tally = self._read_at_once(place)
+        if tally.open > 0 or not tally.begun:
+            return None
+        return tally if self._take_the_word(place, tally, job_id, now) else None
+
+    def note_said(self, photo: Photo, job_id: str, tally: Tally) -> None:
+        """The event that the folder is done is out."""
+        self._update_word(
+            Place.of(photo),
+            "SET said = :yes",
+            "#by = :job AND round_at = :at AND round_number = :number",
+            {":yes": {"BOOL": True}, **_round(tally), ":job": {"S": job_id}},
+        )
+
+    def _take_the_word(self, place: Place, tally: Tally, job_id: str, now: float) -> bool:
+        # Newer by time, or by number where two clocks disagree by a moment; a shard that expired lowers the number.
+        newer = "round_at < :at OR (round_at = :at AND round_number < :number)"
+        mine = "round_at = :at AND round_number = :number AND #by = :job AND said = :no"
+        return self._update_word(
+            place,
+            "SET round_at = :at, round_number = :number, #by = :job, said = :no, expires_at = :expires",
+            f"attribute_not_exists(round_at) OR {newer} OR ({mine})",
+            {
+                **_round(tally),
+                ":job": {"S": job_id},
+                ":no": {"BOOL": False},
+                ":expires": {"N": str(int(now) + self._record_days * _DAY)},
+            },
+        )
+
+    def _update_word(self, place: Place, update: str, condition: str, values: Mapping[str, Any]) -> bool:
+        try:
+            self._db.update_item(
+                TableName=self._table,
+                Key=_key(place.name),
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#by": "by"},
+                ExpressionAttributeValues=values,
+            )
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _read_at_once(self, place: Place) -> Tally:
+        """All shards as they are at one moment: read one after the other they could show an end that never was."""
+        gets: list[Any] = [{"Get": {"TableName": self._table, "Key": _key(shard)}} for shard in place.shards()]
+        answer = in_turn(lambda: self._db.transact_get_items(TransactItems=gets))
+        return _sum(found.get("Item", {}) for found in answer["Responses"])
+
+
+def _key(key: str) -> dict[str, Any]:
+    return {"job_id": {"S": key}}
+
+
+def _round(tally: Tally) -> dict[str, Any]:
+    return {":at": {"N": repr(tally.begun_at)}, ":number": {"N": str(tally.begun)}}
+
+
+def _sum(shards: Iterable[Mapping[str, Any]]) -> Tally:
+    added: dict[str, int] = {}
+    begun_at = ended_at = 0.0
+    for shard in shards:
+        begun_at = max(begun_at, float(shard.get("begun_at", {}).get("N", 0)))
+        ended_at = max(ended_at, float(shard.get("ended_at", {}).get("N", 0)))
+        for name, value in shard.items():
+            if name in _SUMMED or name.startswith(_FAILED_FOR):
+                # Below zero only where somebody deleted the item in mid-run.
+                added[name] = added.get(name, 0) + max(0, int(value["N"]))
+    failed_for = {
+        name.removeprefix(_FAILED_FOR): count
+        for name, count in sorted(added.items())
+        if name.startswith(_FAILED_FOR) and count
+    }
+    columns = {name: added.get(name, 0) for name in _SUMMED}
+    return Tally(failed_for=failed_for, begun_at=begun_at, ended_at=ended_at, **columns)

@@ -1,0 +1,139 @@
+"""What a backfill makes of a listing: which objects are photos, what they would cost, how many fit the queue.
+
+Pure policy. Counts are one flat mapping of words to numbers, which the state machine carries from page to page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from cleanplate.models import JobStatus, Photo
+from cleanplate.rate_limit.reservations import PacerLimits, PacerState
+from cleanplate.uploads.messages import skip_reason
+
+#: Endings of names that are photos; an object without an ending may be one too. Others would only fail, one by one.
+PHOTO_ENDINGS = frozenset(
+    {
+        "jpg",
+        "jpeg",
+        "jpe",
+        "jfif",
+        "mpo",
+        "png",
+        "webp",
+        "tif",
+        "tiff",
+        "gif",
+        "jp2",
+        "j2k",
+        "jpx",
+        "avif",
+        "heic",
+        "heif",
+    }
+)
+#: Photos that may wait in the queue at least; SQS gives out 120 000 messages at most, and a photo that is put off is one.
+_LEAST_AHEAD, _MOST_AHEAD = 100, 50_000
+#: Seconds between two looks at the queue: short for small tests, and long enough for a year's backfill in one execution.
+_SHORTEST_WAIT, _LONGEST_WAIT = 60, 6 * 3600
+_DAY = 86_400
+_MOST_ENDINGS = 20
+
+
+def ending(key: str) -> str:
+    """The ending of a name in lower case, without the dot; empty where there is none."""
+    stem, dot, last = key.rpartition("/")[2].rpartition(".")
+    return last.lower() if dot and stem else ""
+
+
+def why_not(photo: Photo, our_buckets: frozenset[str], *, max_bytes: int) -> str:
+    """Why a listed object is not a photo to send; empty where it is one."""
+    reason = skip_reason(photo, our_buckets)
+    if reason:
+        return reason
+    if not photo.size:
+        return "empty"
+    if photo.size > max_bytes:
+        return "too large"
+    return "other file" if ending(photo.key) not in PHOTO_ENDINGS | {""} else ""
+
+
+def count(
+    counted: Mapping[str, int], listed: Mapping[Photo, str], statuses: Mapping[Photo, JobStatus | None]
+) -> dict[str, int]:
+    """The counts so far and one page more: why each object is no photo, and how the first job of each photo stands."""
+    counts = Counter(counted)
+    for photo, why in listed.items():
+        kind = ending(photo.key)
+        if why:
+            counts[f"skipped {why}"] += 1
+            if why == "other file":
+                counts[_bounded(counts, f"ending {kind}")] += 1
+            continue
+        counts["photos"] += 1
+        counts["bytes"] += photo.size or 0
+        counts[f"photos {kind or 'without ending'}"] += 1
+        counts[f"bytes {kind or 'without ending'}"] += photo.size or 0
+        status = statuses[photo]
+        counts[f"already {_ALREADY[status]}" if status else "to clean"] += 1
+    return dict(counts)
+
+
+_ALREADY: Mapping[JobStatus, str] = {
+    "claimed": "in_work",
+    "masking": "in_work",
+    "filling": "in_work",
+    "cleaned": "cleaned",
+    "nothing_to_remove": "nothing_to_remove",
+    "failed": "failed",
+}
+
+
+def _bounded(counts: Mapping[str, int], name: str) -> str:
+    """The name, or a common one where there are many already: anybody may call a file anything."""
+    known = sum(other.startswith("ending ") for other in counts)
+    return name if name in counts or (known < _MOST_ENDINGS and len(name) < 20) else "ending of many kinds"
+
+
+def describe(counted: Mapping[str, int], *, max_fills: int) -> dict[str, Any]:
+    """The counts for people: what there is, what is left out, what it would cost at Adobe."""
+    to_clean = counted.get("to clean", 0)
+    # A photo with its own mask buys none. Nothing to remove buys no fill, but nobody knows that before.
+    masks = to_clean - min(to_clean, counted.get("skipped own mask", 0))
+    return {
+        "photos": counted.get("photos", 0),
+        "bytes": counted.get("bytes", 0),
+        "to_clean": to_clean,
+        "already": _below(counted, "already "),
+        "by_kind": {
+            kind: {"photos": photos, "bytes": counted[f"bytes {kind}"]}
+            for kind, photos in _below(counted, "photos ").items()
+        },
+        "skipped": {why.replace(" ", "_"): number for why, number in _below(counted, "skipped ").items()},
+        "other_files": _below(counted, "ending "),
+        "paid_requests": {"least": masks, "usual": masks + to_clean, "most": masks + max_fills * to_clean},
+    }
+
+
+def _below(counted: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): number for name, number in sorted(counted.items()) if name.startswith(prefix)}
+
+
+def photos_per_day(state: PacerState, limits: PacerLimits) -> float:
+    """Photos that the account's limits and the budget let through in a day."""
+    per_photo = state.per_photo or limits.requests_per_photo
+    fastest = min(limits.day / limits.spacing, limits.our_day) / per_photo
+    return fastest if limits.daily_budget is None else min(fastest, limits.daily_budget / 2)
+
+
+def most_ahead(per_day: float, hours: float) -> int:
+    """Photos that may wait in the queue: what is worked off in so many hours."""
+    return min(_MOST_AHEAD, max(_LEAST_AHEAD, math.ceil(per_day * hours / 24)))
+
+
+def look_again_in(per_day: float, ahead: int) -> int:
+    """Seconds until about half of a full queue is worked off."""
+    return math.ceil(min(_LONGEST_WAIT, max(_SHORTEST_WAIT, ahead / 2 / per_day * _DAY)))

@@ -1,0 +1,117 @@
+"""How far a folder or a bucket is, what holds it up, and when its last photo will be done."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from cleanplate.aws.queue import UploadsQueue
+from cleanplate.errors import UnknownFolderError
+from cleanplate.jobs.folder_counts import Place, Tally
+from cleanplate.rate_limit import reservations
+from cleanplate.rate_limit.polling import expected
+from cleanplate.rate_limit.reservations import FILL_ROUTE, PacerLimits, PacerState
+from cleanplate.services import Tools
+
+#: From the last check of a job to the result. Seconds.
+_SAVING = 5.0
+
+
+def report_progress(bucket: str | None, folder: str | None, tools: Tools) -> dict[str, Any]:
+    """The counts of a folder, or without one of the bucket, and the pace.
+
+    ``done_at`` is when the last photo will be done if nothing else comes, and at the latest: all photos share one
+    queue, so whatever waits in the bucket may go before. Raises :class:`UnknownFolderError`.
+    """
+    place = _place(bucket, folder, tools)
+    whole = Place(place.bucket)
+    tally, all_of_it = tools.ledger.progress.read(place, whole)
+    if tally is None and (place != whole or place.bucket != tools.settings.uploads_bucket):
+        where = place.bucket if place.folder is None else f"{place.bucket}/{place.folder}"
+        raise UnknownFolderError(f"No photo in {where} has been seen.")
+    tally = tally or Tally()
+    unseen = UploadsQueue(tools).unseen()
+    state, limits, now = tools.pacer.state(), tools.pacer.limits, tools.pacer.now()
+    done_at = done_by(state, limits, now, (all_of_it or tally), unseen) if tally.open or unseen else None
+    return {
+        "bucket": place.bucket,
+        "folder": place.folder,
+        "photos": tally.photos,
+        "waiting": tally.waiting,
+        "in_work": tally.in_work,
+        "cleaned": tally.cleaned,
+        "nothing_to_remove": tally.nothing_to_remove,
+        "failed": tally.failed,
+        "failed_for": dict(tally.failed_for),
+        "not_yet_seen": unseen,
+        "done_at": clock_time(done_at) if done_at else None,
+        "done_in_seconds": math.ceil(done_at - now) if done_at else 0,
+        **describe_pace(state, limits, now),
+    }
+
+
+def done_by(state: PacerState, limits: PacerLimits, now: float, tally: Tally, more: int = 0) -> float:
+    """When the last photo of a tally, and of so many more, will have its result."""
+    # A photo in work has had its mask request and still needs its fill.
+    photos = tally.waiting + math.ceil(tally.in_work / 2) + more
+    start = max([now, *(breaker.until for breaker in state.breakers.values() if breaker.is_open)])
+    last_slot = reservations.forecast(state, limits, start, photos, within=3 * 365 * limits.day)
+    return last_slot + _job_time(state) + _SAVING
+
+
+def describe_pace(state: PacerState, limits: PacerLimits, now: float) -> dict[str, Any]:
+    """How fast requests go to Adobe, against what is allowed, and in words what holds them up."""
+    used = reservations.used_in_a_day(state, limits, now)
+    spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
+    return {
+        "held": _held(state, limits, now, used, spent),
+        "requests_per_minute": {
+            "now": round(reservations.going_out(state, limits, now), 1),
+            "limit": round(limits.minute / limits.spacing, 1),
+        },
+        "requests_per_day": {"used": used, "limit": None if math.isinf(limits.our_day) else int(limits.our_day)},
+        "daily_budget": None if limits.daily_budget is None else {"spent": spent, "cap": limits.daily_budget},
+    }
+
+
+def _held(state: PacerState, limits: PacerLimits, now: float, used: int, spent: int) -> list[str]:
+    held = []
+    if state.gate_until > now:
+        held.append(
+            f"Adobe asked for patience ({state.gate_reason}); requests go on at {clock_time(state.gate_until)}."
+        )
+    held += [
+        f"Adobe's route {route} does not answer; it is tried again at {clock_time(max(breaker.until, now))}."
+        for route, breaker in sorted(state.breakers.items())
+        if breaker.is_open
+    ]
+    if limits.daily_budget is not None and spent + 2 > limits.daily_budget:
+        tomorrow = (math.floor(now / limits.day) + 1) * limits.day
+        held.append(
+            f"The daily budget of {limits.daily_budget} paid requests is used up; "
+            f"new photos go on at {clock_time(tomorrow)}."
+        )
+    if used + limits.requests_per_photo > limits.our_day:
+        opens = reservations.forecast(state, limits, now, 1)
+        held.append(f"The day's {limits.our_day} requests are used up; new photos go on at {clock_time(opens)}.")
+    return held
+
+
+def clock_time(seconds: float) -> str:
+    """A time as people and programs read it: UTC, in whole seconds."""
+    return datetime.fromtimestamp(math.ceil(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _job_time(state: PacerState) -> float:
+    """Mask and fill, as long as they usually take; the slowest mask route that is in use."""
+    masks = [expected(usual) for route, usual in state.usual.items() if route != FILL_ROUTE]
+    return max(masks, default=expected(None)) + expected(state.usual.get(FILL_ROUTE))
+
+
+def _place(bucket: str | None, folder: str | None, tools: Tools) -> Place:
+    for word in (bucket, folder):
+        if word is not None and not isinstance(word, str):
+            raise UnknownFolderError(f"{word!r} is no name of a bucket or a folder.")
+    name = f"{folder}/" if folder and not folder.endswith("/") else folder
+    return Place(bucket or tools.settings.uploads_bucket, name)

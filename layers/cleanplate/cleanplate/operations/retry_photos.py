@@ -1,0 +1,98 @@
+"""Another run for failed photos: counted first, and sent into the uploads queue where that was confirmed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from cleanplate.aws.metrics import Measure, count
+from cleanplate.aws.queue import UploadsQueue
+from cleanplate.errors import BucketRefusedError, CleanplateError, InvalidRetryError, error_named
+from cleanplate.models import Job
+from cleanplate.operations.listing import look_again_in, most_ahead, photos_per_day
+from cleanplate.services import Tools
+
+#: One call goes on to the next page for so long. Seconds; a page takes one or two.
+_ENOUGH = 30.0
+#: Photos that may wait in the queue: what is worked off in so many hours.
+_AHEAD_HOURS = 12
+
+
+def retry_photos(
+    asked: Mapping[str, Any], after: str, sent: int, failed_for: Mapping[str, int], tools: Tools
+) -> dict[str, Any]:
+    """``more`` to look at, ``full`` where the queue is, or ``done`` with the answer.
+
+    ``asked`` has ``bucket``, ``prefix``, ``reason``, ``confirm`` and ``retry_id``; the rest is how far the call before
+    came. Without a reason only those are taken that a retry may help. Raises :class:`InvalidRetryError` and
+    :class:`BucketRefusedError`.
+    """
+    bucket, prefix, reason, confirm = _check(asked, tools)
+    queue, begun = UploadsQueue(tools), tools.clock()
+    per_day = photos_per_day(tools.pacer.state(), tools.pacer.limits)
+    ahead = most_ahead(per_day, _AHEAD_HOURS)
+    found = Counter(failed_for)
+    room = ahead - queue.length() if confirm else ahead
+    while True:
+        if room <= 0:
+            return _say("full", after, sent, found, wait_seconds=look_again_in(per_day, ahead))
+        jobs, after = tools.ledger.failed(bucket, prefix, after=after)
+        found.update(_reason(job) for job in jobs)
+        chosen = [job for job in jobs if _is_meant(_reason(job), reason)][: max(0, confirm - sent)]
+        queue.ask_again(chosen, str(asked["retry_id"]))
+        count(Measure.RETRIED, len(chosen))
+        sent, room = sent + len(chosen), room - len(chosen)
+        if not after or 0 < confirm <= sent:
+            return _say("done", "", sent, found, answer=_answer(found, reason, confirm, sent))
+        if tools.clock() - begun > _ENOUGH:
+            return _say("more", after, sent, found)
+
+
+def _check(asked: Mapping[str, Any], tools: Tools) -> tuple[str, str, str, int]:
+    bucket, prefix, reason, confirm = (asked[name] for name in ("bucket", "prefix", "reason", "confirm"))
+    if not all(isinstance(word, str) for word in (bucket, prefix, reason)):
+        raise InvalidRetryError("The bucket, the prefix and the reason must be words.")
+    # True is a number to Python, and to nobody else.
+    if confirm is True or not isinstance(confirm, int | None) or (confirm or 0) < 0:
+        raise InvalidRetryError(f"To confirm a retry takes a number of photos, not {confirm!r}.")
+    if reason and error_named(reason).__name__ != reason:
+        raise InvalidRetryError(f"No photo fails for {reason!r}; the README lists the reasons.")
+    stack = tools.settings
+    if bucket in {stack.results_bucket, stack.work_bucket}:
+        raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned.")
+    return bucket or stack.uploads_bucket, prefix, reason, confirm or 0
+
+
+def _reason(job: Job) -> str:
+    return str(job.outcome.get("reason") or CleanplateError.__name__)
+
+
+def _is_meant(found: str, wanted: str) -> bool:
+    return found == wanted if wanted else error_named(found).retryable
+
+
+def _say(state: str, after: str, sent: int, failed_for: Mapping[str, int], **more: object) -> dict[str, Any]:
+    return {
+        "state": state,
+        "after": after,
+        "sent": sent,
+        "failed_for": dict(sorted(failed_for.items())),
+        "wait_seconds": 0,
+        "answer": {},
+        **more,
+    }
+
+
+def _answer(failed_for: Mapping[str, int], reason: str, confirm: int, sent: int) -> dict[str, Any]:
+    meant = sum(number for found, number in failed_for.items() if _is_meant(found, reason))
+    told = {"failed": sum(failed_for.values()), "failed_for": dict(sorted(failed_for.items())), "sent": sent}
+    if confirm:
+        return {**told, "answer": f"{sent} photos were sent to be cleaned once more."}
+    if not meant:
+        return {**told, "confirm": 0, "answer": "There is no such photo; name a reason to retry those of that reason."}
+    return {
+        **told,
+        "confirm": meant,
+        "answer": f"{meant} photos would be cleaned once more. To begin, start it again with confirm: {meant}.",
+    }

@@ -1,0 +1,304 @@
+"""The pacer's item in the Jobs table: one state for all callers, changed by conditional writes.
+
+DynamoDB calls: one read and one conditional write for a slot, the write alone within a second of the call before, and
+one write more for each caller that was faster in between (a refused write brings the item back). A refusal costs the
+read alone, and once per photo a write for its place in the queue. A success writes only where there is something to
+reset.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cleanplate.rate_limit import polling, reservations
+from cleanplate.rate_limit.reservations import Kind, LaneName, PacerLimits, PacerState, Slot
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_T = TypeVar("_T")
+
+_ATTEMPTS = 10
+#: Seconds; the longest pause before another attempt. Ten of them take 20 ms on average.
+_PAUSE = 0.004
+#: Seconds for which what was seen last is worth a write without another read.
+_REMEMBERED = 1.0
+#: Seconds that a caller waits that met a 429 together with too many others to write it down.
+_PAUSE_OF_THE_REST = 5.0
+
+
+class Pacer:
+    """Slots for requests to Adobe, shared by every function of the stack.
+
+    Times are on the table's clock, see ``now``. One instance serves one thread at a time.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table_name: str,
+        limits: PacerLimits,
+        *,
+        name: str = "adobe",
+        clock: Callable[[], float] = time.time,
+        random: Callable[[], float] = _random.random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.limits = limits
+        self._client = client
+        self._table_name = table_name
+        self._key: dict[str, AttributeValueTypeDef] = {"job_id": {"S": f"pacer#{name}"}}
+        self._clock = clock
+        self._random = random
+        self._sleep = sleep
+        self._known: PacerState | None = None
+        self._known_at = 0.0
+        # The table's clock minus ours lies between these.
+        self._ahead_least = float("-inf")
+        self._ahead_most = float("inf")
+
+    def now(self) -> float:
+        """The time by which slots are given: the local clock, moved where DynamoDB's answers prove it wrong."""
+        return self._clock() + min(max(0.0, self._ahead_least), self._ahead_most)
+
+    def reserve(
+        self,
+        kind: Kind,
+        *,
+        route: str,
+        urgent: bool = False,
+        ticket: int = 0,
+        not_before: float = 0.0,
+        instead_of: float = 0.0,
+    ) -> Slot:
+        """A slot for one request, or when to ask again; see ``reservations.reserve``.
+
+        Where too many callers write at once, the answer is not granted, ``contended``, and for a moment from now.
+        """
+        if kind == "poll" and not self.limits.polls_count:
+            return Slot(max(self.now(), not_before))
+
+        def change(state: PacerState) -> tuple[PacerState, Slot]:
+            return reservations.reserve(
+                state,
+                self.limits,
+                self.now(),
+                kind,
+                urgent,
+                route=route,
+                ticket=ticket,
+                not_before=not_before,
+                instead_of=instead_of,
+            )
+
+        slot = self._change(change)
+        if slot is not None and not slot.granted and not ticket:
+            ticket = self._queue_up(reservations.lane_name(kind, urgent=urgent))
+            # With its place in the queue, the photo may be told a truer time than without.
+            slot = self._change(change)
+        if slot is None:
+            again = self.now() + 1 + 3 * self._random()
+            return Slot(again, granted=False, reason="contended", ticket=ticket)
+        return slot
+
+    def close_gate(self, retry_after: float | None, reason: str) -> float:
+        """After a 429: nobody goes until ``retry_after`` seconds from now, or for a growing time where it is None.
+
+        Answers when the gate opens.
+        """
+
+        def change(state: PacerState) -> tuple[PacerState, float]:
+            now = self.now()
+            until = None if retry_after is None else now + retry_after
+            state = reservations.close(state, self.limits, now, until, reason)
+            return state, state.gate_until
+
+        until = self._change(change, attempts=3 * _ATTEMPTS)
+        # Many at once means that many met the same 429: one of them has closed it.
+        return until if until is not None else self.now() + _PAUSE_OF_THE_REST
+
+    def note_success(self, route: str) -> None:
+        """After an answer that was not an error. Without a call where no closure or streak is known."""
+        if self._known is not None and reservations.succeeded(self._known, self.now(), route) is self._known:
+            return
+        self._change(lambda state: (reservations.succeeded(state, self.now(), route), True))
+
+    def note_unavailable(self, route: str) -> None:
+        """After a 502 or 503."""
+        self._change(lambda state: (reservations.unavailable(state, self.now(), route), True))
+
+    def expected(self, route: str) -> float:
+        """How long after the POST a first check is worth most; without a call right after a reservation."""
+        state = self._known or self._read()
+        return polling.expected(state.usual.get(route) if state else None)
+
+    def has_learnt(self, route: str) -> bool:
+        """Whether any job of ``route`` was seen finished yet."""
+        state = self._known or self._read()
+        return state is not None and route in state.usual
+
+    def learn(self, route: str, seen_at: float, *, pending_at: float = 0.0) -> None:
+        """A job of ``route`` was seen finished so many seconds after its POST, and unfinished last at ``pending_at``.
+
+        Given up without a word where others write at once: one observation less does no harm.
+        """
+
+        def change(state: PacerState) -> tuple[PacerState, bool]:
+            usual = polling.learn(state.usual.get(route), pending_at, seen_at)
+            return replace(state, usual={**state.usual, route: usual}), True
+
+        self._change(change, attempts=2)
+
+    def state(self) -> PacerState:
+        """What the pacer knows now, for reports: queue, gate, breakers, budget. One read."""
+        return self._read() or reservations.fresh(self.limits, self.now())
+
+    def _change(self, change: Callable[[PacerState], tuple[PacerState, _T]], attempts: int = _ATTEMPTS) -> _T | None:
+        """Apply ``change`` to the stored state, against all others that do the same; None when they kept winning."""
+        fresh = self._known is not None and 0 <= self._clock() - self._known_at < _REMEMBERED
+        stored = self._known if fresh else self._read()
+        for _ in range(attempts):
+            state = stored or self._begin_anew()
+            changed, answer = change(state)
+            if changed == state:
+                return answer
+            written, stored = self._write(changed, stored)
+            if written:
+                return answer
+            self._sleep(_PAUSE * self._random())
+        return None
+
+    def _queue_up(self, name: LaneName) -> int:
+        """A ticket. Tickets are counted beside the state, without a condition: a crowd that arrives at once is no race."""
+        state = self._known or self._begin_anew()
+        key = f"{name}_tickets"
+        asked = self._clock()
+        try:
+            answer = self._client.update_item(
+                TableName=self._table_name,
+                Key=self._key,
+                UpdateExpression="ADD #tickets :step",
+                ConditionExpression="attribute_exists(version)",
+                ExpressionAttributeNames={"#tickets": key},
+                ExpressionAttributeValues={":step": _encode(state.lanes[name].step)},
+                ReturnValues="ALL_NEW",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            # The item was deleted a moment ago; whoever writes first begins it anew, and nobody has waited yet.
+            return 0
+        self._compare_clocks(asked, answer)
+        state = PacerState.from_item({name: _decode(value) for name, value in answer["Attributes"].items()})
+        self._remember(state)
+        return state.lanes[name].tickets
+
+    def _begin_anew(self) -> PacerState:
+        """What to write where there is no item: never written, or deleted. What this caller remembers is the best guess.
+
+        The version begins at the time in milliseconds, so that it never meets one from before the deletion.
+        """
+        now = self.now()
+        return replace(self._known or reservations.fresh(self.limits, now), version=int(now * 1000))
+
+    def _read(self) -> PacerState | None:
+        asked = self._clock()
+        answer = self._client.get_item(TableName=self._table_name, Key=self._key, ConsistentRead=True)
+        self._compare_clocks(asked, answer)
+        return self._remember(_state(answer.get("Item")))
+
+    def _write(self, state: PacerState, over: PacerState | None) -> tuple[bool, PacerState | None]:
+        """Store ``state`` over that one (None: over nothing); False, and the stored one, where another was faster."""
+        state = replace(state, version=state.version + 1)
+        item = {name: _encode(value) for name, value in state.to_item().items()}
+        asked = self._clock()
+        try:
+            answer = self._put_new(item) if over is None else self._update(item, over)
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            # Its type says nothing of the item that comes with it.
+            refused: Mapping[str, Any] = {**error.response}
+            self._compare_clocks(asked, refused)
+            return False, self._remember(_state(refused.get("Item")))
+        self._compare_clocks(asked, answer)
+        self._remember(state)
+        return True, state
+
+    def _put_new(self, item: Mapping[str, AttributeValueTypeDef]) -> Mapping[str, Any]:
+        return self._client.put_item(
+            TableName=self._table_name,
+            Item={**item, **self._key},
+            ConditionExpression="attribute_not_exists(job_id)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+
+    def _update(self, item: Mapping[str, AttributeValueTypeDef], over: PacerState) -> Mapping[str, Any]:
+        # All but the tickets, which others may be taking at this moment.
+        names = [name for name in item if not name.endswith("_tickets")]
+        return self._client.update_item(
+            TableName=self._table_name,
+            Key=self._key,
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in names),
+            ConditionExpression="#version = :over",
+            ExpressionAttributeNames={f"#{name}": name for name in names},
+            ExpressionAttributeValues={
+                ":over": _encode(over.version),
+                **{f":{name}": item[name] for name in names},
+            },
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+
+    def _remember(self, state: PacerState | None) -> PacerState | None:
+        """Keep what was seen; a missing item leaves the memory of the one before, from which to begin anew."""
+        if state is not None:
+            self._known, self._known_at = state, self._clock()
+        return state
+
+    def _compare_clocks(self, asked: float, answer: Mapping[str, Any]) -> None:
+        """Every answer carries DynamoDB's time in whole seconds: the one clock that all callers can see."""
+        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        if not date:
+            return
+        try:
+            theirs = parsedate_to_datetime(date).timestamp()
+        except (TypeError, ValueError):
+            return
+        least, most = theirs - self._clock(), theirs + 1 - asked
+        if least > self._ahead_most or most < self._ahead_least:
+            # One of the clocks was set in between: begin anew.
+            self._ahead_least, self._ahead_most = least, most
+        else:
+            self._ahead_least, self._ahead_most = max(least, self._ahead_least), min(most, self._ahead_most)
+
+
+def _state(item: Mapping[str, Any] | None) -> PacerState | None:
+    """The state in an item; none where there is no item, or something else in its place."""
+    if not item:
+        return None
+    return PacerState.from_item({name: _decode(value) for name, value in item.items()})
+
+
+def _encode(value: object) -> AttributeValueTypeDef:
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, int | float):
+        return {"N": repr(value)}
+    if isinstance(value, Mapping):
+        return {"M": {str(name): _encode(part) for name, part in value.items()}}
+    if isinstance(value, list):
+        return {"L": [_encode(part) for part in value]}
+    raise TypeError(f"{value!r} has no place in the pacer's item")
+
+
+def _decode(value: Mapping[str, Any]) -> object:
+    kind, held = next(iter(value.items()))
+    if kind == "N":
+        return int(held) if held.lstrip("-").isdecimal() else float(held)
+    if kind == "M":
+        return {name: _decode(part) for name, part in held.items()}
+    if kind == "L":
+        return [_decode(part) for part in held]
+    return held

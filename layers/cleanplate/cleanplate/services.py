@@ -1,0 +1,87 @@
+"""What a step works with, in one hand: built once per process, or by a test from its own parts."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cleanplate.aws import clients
+from cleanplate.aws.storage import Storage
+from cleanplate.errors import JobMovedOnError
+from cleanplate.jobs.ledger import Ledger
+from cleanplate.models import Job, JobStatus, Photo
+from cleanplate.rate_limit.limiter import Pacer
+from cleanplate.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+    from cleanplate.adobe.client import AdobeClient
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The ledger, the buckets, Adobe, the pacer, the clock."""
+
+    settings: Settings
+    ledger: Ledger
+    storage: Storage
+    pacer: Pacer
+    make_adobe: Callable[[], AdobeClient]
+    make_events: Callable[[], EventBridgeClient]
+    make_stepfunctions: Callable[[], SFNClient]
+    clock: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+
+    @property
+    def adobe(self) -> AdobeClient:
+        """Adobe's API; built when first needed, since many calls end before."""
+        return self.make_adobe()
+
+    @property
+    def events(self) -> EventBridgeClient:
+        """EventBridge; built when first needed."""
+        return self.make_events()
+
+    @property
+    def event_bus(self) -> str:
+        """The bus on which outcomes are announced."""
+        return self.settings.event_bus
+
+    def result_key(self, photo: Photo) -> str:
+        """Where a photo's result lies, but for an ending that its format may add: at the photo's own key.
+
+        What comes from another bucket than the one that is watched lies in a folder of that bucket's name.
+        """
+        return photo.key if photo.bucket == self.settings.uploads_bucket else f"{photo.bucket}/{photo.key}"
+
+    def read_job(self, job_id: str) -> Job:
+        """A job that must exist."""
+        job = self.ledger.get(job_id)
+        if job is None:
+            raise JobMovedOnError(f"There is no job {job_id}.")
+        return job
+
+    def ask_deadline(self, status: JobStatus) -> int:
+        """How long Adobe may work on one ask, in seconds."""
+        return self.settings.mask_deadline if status == "masking" else self.settings.fill_deadline
+
+
+@lru_cache(maxsize=1)
+def tools() -> Tools:
+    """The tools of this process."""
+    stack = settings()
+    return Tools(
+        settings=stack,
+        ledger=Ledger(clients.dynamodb(), table=stack.jobs_table, record_days=stack.record_days),
+        storage=Storage(clients.s3(), work_bucket=stack.work_bucket, results_bucket=stack.results_bucket),
+        pacer=clients.pacer(),
+        make_adobe=clients.adobe,
+        make_events=clients.events,
+        make_stepfunctions=clients.stepfunctions,
+    )

@@ -1,0 +1,59 @@
+"""Where a job keeps its things in the work bucket between two steps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cleanplate.models import Answer, Box, Job, Mask
+
+if TYPE_CHECKING:
+    from cleanplate.aws.storage import Storage
+    from cleanplate.services import Tools
+
+
+def work_key(job_id: str, name: str) -> str:
+    """The key of one thing of a job."""
+    return f"jobs/{job_id}/{name}"
+
+
+def ask_key(job: Job, ask: str, name: str) -> str:
+    """The key of what came of one ask. It names Adobe's job too: another run's must not be taken for this one's."""
+    adobe_job = job.asks[ask].adobe_job if ask in job.asks else None
+    # Adobe's ids may hold anything; an own mask has none.
+    made_by = hashlib.sha256(adobe_job.job_id.encode()).hexdigest()[:12] if adobe_job else "own"
+    return work_key(job.job_id, f"{made_by}/{name}")
+
+
+def keep_answer(storage: Storage, job: Job, ask: str, answer: Answer) -> None:
+    """Keep the answer that says succeeded. It holds Adobe's signed links, so it lives here and nowhere else."""
+    content = json.dumps(asdict(answer)).encode()
+    storage.write_work(ask_key(job, ask, f"{ask}.answer.json"), content, "application/json")
+
+
+def kept_answer(storage: Storage, job: Job, ask: str) -> Answer | None:
+    """The answer that was kept, or None."""
+    content = storage.read_work(ask_key(job, ask, f"{ask}.answer.json"))
+    if content is None:
+        return None
+    found = json.loads(content)
+    masks = tuple(Mask(**{**mask, "box": Box(**mask["box"]) if mask["box"] else None}) for mask in found["masks"])
+    return Answer(**{**found, "masks": masks})
+
+
+def fill_name(number: int) -> str:
+    """The ask that fills one window of the plan; they are counted from 1."""
+    return f"fill-{number}"
+
+
+def plan_key(job: Job) -> str:
+    """Where the plan of what to fill is kept."""
+    return ask_key(job, "mask", "plan.json")
+
+
+def read_plan(job: Job, tools: Tools) -> dict[str, Any] | None:
+    """The plan that was kept: masks chosen, labels seen, windows with their keys; None where there is none yet."""
+    content = tools.storage.read_work(plan_key(job))
+    return json.loads(content) if content else None

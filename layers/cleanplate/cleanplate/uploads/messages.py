@@ -1,0 +1,170 @@
+"""What arrives in the uploads queue, read into our nouns.
+
+Four kinds of message: S3's notification, the same news through EventBridge, our own request event
+``Photo Cleaning Requested``, and ``Photo Found``, which a backfill sends of a photo that was there already. Only S3's direct notifications encode the key, so only there it is decoded, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from aws_lambda_powertools.utilities.data_classes import (
+    EventBridgeEvent,
+    S3Event,
+    S3EventBridgeNotificationEvent,
+)
+
+from cleanplate.errors import InvalidRequestError
+from cleanplate.models import Job, Photo
+from cleanplate.uploads.identity import refused_id
+from cleanplate.uploads.options import OWN_MASK_SUFFIX, SIDECAR_SUFFIX, is_text, request_options
+
+REQUEST_DETAIL_TYPE = "Photo Cleaning Requested"
+FOUND_DETAIL_TYPE = "Photo Found"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A photo that somebody wants cleaned.
+
+    ``request_id`` is set when a request event asked for it; such a request may retry a failed photo. ``options`` are the
+    event's own; None where it brings none, so that those that lie with the photo hold.
+    """
+
+    photo: Photo
+    options: Mapping[str, Any] | None = None
+    request_id: str = ""
+
+
+def read_uploads(body: str) -> Iterator[Upload]:
+    """The uploads that one queue message speaks of; none for a test event or news of a deletion.
+
+    Raises :class:`InvalidRequestError` where the message is none of the four kinds.
+    """
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequestError("The message is not JSON.") from None
+    if not isinstance(message, dict):
+        raise InvalidRequestError("The message is not a JSON object.")
+    if message.get("Event") == "s3:TestEvent":
+        return
+    try:
+        if "Records" in message:
+            yield from _from_notification(S3Event(message))
+        elif message.get("source") == "aws.s3":
+            yield from _from_eventbridge(S3EventBridgeNotificationEvent(message))
+        elif message.get("detail-type") == FOUND_DETAIL_TYPE:
+            detail = message["detail"]
+            yield Upload(Photo(bucket=_word("bucket", detail["bucket"]), key=_word("key", detail["key"])))
+        elif message.get("detail-type") == REQUEST_DETAIL_TYPE:
+            yield _from_request(EventBridgeEvent(message))
+        else:
+            raise InvalidRequestError("The message is neither an S3 notification nor a 'Photo Cleaning Requested'.")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidRequestError(f"The message lacks or misspells {error}.") from None
+
+
+def _from_notification(event: S3Event) -> Iterator[Upload]:
+    for record in event.records:
+        if not record.event_name.startswith("ObjectCreated:"):
+            continue
+        s3_object = record["s3"]["object"]
+        yield Upload(
+            Photo(
+                bucket=_word("bucket", record["s3"]["bucket"]["name"]),
+                key=_word("key", unquote_plus(s3_object["key"])),
+                version_id=_real_version(s3_object.get("versionId")),
+                etag=_any_word("etag", s3_object.get("eTag")).strip('"'),
+                sequencer=_any_word("sequencer", s3_object.get("sequencer")),
+                size=_size(s3_object.get("size")),
+            )
+        )
+
+
+def _from_eventbridge(event: S3EventBridgeNotificationEvent) -> Iterator[Upload]:
+    if event.detail_type != "Object Created":
+        return
+    s3_object = event.detail["object"]
+    yield Upload(
+        Photo(
+            bucket=_word("bucket", event.detail["bucket"]["name"]),
+            key=_word("key", s3_object["key"]),
+            version_id=_real_version(s3_object.get("version-id")),
+            etag=_any_word("etag", s3_object.get("etag")).strip('"'),
+            sequencer=_any_word("sequencer", s3_object.get("sequencer")),
+            size=_size(s3_object.get("size")),
+        )
+    )
+
+
+def _from_request(event: EventBridgeEvent) -> Upload:
+    detail = event.detail
+    options = detail.get("options")
+    if not isinstance(options, dict | None):
+        raise InvalidRequestError("The request's options must be a JSON object.")
+    return Upload(
+        Photo(
+            bucket=_word("bucket", detail["bucket"]),
+            key=_word("key", detail["key"]),
+            version_id=_real_version(detail.get("version_id")),
+        ),
+        options=options,
+        request_id=_word("id", event.get_id),
+    )
+
+
+def _word(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or not is_text(value):
+        raise InvalidRequestError(f"The message's {name} is {value!r}; a word is needed.")
+    return value
+
+
+def _any_word(name: str, value: object) -> str:
+    return "" if value in (None, "") else _word(name, value)
+
+
+def _real_version(version_id: object) -> str:
+    return "" if version_id == "null" else _any_word("version id", version_id)
+
+
+def _size(size: object) -> int | None:
+    return int(size) if isinstance(size, int | str) else None
+
+
+def found_message(photo: Photo) -> str:
+    """The message body about a photo that was found: its place alone, for whatever is newest there when it is read."""
+    return json.dumps({"detail-type": FOUND_DETAIL_TYPE, "detail": {"bucket": photo.bucket, "key": photo.key}})
+
+
+def retry_message(job: Job, retry_id: str) -> str:
+    """The message body that asks for another run of a failed job: the same photo with the same options.
+
+    The request's id follows from the retry's and the job's, so that sending it twice is one request.
+    """
+    # Where the options could not be read, whatever lies with the photo by now is to be read.
+    unread = job.job_id == refused_id(job.photo)
+    detail = {
+        "bucket": job.photo.bucket,
+        "key": job.photo.key,
+        "version_id": job.photo.version_id or None,
+        "options": None if unread else request_options(job.options),
+    }
+    return json.dumps({"detail-type": REQUEST_DETAIL_TYPE, "id": f"{retry_id}/{job.job_id}", "detail": detail})
+
+
+def skip_reason(photo: Photo, our_buckets: frozenset[str]) -> str:
+    """Why an upload is not a photo to clean; empty where it is one."""
+    if photo.bucket in our_buckets:
+        return "our own output"
+    if photo.key.endswith(("/", "_$folder$")):
+        return "folder marker"
+    if photo.key.endswith(SIDECAR_SUFFIX):
+        return "sidecar"
+    if photo.key.endswith(OWN_MASK_SUFFIX):
+        return "own mask"
+    return ""

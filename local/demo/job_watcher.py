@@ -1,0 +1,117 @@
+"""Where the photos are: read from the Jobs table, which is written before any event and so is never behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import ClientError
+
+from local.embedded_aws.deploy import Stack
+from local.embedded_aws.server import EmbeddedAws
+
+_STAGES = {"claimed": "looks at the photo", "nothing_to_remove": "nothing to remove"}
+TERMINAL = ("cleaned", "nothing_to_remove", "failed")
+
+_plain = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One job as its record says it is now."""
+
+    job_id: str
+    key: str
+    version_id: str
+    status: str
+    stage: str
+    outcome: Mapping[str, Any]
+    announced: bool
+
+    @property
+    def ended(self) -> bool:
+        """Record, manifest and event are all there."""
+        return self.status in TERMINAL and self.announced
+
+    @property
+    def manifest_key(self) -> str:
+        """Where the manifest lies in the results bucket."""
+        result = self.outcome.get("result")
+        return f"{result['key'] if result else self.key}.json"
+
+
+def look(aws: EmbeddedAws, stack: Stack) -> list[Sight]:
+    """Every job of the stack."""
+    pages = aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.jobs_table, ConsistentRead=True)
+    items = [{name: _plain(value) for name, value in item.items()} for page in pages for item in page["Items"]]
+    return [_sight(item) for item in items if isinstance(item.get("photo"), dict) and "status" in item]
+
+
+def _sight(item: Mapping[str, Any]) -> Sight:
+    return Sight(
+        job_id=item["job_id"],
+        key=item["photo"]["key"],
+        version_id=item["photo"].get("version_id", ""),
+        status=item["status"],
+        stage=_stage(item),
+        outcome=_numbers(item.get("outcome", {})),
+        announced=bool(item.get("announced")),
+    )
+
+
+def _stage(item: Mapping[str, Any]) -> str:
+    """What is going on, in words."""
+    status, asks = item["status"], item.get("asks", {})
+    if status == "masking":
+        ask = asks.get("mask", {})
+        if ask.get("finished_at"):
+            return "mask ready"
+        return "Adobe makes the mask" if ask.get("adobe_job") else "asks for the mask"
+    if status == "filling":
+        fills = [ask for name, ask in asks.items() if name.startswith("fill")]
+        if fills and all(ask.get("finished_at") for ask in fills):
+            return "saves the result"
+        return "Adobe fills the hole"
+    return _STAGES.get(status, str(status))
+
+
+def _numbers(value: Any) -> Any:  # noqa: ANN401 - any part of an item
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: _numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_numbers(inner) for inner in value]
+    return value
+
+
+def read_manifest(aws: EmbeddedAws, stack: Stack, sight: Sight) -> dict[str, Any] | None:
+    """The manifest of an ended job; None where there is none, as for a photo that was replaced meanwhile."""
+    content = read_object(aws, stack.results_bucket, sight.manifest_key)
+    manifest = json.loads(content) if content is not None else None
+    return manifest if isinstance(manifest, dict) and manifest.get("job_id") == sight.job_id else None
+
+
+def read_object(aws: EmbeddedAws, bucket: str, key: str) -> bytes | None:
+    """An object's bytes, or None where there is no such object."""
+    try:
+        return aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+            return None
+        raise
+
+
+def function_complaints(aws: EmbeddedAws, most: int = 8) -> Iterator[str]:
+    """The last lines of the functions' logs that speak of errors, for a photo that gives no reason itself."""
+    logs = aws.client("logs")
+    found: list[tuple[int, str]] = []
+    for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
+        events = logs.filter_log_events(logGroupName=group["logGroupName"]).get("events", [])
+        found += [(event["timestamp"], event["message"].strip()) for event in events if "rror" in event["message"]]
+    for _, message in sorted(found)[-most:]:
+        yield message[:600]

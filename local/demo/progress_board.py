@@ -1,0 +1,126 @@
+"""Progress that people like: a live board on a terminal, one line per change everywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
+
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from local.demo.inputs import Drop
+from local.demo.job_watcher import Sight
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MARKS = {"cleaned": "✔", "nothing_to_remove": "○", "failed": "✘", "missing": "?"}
+COLOURS = {"cleaned": "green", "nothing_to_remove": "yellow", "failed": "red", "missing": "red"}
+
+
+@dataclass(slots=True)
+class Track:
+    """One photo on its way. Times are of the monotonic clock."""
+
+    drop: Drop
+    stage: str = "is being prepared"
+    outcome: str = ""
+    version_id: str = ""
+    sight: Sight | None = None
+    began: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been under way, or was."""
+        return (self.ended or time.monotonic()) - self.began
+
+
+class Board(Protocol):
+    """Where progress is shown."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def show(self, tracks: Sequence[Track], report: str = "") -> None:
+        """Show how things are now; ``report`` is what the stack says of all photos."""
+
+
+def make_board(console: Console) -> Board:
+    """The board that suits where the output goes."""
+    return LiveBoard(console) if console.is_terminal else PlainBoard(console)
+
+
+class PlainBoard:
+    """For logs and pipes: a line whenever something has changed."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._shown: dict[str, str] = {}
+        self._report = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, tracks: Sequence[Track], report: str = "") -> None:
+        """Print what is new."""
+        for track in tracks:
+            if self._shown.get(track.drop.key) != track.stage:
+                self._shown[track.drop.key] = track.stage
+                self._say(f"{track.drop.key}: {track.stage}")
+        if report and report != self._report:
+            self._report = report
+            self._say(report)
+
+    def _say(self, words: str) -> None:
+        clock = time.monotonic() - self._began
+        self._console.print(f"{clock:6.1f} s  {words}", markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveBoard:
+    """For people at a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._spinner = Spinner("dots")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, tracks: Sequence[Track], report: str = "") -> None:
+        """Draw the board anew."""
+        self._live.update(self._table(tracks, report))
+
+    def _table(self, tracks: Sequence[Track], report: str) -> Table:
+        done = [track for track in tracks if track.outcome]
+        open_ = [track for track in tracks if not track.outcome]
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=1)
+        table.add_column(overflow="fold", ratio=2)
+        table.add_column(ratio=2)
+        table.add_column(justify="right", width=7)
+        room = max(4, self._console.height - 5)
+        shown = tracks if len(tracks) <= room else [*open_, *reversed(done)][:room]
+        for track in shown:
+            colour = COLOURS.get(track.outcome, "cyan")
+            mark = Text(MARKS[track.outcome], colour) if track.outcome else self._spinner
+            table.add_row(mark, Text(track.drop.key), Text(track.stage, colour), Text(f"{track.seconds:.1f} s", "dim"))
+        bar = ProgressBar(total=max(1, len(tracks)), completed=len(done), width=30)
+        table.add_row("", bar, Text(f"{len(done)} of {len(tracks)} photos"), "")
+        whole = Table.grid()
+        whole.add_row(table)
+        whole.add_row(Text(f"   {report}", "dim"))
+        return whole

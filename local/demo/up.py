@@ -1,0 +1,172 @@
+"""`make up`: the same stack, kept running until interrupted, for any S3 client or script to drop photos into."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local.demo.job_watcher import Sight, look
+from local.demo.progress_poller import ProgressAsked
+from local.demo.run import about, started
+from local.errors import LocalError
+from local.paths import ENVIRONMENT_FILE, STACK_FILE, log_of, shown
+from local.stack import SPEED, AdobeService, Laptop
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LOOK_EVERY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What somebody asked for on the command line."""
+
+    remove: str = ""
+    speed: float | None = None
+    wait_scale: float = 1.0
+    port: int = 0
+    parameters: Mapping[str, str] | None = None
+    service: AdobeService | None = None
+
+
+def up(told: Told, console: Console) -> int:
+    """Run until interrupted."""
+    _refuse_a_second()
+    parameters = {**({"Remove": told.remove} if told.remove else {}), **(told.parameters or {})}
+    laptop = Laptop(
+        service=told.service,
+        speed=told.speed or SPEED,
+        wait_scale=told.wait_scale,
+        port=told.port,
+        parameters=parameters,
+        log=log_of("up"),
+    )
+    with started(laptop, console):
+        if told.remove:
+            laptop.name_what_is_found([word.strip() for word in told.remove.split(",")])
+        try:
+            write_json(ENVIRONMENT_FILE, function_settings(laptop))
+            # Last, as it is what programs wait for.
+            write_json(STACK_FILE, describe(laptop))
+            _welcome(laptop, told, console)
+            _follow(laptop, console)
+        finally:
+            STACK_FILE.unlink(missing_ok=True)
+            ENVIRONMENT_FILE.unlink(missing_ok=True)
+    return 0
+
+
+def describe(laptop: Laptop) -> dict[str, Any]:
+    """What a program needs to use the stack."""
+    stack = laptop.stack
+    return {
+        "endpoint_url": laptop.aws.endpoint_url,
+        "region": laptop.aws.region,
+        "access_key_id": laptop.aws.access_key_id,
+        "secret_access_key": laptop.aws.secret_access_key,
+        "uploads_bucket": stack.uploads_bucket,
+        "results_bucket": stack.results_bucket,
+        "jobs_table": stack.jobs_table,
+        "adobe_api_url": laptop.service.api_url,
+        "work_bucket": stack.work_bucket,
+        "uploads_queue_url": stack.uploads_queue_url,
+        "dead_letter_queue_url": stack.dead_letter_queue_url,
+        "state_machine_arn": stack.state_machine_arn,
+        "adobe_secret_arn": stack.adobe_secret_arn,
+        "adobe_ims_url": laptop.service.ims_url,
+        "pid": os.getpid(),
+    }
+
+
+def function_settings(laptop: Laptop) -> dict[str, dict[str, str]]:
+    """Each function's settings as `sam local invoke -n` takes them."""
+    functions = laptop.aws.client("lambda")
+    return {
+        logical_id: {
+            **functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {}),
+            "AWS_ENDPOINT_URL": laptop.aws.endpoint_url,
+        }
+        for logical_id, name in laptop.stack.functions.items()
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file whole or not at all, for whoever waits for it to appear."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _refuse_a_second() -> None:
+    try:
+        pid = int(json.loads(STACK_FILE.read_text(encoding="utf-8"))["pid"])
+        os.kill(pid, 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    raise LocalError(f"A stack is up already (process {pid}); {shown(STACK_FILE)} says where. Stop that one first.")
+
+
+def _welcome(laptop: Laptop, told: Told, console: Console) -> None:
+    aws, stack = laptop.aws, laptop.stack
+    secret = f"key {aws.access_key_id}, secret {aws.secret_access_key}"
+    lines = [
+        "Cleanplate is up. Ctrl-C stops it and removes everything.",
+        "",
+        f"  endpoint   {aws.endpoint_url}  (region {aws.region}, {secret})",
+        f"  uploads    s3://{stack.uploads_bucket}",
+        f"  results    s3://{stack.results_bucket}",
+        f"  records    {stack.jobs_table}",
+        f"  Adobe      {laptop.service.api_url}",
+        f"  as JSON    {shown(STACK_FILE)}",
+        f"  log        {shown(aws.log)}",
+        "",
+        *about(laptop, told.remove),
+        *(
+            []
+            if told.remove or laptop.stand_in is None
+            else ["It calls what it finds 'subject' and 'object'; `make up REMOVE=dog` has it called 'dog'."]
+        ),
+        "",
+        "Drop a photo from another terminal, and fetch what comes of it:",
+        "",
+        "  export " + " ".join(f"{name}={value}" for name, value in aws.environment.items() if name != "AWS_REGION"),
+        f"  aws s3 cp photo.jpg s3://{stack.uploads_bucket}/",
+        f"  aws s3 cp --recursive s3://{stack.results_bucket}/ results/",
+        "",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _follow(laptop: Laptop, console: Console) -> None:
+    """Say how each photo gets on."""
+    began = time.monotonic()
+    said: dict[str, str] = {}
+
+    def say(what: str, words: str) -> None:
+        if words and said.get(what) != words:
+            said[what] = words
+            clock = f"{time.monotonic() - began:7.1f} s"
+            console.print(f"{clock}  {words}", markup=False, highlight=False, soft_wrap=True)
+
+    with ProgressAsked(laptop.aws, laptop.stack) as asked:
+        while True:
+            laptop.aws.check()
+            for sight in look(laptop.aws, laptop.stack):
+                say(sight.job_id, f"{sight.key}: {_words(sight)}")
+            say("", asked.words)
+            time.sleep(_LOOK_EVERY)
+
+
+def _words(sight: Sight) -> str:
+    if sight.status != "failed":
+        return sight.stage
+    said = sight.outcome
+    return f"failed, {said.get('reason')}. {said.get('message')} What to do: {said.get('what_to_do')}"

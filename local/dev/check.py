@@ -1,0 +1,133 @@
+"""``make check``: lint, format, types, the template and the state machine, each by the tool that knows it best.
+
+cfn-lint reads the template as SAM transforms it, and its warnings count as errors. SAM CLI and statelint lie in an
+environment of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from local.dev import sam
+from local.embedded_aws.template import read_yaml, resources, transformed
+from local.paths import ROOT, TEMPLATE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Rules of cfn-lint that are not kept -> why.
+NOT_KEPT_BY_THE_TEMPLATE: Mapping[str, str] = MappingProxyType({})
+#: What statelint gets wrong -> why. Each must still be said of the machine, or it is to be removed here.
+FALSE_ALARMS: Mapping[str, str] = MappingProxyType(
+    {
+        r'State Machine\.States\.WaitFor\w+\.Seconds is "\{% [^%]+ %\}" but should be an Integer': (
+            "in JSONata a Wait's Seconds may be an expression; statelint knows JSONPath's SecondsPath alone"
+        ),
+    }
+)
+_COUNT = re.compile(r"(\d+|One) errors?:?")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One tool: a name for people, and what it finds, line by line."""
+
+    name: str
+    find: Callable[[], list[str]]
+
+
+def checks() -> list[Check]:
+    """All of them, the longest first."""
+    return [
+        Check("types (mypy)", lambda: _tool("-m", "mypy", "--no-error-summary")),
+        Check("template (sam validate)", validate),
+        Check("template (cfn-lint)", lambda: lint_template(transformed())),
+        Check("lint (ruff)", lambda: _tool("-m", "ruff", "check", "--quiet", ".")),
+        Check("format (ruff)", lambda: _tool("-m", "ruff", "format", "--check", "--quiet", ".")),
+        Check("state machine (statelint)", lint_machines),
+    ]
+
+
+def check(console: Console, wanted: list[Check] | None = None) -> int:
+    """0 where nothing was found; else every finding is printed."""
+    failed = False
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        running = {pool.submit(_timed, each): each.name for each in (checks() if wanted is None else wanted)}
+        for done in as_completed(running):
+            findings, seconds = done.result()
+            failed = failed or bool(findings)
+            verdict = "[red]not ok[/]" if findings else "[green]ok[/]"
+            console.print(f"{verdict:<20} {running[done]}  [dim]{seconds:.1f} s[/]", highlight=False)
+            for finding in findings:
+                console.print(f"  {finding}", markup=False, highlight=False, soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _timed(each: Check) -> tuple[list[str], float]:
+    began = time.monotonic()
+    return each.find(), time.monotonic() - began
+
+
+def lint_template(template: Mapping[str, Any]) -> list[str]:
+    """What cfn-lint says of a transformed template; a warning counts as an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "template.json"
+        path.write_text(json.dumps(template, indent=1), encoding="utf-8")
+        ignored = [word for rule in NOT_KEPT_BY_THE_TEMPLATE for word in ("--ignore-checks", rule)]
+        program = str(Path(sys.executable).with_name("cfn-lint"))
+        return _tool(program, "--format", "parseable", "--regions", sam.REGION, *ignored, "--", str(path))
+
+
+def validate(template: Path = TEMPLATE) -> list[str]:
+    """What SAM CLI says of the template as it is written."""
+    return _findings(
+        [str(sam.PYTHON), "-m", "samcli", "validate", "--lint", "--template", str(template), "--region", sam.REGION],
+        sam.environment(offline=True),
+    )
+
+
+def lint_machines() -> list[str]:
+    """What statelint says of every state machine in the template."""
+    machines = [properties for _, properties in resources(read_yaml(TEMPLATE), "AWS::Serverless::StateMachine")]
+    return [found for machine in machines for found in lint_machine(read_yaml(ROOT / machine["DefinitionUri"]))]
+
+
+def lint_machine(definition: Mapping[str, Any]) -> list[str]:
+    """What statelint says of one definition, without its false alarms."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "machine.json"
+        path.write_text(json.dumps(definition), encoding="utf-8")
+        said = _findings([str(sam.PYTHON), "-m", "statelint", str(path)])
+    said = [line.strip() for line in said if not _COUNT.fullmatch(line.strip())]
+    unheard = [alarm for alarm in FALSE_ALARMS if not any(re.fullmatch(alarm, line) for line in said)]
+    found = [line for line in said if not any(re.fullmatch(alarm, line) for alarm in FALSE_ALARMS)]
+    return found + [f"statelint no longer says {alarm!r}: remove it from FALSE_ALARMS." for alarm in unheard]
+
+
+def _tool(*words: str) -> list[str]:
+    return _findings([sys.executable, *words])
+
+
+def _findings(command: list[str], environment: Mapping[str, str] | None = None) -> list[str]:
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [f"{command[0]} did not run: {error}"]
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if done.returncode == 0:
+        return []
+    return said or [f"{' '.join(command[:4])} ended with {done.returncode} and no word."]

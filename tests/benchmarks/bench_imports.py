@@ -1,0 +1,75 @@
+"""What a cold start costs: importing a handler and building its first client, beside a bare boto3 client for S3.
+
+Processor time in child processes that see what a function sees on Lambda: the layer, tracing on, bytecode there.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from local.paths import ROOT
+from tests.benchmarks.figures import Figure, Table, stated
+
+LAYER = ROOT / "layers" / "cleanplate"
+FUNCTIONS = ROOT / "functions"
+_ROUNDS = 15
+_MOST = 1.25
+_BARE = "import boto3; boto3.session.Session().client('s3')"
+_ENVIRONMENT = {
+    "PYTHONPATH": str(LAYER),
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "nothing",
+    # Powertools and the X-Ray SDK look at these to know that they are on Lambda.
+    "AWS_LAMBDA_FUNCTION_NAME": "function",
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "LAMBDA_TASK_ROOT": "/var/task",
+}
+
+
+def run(quick: bool = False) -> Table:
+    """Every handler; by turns, so that a busy moment of the machine hits all alike."""
+    names = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
+    programs = {"": _BARE, **{name: _of_handler(name) for name in names}}
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for code in programs.values():
+        _processor_seconds(code)  # writes the bytecode
+    for _ in range(3 if quick else _ROUNDS):
+        for name, code in programs.items():
+            times[name].append(_processor_seconds(code))
+    return Table(
+        "Import: handler and first client",
+        tuple(_figures({name: statistics.median(found) for name, found in times.items()})),
+        (f"Processor time, median of {len(times[''])} child processes, Python {sys.version.split()[0]}.",),
+    )
+
+
+def _figures(medians: Mapping[str, float]) -> list[Figure]:
+    bare = medians[""] * 1000
+    figures = [stated("bare boto3, S3 client", bare, "ms")]
+    for name, seconds in medians.items():
+        if name == "check_job":
+            # The function of which there are most calls, and which does the least.
+            ratio = seconds / medians[""]
+            figures.append(
+                Figure(name, seconds * 1000, "ms", f"<= {_MOST:g} x bare", f"{bare:.0f} ms", ratio, ratio <= _MOST)
+            )
+        elif name:
+            figures.append(stated(name, seconds * 1000, "ms", baseline=f"{bare:.0f} ms", over=bare))
+    return figures
+
+
+def _of_handler(name: str) -> str:
+    folder = str(FUNCTIONS / name)
+    return f"sys.path.insert(0, {folder!r}); import app; from cleanplate import clients; clients.s3()"
+
+
+def _processor_seconds(code: str) -> float:
+    timed = f"import sys, time\nbegan = time.process_time()\n{code}\nprint(time.process_time() - began)"
+    environment = {"PATH": os.environ.get("PATH", ""), **_ENVIRONMENT}
+    child = subprocess.run([sys.executable, "-c", timed], env=environment, capture_output=True, text=True, check=True)
+    return float(child.stdout)

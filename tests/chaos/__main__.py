@@ -1,0 +1,64 @@
+"""``make prove``: break it on purpose, in every way that is known, and count what comes of it.
+
+Prints one table, writes the same to ``out/prove.json``, and ends with 1 where a promise was broken or something came
+otherwise than it is told in ``docs/outcomes.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from local.paths import ROOT
+
+sys.path[:0] = [path for path in (str(ROOT / "layers" / "cleanplate"),) if path not in sys.path]
+
+from tests.chaos.report import Report  # noqa: E402 - after the path to what is proved
+
+OUT = ROOT / "out" / "prove.json"
+#: The module of each part.
+PARTS = {
+    "faults": "tests.chaos.catalogue",
+    "crashes": "tests.chaos.crashes",
+    "duplicates": "tests.chaos.duplicates",
+    "model": "tests.chaos.model",
+    "planted": "tests.chaos.planted",
+    "leaks": "tests.chaos.leaks",
+    "rights": "tests.chaos.rights",
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    there = [name for name, module in PARTS.items() if importlib.util.find_spec(module)]
+    parser = argparse.ArgumentParser(prog="make prove", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a part that stands for the whole")
+    parser.add_argument("--only", default=",".join(there), help=f"some of {','.join(there)}", metavar="A,B")
+    given = parser.parse_args(words)
+    asked = [name.strip() for name in given.only.split(",") if name.strip()]
+    if not asked or (unknown := set(asked) - set(there)):
+        parser.error(
+            f"--only takes some of {', '.join(there)}" + (f"; not {', '.join(sorted(unknown))}" if asked else "")
+        )
+    report = Report(loud=True)
+    begun = time.monotonic()
+    for name in asked:
+        part = time.monotonic()
+        importlib.import_module(PARTS[name]).run(report, quick=given.quick)
+        report.figures[name] = time.monotonic() - part
+    report.figures["in all"] = time.monotonic() - begun
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    print(report.text())
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
+    return 0 if report.held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,436 @@
+"""Events that come five times, out of order or at once; photos that are replaced or deleted on the way; runs of an
+execution's end before, after and beside the machine's own record of it.
+
+Each is an act on a walk, and what must come of it: how the photos end, oldest upload first, and how many jobs Adobe is
+paid for. ``judge`` sees to the promises.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from cleanplate.aws.storage import Storage
+from cleanplate.errors import JobMovedOnError, PostponedError
+from cleanplate.models import Job, JobStatus, Photo
+from cleanplate.outcomes import deliver
+from cleanplate.steps.record_failure import record_failure
+from cleanplate.steps.request_mask import request_mask
+from cleanplate.steps.save_result import save_result
+from cleanplate.uploads.messages import Upload
+from tests.chaos.promises import Verdict, judge
+from tests.chaos.report import Report
+from tests.chaos.world import MakeWalk, logs, world
+from tests.integration.steps.walk import Walk, photo_bytes
+from tests.stage import UPLOADS
+
+TIMES = 5
+#: moto is no database: more callers at once tell nothing more.
+AT_ONCE = 4
+MASK, FILL = "POST /v1/mask-objects", "POST /v1/fill-masked-areas"
+OLD, NEW = photo_bytes(seed=1), photo_bytes(seed=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """``ends``: how the photos end, by upload; ``paid``: jobs at Adobe, where it is always the same."""
+
+    name: str
+    act: Callable[[Walk], object]
+    ends: tuple[str, ...] = ("cleaned",)
+    paid: int | None = 2
+    uploads: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    #: How they may end as well, where two race.
+    or_ends: tuple[str, ...] = ()
+
+
+def _upload(walk: Walk, content: bytes = OLD, key: str = "dog.jpg", **metadata: str) -> Photo:
+    # Two uploads are never of the same moment.
+    walk.stage.clock.pass_by(1)
+    return walk.stage.upload(key, content, **metadata)
+
+
+def _at_once(act: Callable[[int], object], times: int = TIMES) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(act, range(times)))
+
+
+def _receive(walk: Walk, photo: Photo, **more: Any) -> None:
+    """One receipt of a message; what is put off is left to whoever delivers it again."""
+    try:
+        request_mask(Upload(photo, **more), walk.stage.tools)
+    except (PostponedError, JobMovedOnError):
+        return
+
+
+# --- one photo, many times --------------------------------------------------------------------------------------------
+
+
+def _five_times(walk: Walk) -> None:
+    photo = _upload(walk)
+    for _ in range(TIMES):
+        walk.deliver(photo)
+        walk.execute()
+
+
+def _five_times_before_the_execution(walk: Walk) -> None:
+    photo = _upload(walk)
+    for _ in range(TIMES):
+        walk.deliver(photo)
+    walk.execute()
+
+
+def _five_at_once(walk: Walk) -> None:
+    photo = _upload(walk)
+    _at_once(lambda _: _receive(walk, photo))
+    walk.deliver(photo)
+    walk.execute()
+
+
+def _five_refused_at_once(walk: Walk) -> None:
+    photo = _upload(walk, b"no photo at all")
+    _at_once(lambda _: _receive(walk, photo))
+    walk.deliver(photo)
+
+
+def _five_photos_out_of_order(walk: Walk) -> None:
+    photos = [_upload(walk, key=f"folder/{number}.jpg") for number in range(TIMES)]
+    messages = [photo for photo in photos for _ in range(TIMES)]
+    random.Random(7).shuffle(messages)
+    for photo in messages:
+        walk.deliver(photo)
+    walk.execute()
+
+
+def _redrive(walk: Walk) -> None:
+    """An old message from the dead letters, days after the result."""
+    photo = _upload(walk)
+    walk.deliver(photo)
+    walk.execute()
+    before = walk.stage.results()
+    for _ in range(3):
+        walk.stage.clock.pass_by(2 * 86_400)
+        walk.deliver(photo)
+        walk.execute()
+    assert walk.stage.results() == before
+
+
+def _five_requests(walk: Walk) -> None:
+    """One request event five times, after a failure: it is one more run."""
+    walk.adobe.add_rules({"route": MASK, "times": 1, "action": "failed"})
+    photo = _upload(walk)
+    walk.deliver(photo)
+    walk.execute()
+    for _ in range(TIMES):
+        walk.deliver(Photo(UPLOADS, photo.key), request_id="r1")
+    _at_once(lambda _: _receive(walk, Photo(UPLOADS, photo.key), request_id="r1"))
+    walk.execute()
+    assert walk.stage.only_job().run == 2
+
+
+def _every_step_twice(walk: Walk) -> None:
+    """Step Functions calls a function again whose answer it did not hear."""
+    for name, function in list(walk._functions.items()):
+        if name == "RecordFailureFunction":
+            continue
+
+        def twice(event: dict[str, Any], function: Any = function) -> Any:
+            function(event)
+            return function(event)
+
+        if name != "CheckJobFunction":
+            walk._functions[name] = twice
+    walk.deliver(_upload(walk))
+    walk.execute()
+
+
+def _last_step_at_once(walk: Walk) -> None:
+    photo = _upload(walk)
+    save = walk._functions["SaveResultFunction"]
+
+    def many(event: dict[str, Any]) -> Any:
+        _at_once(lambda _: save_result(event["job_id"], walk.stage.tools))
+        return save(event)
+
+    walk._functions["SaveResultFunction"] = many
+    walk.deliver(photo)
+    walk.execute()
+
+
+# --- replaced and deleted ---------------------------------------------------------------------------------------------
+
+
+def _replaced_in_work(walk: Walk) -> None:
+    old = _upload(walk)
+    walk.deliver(old)
+    walk.deliver(_upload(walk, NEW))
+    walk.execute()
+    _newest_is_there(walk)
+
+
+def _replaced_before_it_is_read(walk: Walk) -> None:
+    old, new = _upload(walk), _upload(walk, NEW)
+    walk.deliver(old)
+    walk.deliver(new)
+    walk.execute()
+    _newest_is_there(walk)
+
+
+def _news_of_the_newer_first(walk: Walk) -> None:
+    old, new = _upload(walk), _upload(walk, NEW)
+    walk.deliver(new)
+    walk.execute()
+    walk.deliver(old)
+    walk.execute()
+    _newest_is_there(walk)
+
+
+def _two_versions_at_once(walk: Walk) -> None:
+    old, new = _upload(walk), _upload(walk, NEW)
+    _at_once(lambda number: _receive(walk, (old, new)[number % 2]), 4)
+    for photo in (new, old):
+        walk.deliver(photo)
+    walk.execute()
+    _newest_is_there(walk)
+
+
+def _late_failure(walk: Walk, *, ended: bool) -> None:
+    """The older version's fill fails after the newer version has ended, or while it is in work."""
+    old = _upload(walk)
+    walk.adobe.add_rules({"route": FILL, "times": 1, "action": "failed"})
+    walk.deliver(old)
+    ((first, start),) = walk.stage.executions()
+    fill = walk._functions["FillMaskedAreasFunction"]
+
+    def overtaken(event: dict[str, Any]) -> Any:
+        answer = fill(event)
+        walk._functions["FillMaskedAreasFunction"] = fill
+        walk.deliver(_upload(walk, NEW))
+        if ended:
+            ((name, other),) = [one for one in walk.stage.executions() if one[0] != first]
+            walk.ended.add(name)
+            walk._run(name, other)
+        return answer
+
+    walk._functions["FillMaskedAreasFunction"] = overtaken
+    walk.ended.add(first)
+    walk._run(first, start)
+    walk.execute()
+    _newest_is_there(walk)
+
+
+def _covered_while_it_was_composed(walk: Walk) -> None:
+    """The older version has looked and is the newest; then a newer one is uploaded and cleaned; then the older writes."""
+    old = _upload(walk)
+    walk.deliver(old)
+    ((first, start),) = walk.stage.executions()
+    save = Storage.save_result
+    seen: list[str] = []
+
+    def overtaken(storage: Storage, key: str, *rest: Any, **named: Any) -> Any:
+        if not seen:
+            seen.append(key)
+            walk.deliver(_upload(walk, NEW))
+            walk.execute()
+        return save(storage, key, *rest, **named)
+
+    walk.ended.add(first)
+    Storage.save_result = overtaken  # type: ignore[method-assign, assignment]
+    try:
+        walk._run(first, start)
+    finally:
+        Storage.save_result = save  # type: ignore[method-assign]
+    assert seen
+    _newest_is_there(walk)
+
+
+def _another_run_of_an_old_version(walk: Walk) -> None:
+    """A version that failed at its fill is asked for again by name, when a newer one is clean."""
+    walk.adobe.add_rules({"route": FILL, "times": 1, "action": "failed"})
+    old = _upload(walk)
+    walk.deliver(old)
+    walk.execute()
+    walk.deliver(_upload(walk, NEW))
+    walk.execute()
+    walk.adobe.add_rules({"route": FILL, "action": "failed"})
+    walk.deliver(Photo(UPLOADS, old.key, version_id=old.version_id), request_id="r1")
+    walk.execute()
+    _newest_is_there(walk)
+
+
+def _deleted_in_work(walk: Walk) -> None:
+    walk.deliver(_upload(walk))
+    walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
+    walk.execute()
+
+
+def _deleted_before(walk: Walk) -> None:
+    photo = _upload(walk)
+    walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
+    for _ in range(TIMES):
+        walk.deliver(photo)
+
+
+def _newest_is_there(walk: Walk) -> None:
+    """The result and the manifest are those of the newest upload."""
+    newest = walk.stage.s3.head_object(Bucket=UPLOADS, Key="dog.jpg")["VersionId"]
+    assert walk.stage.manifest("dog.jpg.json")["photo"]["version_id"] == newest, "an older version's manifest is there"
+    (job,) = [job for job in walk.stage.jobs() if job.photo.version_id == newest]
+    result = walk.stage.s3.head_object(Bucket="the-results", Key="dog.jpg")
+    assert result["Metadata"]["cleanplate-job"] == job.job_id, "an older version's result is there"
+
+
+# --- how an execution ended -------------------------------------------------------------------------------------------
+
+
+def _told_of_the_end(walk: Walk, name: str, times: int = TIMES) -> None:
+    for _ in range(times):
+        record_failure(name, "ExecutionStoppedError", "FAILED", walk.stage.tools)
+
+
+def _end_told_after_the_machine(walk: Walk) -> None:
+    walk.adobe.add_rules({"route": MASK, "action": "failed"})
+    walk.deliver(_upload(walk))
+    walk.execute()
+    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+
+
+def _end_told_before_the_machine(walk: Walk) -> None:
+    """The event overtakes the machine's own RecordFailure."""
+    walk.adobe.add_rules({"route": MASK, "action": "failed"})
+    walk.deliver(_upload(walk))
+    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+    walk.execute()
+
+
+def _end_told_beside_the_machine(walk: Walk) -> None:
+    walk.adobe.add_rules({"route": MASK, "action": "failed"})
+    walk.deliver(_upload(walk))
+    name, record = walk.stage.only_job().execution_name, walk._functions["RecordFailureFunction"]
+
+    def beside(event: dict[str, Any]) -> Any:
+        _at_once(lambda number: _told_of_the_end(walk, name, 1) if number else record(event))
+        return record(event)
+
+    walk._functions["RecordFailureFunction"] = beside
+    walk.execute()
+
+
+def _end_told_of_a_photo_that_is_clean(walk: Walk) -> None:
+    walk.deliver(_upload(walk))
+    walk.execute()
+    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+    deliver(walk.stage.only_job(), walk.stage.tools)
+
+
+def _end_told_while_the_photo_ends(walk: Walk) -> None:
+    """Whoever records the failure has read a job that is in work; before it writes, the photo is clean."""
+    walk.deliver(_upload(walk))
+    finish = walk.stage.ledger.finish
+
+    def late(job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float) -> bool:
+        if status == "failed":
+            walk.execute()
+        return finish(job, status, outcome, now=now)
+
+    walk.stage.ledger.finish = late  # type: ignore[method-assign]
+    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+
+
+def _end_of_the_first_run_told_in_the_second(walk: Walk) -> None:
+    walk.adobe.add_rules({"route": MASK, "times": 1, "action": "failed"})
+    photo = _upload(walk)
+    walk.deliver(photo)
+    walk.execute()
+    walk.deliver(Photo(UPLOADS, photo.key), request_id="r1")
+    _told_of_the_end(walk, walk.stage.only_job().job_id)
+    walk.execute()
+
+
+_REPLACED = ("PhotoReplacedError", "cleaned")
+CASES: Sequence[Case] = (
+    Case("news five times", _five_times),
+    Case("news five times before the execution begins", _five_times_before_the_execution),
+    Case("news five times at once", _five_at_once),
+    Case("news of a refused photo five times at once", _five_refused_at_once, ("NotAPhotoError",), 0),
+    Case("news of five photos five times, out of order", _five_photos_out_of_order, ("cleaned",) * 5, 10, 5),
+    Case("a redrive of an old message after the result", _redrive),
+    Case("a request five times, then five at once", _five_requests, paid=3),
+    Case("every step twice", _every_step_twice),
+    Case("the last step at once", _last_step_at_once),
+    Case("replaced while in work", _replaced_in_work, _REPLACED, None, 2),
+    Case("replaced before it is read", _replaced_before_it_is_read, _REPLACED, 2, 2),
+    Case("news of the newer version first", _news_of_the_newer_first, _REPLACED, 2, 2),
+    Case("two versions at once", _two_versions_at_once, _REPLACED, 2, 2),
+    Case(
+        "an old version fails after the newer one has ended",
+        lambda walk: _late_failure(walk, ended=True),
+        ("AdobeJobFailedError", "cleaned"),
+        4,
+        2,
+    ),
+    Case(
+        "an old version fails while the newer one is in work",
+        lambda walk: _late_failure(walk, ended=False),
+        ("AdobeJobFailedError", "cleaned"),
+        4,
+        2,
+    ),
+    Case("a newer result comes while the older is composed", _covered_while_it_was_composed, _REPLACED, 4, 2),
+    Case("another run of an old version", _another_run_of_an_old_version, _REPLACED, 4, 2),
+    Case("deleted while in work", _deleted_in_work),
+    Case("deleted before, told five times", _deleted_before, ("PhotoGoneError",), 0),
+    Case("the end told five times after the machine's own", _end_told_after_the_machine, ("AdobeJobFailedError",), 1),
+    Case("the end told before the machine's own", _end_told_before_the_machine, ("ExecutionStoppedError",), 1),
+    Case(
+        "the end told at once with the machine's own",
+        _end_told_beside_the_machine,
+        ("AdobeJobFailedError",),
+        1,
+        or_ends=("ExecutionStoppedError",),
+    ),
+    Case("the end told of a photo that is clean", _end_told_of_a_photo_that_is_clean),
+    Case("the end told while the photo ends as clean", _end_told_while_the_photo_ends),
+    Case("the end of the first run told in the second", _end_of_the_first_run_told_in_the_second, paid=3),
+)
+
+
+def try_case(make: MakeWalk, case: Case) -> tuple[Verdict, str]:
+    """What was kept, and what else is wrong; empty where nothing is."""
+    with logs() as heard:
+        walk = make(**case.settings)
+        try:
+            case.act(walk)
+        except AssertionError as error:
+            return judge(walk, walk.stage.news(), uploads=case.uploads, logs=heard.getvalue()), str(error)
+        verdict = judge(walk, walk.stage.news(), uploads=case.uploads, logs=heard.getvalue())
+    return verdict, _wrong(case, walk, verdict)
+
+
+def _wrong(case: Case, walk: Walk, verdict: Verdict) -> str:
+    jobs = walk.stage.jobs()
+    ends = {job.photo.version_id: str(job.outcome.get("reason", job.status)) for job in jobs}
+    listed = walk.stage.s3.list_object_versions(Bucket=UPLOADS)["Versions"]
+    ours = [one["VersionId"] for one in sorted(listed, key=lambda one: (one["LastModified"], one["Key"]))]
+    found = tuple(ends.get(version, "no record") for version in ours)
+    if len(jobs) != case.uploads or sorted(found) not in (sorted(case.ends), sorted(case.or_ends)):
+        return f"the photos ended as {found}, expected {case.ends}"
+    if verdict.extra_posts:
+        return f"{verdict.extra_posts} POSTs too many"
+    paid = sum(walk.jobs_at_adobe().values())
+    if case.paid is not None and paid != case.paid:
+        return f"{paid} jobs at Adobe, expected {case.paid}"
+    return ""
+
+
+def run(report: Report, *, quick: bool) -> None:
+    """Every case; those with callers at once ten times over."""
+    with world() as make:
+        for case in CASES:
+            for _ in range(10 if "at once" in case.name and not quick else 1):
+                verdict, wrong = try_case(make, case)
+                report.tried("duplicates", f"duplicates: {case.name}", verdict, unexpected=wrong)

@@ -1,0 +1,379 @@
+"""Paths of the model, walked by the real functions: each in a thread of its own that waits at every gate.
+
+Only one of them runs at a time, from its gate to the next, so a path of the model is one order of what really happens.
+After every step the record, Adobe's count, the buckets, the bus and the gates must be what the model says. The state
+machine is the deployed file. Its waits take no time; a lease ends when whoever held it is dead.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import requests
+
+from cleanplate.errors import JobMovedOnError, PostponedError
+from cleanplate.steps.check_job import check_job
+from cleanplate.steps.fill_masked_areas import fill_masked_areas
+from cleanplate.steps.record_failure import record_failure
+from cleanplate.steps.request_mask import request_mask
+from cleanplate.steps.save_result import save_result
+from cleanplate.uploads.messages import Upload
+from tests.chaos.protocol import BROKEN_RULES, MACHINE, OVER, RULE, Ask, Move, World, explore, moves, seen_to_break
+from tests.chaos.report import Report
+from tests.chaos.world import MakeWalk, logs, world
+from tests.integration.steps.walk import Walk, photo_bytes
+from tests.machine import Machine
+from tests.stage import RESULTS, KilledError
+
+_POST = "POST /v1/*"
+#: Adobe's answers by what the model calls them: each is walked, wherever the model has such an answer.
+_ANSWERS: dict[str, list[Any]] = {
+    "accepted": [None, {"do": "links", "at": "Location"}, "without_links"],
+    "lost": ["lost_answer", "broken_json", "reset_in_body"],
+    "refused": [{"do": "error", "status": status} for status in (422, 400, 403)],
+    "busy": [
+        {"do": "error", "status": 503},
+        {"do": "too_many_requests", "retry_after": 7},
+        {"do": "error", "status": 502, "shape": "html"},
+        {"do": "error", "status": 408},
+    ],
+}
+_STATUS = "GET /v1/status/*"
+_WORDS: dict[str, list[Any]] = {
+    "pending": [
+        {"do": "status_word", "word": "running", "keep_payload": False},
+        {"do": "too_many_requests", "retry_after": 2},
+        {"do": "status_word", "word": "thinking", "keep_payload": False},
+        # Once it may be a mistake of Adobe's, and the job is paid.
+        {"do": "error", "status": 403},
+    ],
+    "succeeded": [None],
+    "ended": [
+        {"do": "error", "status": 404},
+        {"do": "error", "status": 410},
+        {"do": "status_word", "word": "failed", "keep_payload": False},
+        "without_payload",
+    ],
+}
+_PATIENCE = 30.0
+
+
+class StoppedError(BaseException):
+    """The execution was stopped from outside, or the replay is over."""
+
+
+class Actor(threading.Thread):
+    """One process: runs ``life`` and waits at each gate for its turn."""
+
+    def __init__(self, life: Callable[[Actor], None]) -> None:
+        super().__init__(daemon=True)
+        self._life = life
+        self._go, self._arrived = threading.Semaphore(0), threading.Event()
+        self._order = ""
+        self.gate = ""
+        self.passed: set[str] = set()
+        self.fault: BaseException | None = None
+
+    def run(self) -> None:
+        _here.actor = self
+        try:
+            self._life(self)
+        except StoppedError:
+            pass
+        except BaseException as fault:  # noqa: BLE001 - told by whoever conducts
+            self.fault = fault
+        self.gate = "done"
+        self._arrived.set()
+
+    def reach(self, gate: str) -> None:
+        """Wait for the next turn; called by the process itself."""
+        self.gate = gate
+        self._arrived.set()
+        self._go.acquire()
+        if self._order == "stop":
+            raise StoppedError
+        if self._order == "kill":
+            raise KilledError(gate)
+
+    def begin(self, gate: str) -> None:
+        """A function is called: another process, which has passed nothing yet."""
+        self.reach(gate)
+        self.passed.clear()
+
+    def start_up(self) -> None:
+        """Run to the first gate."""
+        self.start()
+        self._wait()
+
+    def step(self, order: str = "go") -> None:
+        """Run to the next gate, or be killed at this one and come back at the first."""
+        self._order = order
+        self._arrived.clear()
+        self._go.release()
+        self._wait()
+
+    def _wait(self) -> None:
+        assert self._arrived.wait(_PATIENCE), f"stuck after {self.gate}"
+        if self.fault:
+            raise self.fault
+
+
+_here = threading.local()
+
+
+def _at(gate: str, *, once: bool = False) -> None:
+    actor: Actor | None = getattr(_here, "actor", None)
+    if actor is not None and not (once and gate in actor.passed):
+        actor.reach(gate)
+        actor.passed.add(gate)
+
+
+def _before_dynamodb(model: Any, params: dict[str, Any], **_: Any) -> None:
+    body = json.loads(params["body"])
+    if model.name == "TransactWriteItems":
+        write = body["TransactItems"][0].get("Update", {})
+    elif model.name == "UpdateItem":
+        write = body
+    else:
+        return
+    values, update = write.get("ExpressionAttributeValues", {}), write.get("UpdateExpression", "")
+    if ":outcome" in values:
+        # Refused for a status that had only moved on within the open ones, it is written again at once.
+        _at("finish", once=True)
+    elif "announced = :yes" in update:
+        _at("announced")
+    elif "asks.#ask" in update:
+        actor: Actor | None = getattr(_here, "actor", None)
+        if actor is None:
+            return
+        if "post" in actor.passed:
+            _at("note", once=True)
+        elif ":attempts" in values and _attempts(values[":ask"]["M"]["attempts"]) > _attempts(values[":attempts"]):
+            _at("begin", once=True)
+        elif float(values[":ask"]["M"]["finished_at"]["N"]) > 0:
+            _at("kept")
+
+
+def _attempts(value: dict[str, str]) -> int:
+    return int(value["N"])
+
+
+def _before_s3(model: Any, params: dict[str, Any], **_: Any) -> None:
+    if model.name == "PutObject" and f"/{RESULTS}/" in params["url"]:
+        _at("manifest" if ".json" in params["url"] else "result")
+
+
+def _before_events(params: dict[str, Any], **_: Any) -> None:
+    if json.loads(params["body"])["Entries"][0]["DetailType"] != "Folder Done":
+        _at("event")
+
+
+def _watched_send(
+    send: Callable[..., requests.Response],
+) -> Callable[..., requests.Response]:
+    def watched(session: requests.Session, request: requests.PreparedRequest, **named: Any) -> requests.Response:
+        url = request.url or ""
+        if request.method == "POST" and "/ims/" not in url:
+            _at("post")
+        elif "/status/" in url:
+            _at("ask")
+        return send(session, request, **named)
+
+    return watched
+
+
+class Conductor:
+    """The four processes of the model, real."""
+
+    def __init__(self, walk: Walk, variant: int = 0) -> None:
+        """``variant``: which of Adobe's answers of a kind is given."""
+        self._variant = variant
+        self._walk, self._stage = walk, walk.stage
+        meta = {
+            client: getattr(self._stage, client).meta.events for client in ("dynamodb", "s3", "events", "stepfunctions")
+        }
+        meta["dynamodb"].register("before-call.dynamodb", _before_dynamodb)
+        meta["s3"].register("before-call.s3", _before_s3)
+        meta["events"].register("before-call.eventbridge", _before_events)
+        meta["stepfunctions"].register("before-call.sfn.StartExecution", lambda **_: _at("start"))
+        self._photo = self._stage.upload("dog.jpg", photo_bytes())
+        self._events: set[str] = set()
+        self.actors: dict[int, Actor] = {}
+        for who in range(2):
+            self._enter(who, self._deliver)
+
+    def _enter(self, who: int, life: Callable[[Actor], None]) -> None:
+        self.actors[who] = Actor(life)
+        self.actors[who].start_up()
+
+    # --- lives ---
+
+    def _deliver(self, actor: Actor) -> None:
+        while True:
+            try:
+                actor.begin("claim")
+                request_mask(Upload(self._photo), self._stage.tools)
+            except (PostponedError, JobMovedOnError, KilledError):
+                continue
+            return
+
+    def _execute(self, actor: Actor) -> None:
+        def function(gate: str, call: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
+            def called(event: dict[str, Any]) -> dict[str, Any]:
+                actor.begin(gate)
+                return call(event)
+
+            return called
+
+        tools = self._stage.tools
+        functions = {
+            "CheckJobFunction": function(
+                "check", lambda event: check_job(event["job_id"], event["step"], tools, waited=event["waited"])
+            ),
+            "FillMaskedAreasFunction": function("fill", lambda event: fill_masked_areas(event["job_id"], tools)),
+            "SaveResultFunction": function("save", lambda event: save_result(event["job_id"], tools)),
+            "RecordFailureFunction": function(
+                "record", lambda event: record_failure(event["execution"], event["error"], event["cause"], tools)
+            ),
+        }
+        machine = Machine(functions, wait=lambda _: None, clock=self._stage.clock)
+        ((name, start),) = self._stage.executions()
+        ended = machine.run(name, start)
+        self._failed = ended.status != "SUCCEEDED"
+
+    def _record(self, actor: Actor) -> None:
+        while True:
+            try:
+                actor.begin("record")
+                name = self._stage.only_job().execution_name
+                record_failure(name, "ExecutionStoppedError", "ABORTED", self._stage.tools)
+            except KilledError:
+                continue
+            return
+
+    # --- steps ---
+
+    def step(self, move: Move) -> None:
+        """One step of the model, by the real process."""
+        actor = self.actors[move.who]
+        self._prepare(move)
+        if move.word == "stopped":
+            actor.step("stop")
+            self._enter(RULE, self._record)
+            return
+        actor.step("kill" if move.word == "killed" else "go")
+        self._walk.adobe.clear_rules()
+        if (move.word == "killed" and move.gate in {"post", "note"}) or (move.gate == "note" and move.word == "lost"):
+            self._end_lease()
+        if move.gate == "note" and move.word == "busy":
+            # The patience that Adobe asks for; well within another call's lease.
+            self._stage.clock.pass_by(60)
+        if MACHINE not in self.actors and self._stage.executions():
+            self._failed = False
+            self._enter(MACHINE, self._execute)
+        if move.who == MACHINE and actor.gate == "done" and self._failed:
+            self._enter(RULE, self._record)
+
+    def _prepare(self, move: Move) -> None:
+        if move.word == "killed":
+            return
+        if move.gate == "post":
+            self._rule(_POST, _ANSWERS[move.word])
+        if move.gate == "ask":
+            self._walk.settle()
+            self._rule(_STATUS, _WORDS[move.word])
+
+    def _rule(self, route: str, actions: list[Any]) -> None:
+        action = actions[self._variant % len(actions)]
+        if action is not None:
+            self._walk.adobe.add_rules({"route": route, "times": 1, "action": action})
+
+    def _end_lease(self) -> None:
+        job = self._stage.only_job()
+        for ask in job.asks.values():
+            if ask.attempts and not ask.adobe_job and job.status not in OVER:
+                now = self._stage.clock()
+                self._stage.ledger.note_answer_lost(job, replace(ask), now=now, until=now)
+
+    # --- looking ---
+
+    def differs_from(self, world: World) -> str:
+        """What is other than the model says; empty where nothing is."""
+        jobs = self._stage.jobs()
+        job = jobs[0] if jobs else None
+        self._events |= {event["Detail"]["outcome"] for event in self._stage.news()}
+        paid = self._walk.jobs_at_adobe()
+        results = self._stage.results()
+        manifest = json.loads(results["dog.jpg.json"])["outcome"] if "dog.jpg.json" in results else ""
+        asks = {}
+        for name, route in (("mask", "mask-objects"), ("fill", "fill-masked-areas")):
+            kept = job.asks.get("mask" if name == "mask" else "fill-1") if job else None
+            asks[name] = (
+                Ask(kept.attempts, min(kept.refusals, 1), kept.adobe_job is not None, kept.finished_at > 0)
+                if kept
+                else Ask()
+            )._replace(paid=paid.get(route, 0))
+        found = {
+            "status": job.status if job else "none",
+            **asks,
+            "result": "dog.jpg" in results,
+            "manifest": manifest,
+            "events": frozenset(self._events),
+            "announced": bool(job and job.announced),
+            "gates": tuple(self.actors[who].gate if who in self.actors else "idle" for who in range(4)),
+        }
+        said = {name: getattr(world, name) for name in found if name != "gates"}
+        said["gates"] = tuple(process.gate for process in world.processes)
+        return "; ".join(f"{name}: {found[name]} and not {said[name]}" for name in found if found[name] != said[name])
+
+    def leave(self) -> None:
+        """Every process ends where it stands."""
+        for actor in self.actors.values():
+            if actor.is_alive():
+                actor.step("stop")
+
+
+def variants(way: tuple[Move, ...]) -> int:
+    """In how many ways Adobe can answer on a path that ends with an answer of its."""
+    last = way[-1]
+    answers = {"post": _ANSWERS, "note": _ANSWERS, "ask": _WORDS}.get(last.gate, {})
+    return len(answers.get(last.word, [None]))
+
+
+def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0) -> str:
+    """Walk one path; where the functions leave it, what they did instead."""
+    world = World()
+    walk = make(MASK_DEADLINE_SECONDS="3600", FILL_DEADLINE_SECONDS="3600")
+    with patch.object(requests.Session, "send", _watched_send(requests.Session.send)):
+        conductor = Conductor(walk, variant)
+        try:
+            for number, move in enumerate(way):
+                world = next(after for candidate, after in moves(world) if candidate == move)
+                conductor.step(move)
+                if wrong := conductor.differs_from(world):
+                    told = " / ".join(one.kind for one in way[: number + 1])
+                    return f"after {told}: {wrong}"
+        finally:
+            conductor.leave()
+    return ""
+
+
+def run(report: Report, *, quick: bool) -> None:
+    """The whole model, its broken twins, and each kind of step through the real functions, with each answer of its kind."""
+    found = explore()
+    report.counts["model states"] = found.states
+    report.counts["model steps"] = found.steps
+    report.checked("model checks", "model: every promise in every state", wrong="; ".join(found.wrong[:3]))
+    for name, rules in BROKEN_RULES.items():
+        wrong = "" if seen_to_break(rules) else "the model sees nothing wrong"
+        report.checked("model checks", f"model with a bug: {name}", wrong=wrong)
+    with world() as make, logs():
+        for kind, way in sorted(found.ways.items())[:: 10 if quick else 1]:
+            for variant in range(1 if quick else variants(way)):
+                name = f"model against the functions: {kind} ({variant})"
+                report.checked("model paths", name, wrong=replay(make, way, variant))

@@ -1,0 +1,303 @@
+"""Bugs planted in the product, and for each the check of this suite that must catch it.
+
+A check is made on the sound product first and must be content with it; then the bug is planted, in this process or in
+the definition that is played, and the same check must complain.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+from cleanplate.adobe.client import AdobeClient
+from cleanplate.adobe.routes import Request, Route
+from cleanplate.aws import storage as storage_module
+from cleanplate.aws.storage import SavedObject, Storage
+from cleanplate.errors import AnswerLostError
+from cleanplate.jobs.ledger import Ledger
+from cleanplate.models import AdobeJob, Ask, Job, JobStatus
+from cleanplate.services import Tools
+from cleanplate.steps import request_mask as request_mask_step
+from tests import machine
+from tests.chaos.boundaries import Moment
+from tests.chaos.crashes import SCENARIOS, walk_once
+from tests.chaos.duplicates import CASES, try_case
+from tests.chaos.promises import Verdict, judge
+from tests.chaos.report import Report
+from tests.chaos.world import MakeWalk, world
+from tests.consistency import test_times
+from tests.consistency.project import TEMPLATE, Project
+from tests.integration.steps.walk import photo_bytes
+from tests.stage import RESULTS
+
+#: Makes a check; what it complains of, empty where it is content.
+Check = Callable[[MakeWalk], str]
+Plant = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One bug; ``caught_by`` names the check, ``complaint`` is a word of what it says."""
+
+    name: str
+    plant: Plant
+    caught_by: str
+    check: Check
+    complaint: str
+
+
+def _said(verdict: Verdict, wrong: str = "") -> str:
+    return "; ".join([*(f"{breach.kind}: {breach.words}" for breach in verdict.breaches), *([wrong] if wrong else [])])
+
+
+# --- the checks -------------------------------------------------------------------------------------------------------
+
+
+def crash(scenario_name: str, moment: Moment, call: str) -> Check:
+    """The crash point at the first such call of a scenario; no ``call`` is the undisturbed walk."""
+    (scenario,) = [scenario for scenario in SCENARIOS if scenario.name == scenario_name]
+
+    def check(make: MakeWalk) -> str:
+        plain = walk_once(make, scenario)
+        if not call:
+            return _said(plain.verdict)
+        return _said(walk_once(make, scenario, (plain.passed.index(call), moment)).verdict)
+
+    return check
+
+
+def duplicates(case_name: str) -> Check:
+    """A case of duplicates and order."""
+    (case,) = [case for case in CASES if case.name == case_name]
+    return lambda make: _said(*try_case(make, case))
+
+
+def walked(route: str, action: Any) -> Check:
+    """A plain walk on which Adobe misbehaves once."""
+
+    def check(make: MakeWalk) -> str:
+        walk = make()
+        walk.adobe.add_rules({"route": route, "times": 1, "action": action})
+        walk.deliver(walk.stage.upload("dog.jpg", photo_bytes()))
+        walk.execute()
+        return _said(judge(walk, walk.stage.news()))
+
+    return check
+
+
+def _result_is_stolen(make: MakeWalk) -> str:
+    """A walk whose result is gone as soon as it was written."""
+    walk = make()
+    walk.deliver(walk.stage.upload("dog.jpg", photo_bytes()))
+
+    def steal(**_: Any) -> None:
+        walk.stage.s3.delete_object(Bucket=RESULTS, Key="dog.jpg")
+
+    walk.stage.s3.meta.events.register("after-call.s3.PutObject", steal)
+    walk.execute()
+    return _said(judge(walk, walk.stage.news()))
+
+
+def _visibility(_: MakeWalk) -> str:
+    try:
+        test_times.test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run(_project())
+    except AssertionError as error:
+        return f"AssertionError: {error}"
+    return ""
+
+
+# --- the bugs ---------------------------------------------------------------------------------------------------------
+
+
+def _begin_without_a_word(ledger: Ledger, job: Job, name: str, *, route: str, status: JobStatus, now: float) -> Ask:
+    ask = job.asks.get(name, Ask(name))
+    return ask if ask.adobe_job else replace(ask, route=route, attempts=ask.attempts + 1, intent_at=now)
+
+
+def _note_all_the_same(ledger: Ledger, job: Job, ask: Ask, *, now: float) -> Job:
+    status: JobStatus = "masking" if ask.name == "mask" else "filling"
+    return ledger._write_ask(job, replace(ask, lease_until=0.0), now=now, status=status)
+
+
+@contextmanager
+def _no_intent() -> Iterator[None]:
+    with (
+        patch.object(Ledger, "begin_ask", _begin_without_a_word),
+        patch.object(Ledger, "note_adobe_job", _note_all_the_same),
+    ):
+        yield
+
+
+def _claim_again(ledger: Ledger, job: Job) -> Job:
+    claim = _SOUND_CLAIM
+    ledger._db.delete_item(TableName=ledger._table, Key={"job_id": {"S": job.job_id}})
+    return claim(ledger, job)
+
+
+def _finish_whatever_was(
+    ledger: Ledger, job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float
+) -> bool:
+    ledger._update(
+        job.job_id,
+        "SET #status = :status, outcome = :outcome, announced = :no, updated_at = :now",
+        "attribute_exists(job_id)",
+        status=status,
+        outcome=outcome,
+        no=False,
+        now=now,
+    )
+    return True
+
+
+def _submit_again(client: AdobeClient, route: Route, request: Request) -> AdobeJob:
+    try:
+        return _SOUND_SUBMIT(client, route, request)
+    except AnswerLostError:
+        return _SOUND_SUBMIT(client, route, request)
+
+
+def _start_with_a_link(job: Job, tools: Tools) -> None:
+    ask = job.asks["mask"]
+    start = {
+        "job_id": job.job_id,
+        "wait_seconds": round(ask.check_at - ask.submitted_at),
+        "photo": tools.storage.link_to_photo(job.photo),
+    }
+    tools.make_stepfunctions().start_execution(
+        stateMachineArn=tools.settings.state_machine_arn, name=job.execution_name, input=json.dumps(start)
+    )
+
+
+@contextmanager
+def _all_errors_swallowed() -> Iterator[None]:
+    definition = copy.deepcopy(machine.read_machine())
+    definition["States"]["NeverMind"] = {"Type": "Wait", "Seconds": 1, "End": True}
+    for state in definition["States"].values():
+        for catch in state.get("Catch", []):
+            catch["Next"] = "NeverMind"
+    with patch.object(machine, "read_machine", lambda: definition):
+        yield
+
+
+def _believed(_storage: Storage, saved: SavedObject, _job_id: str) -> SavedObject:
+    return saved
+
+
+@contextmanager
+def _short_visibility() -> Iterator[None]:
+    text = Project().text(TEMPLATE)
+    planted = text.replace("VisibilityTimeout: 1080", "VisibilityTimeout: 300")
+    assert planted != text
+    with patch.dict(globals(), {"_project": lambda: Project({TEMPLATE: planted})}):
+        yield
+
+
+@contextmanager
+def _manifest_for_anybody() -> Iterator[None]:
+    with (
+        patch.object(Ledger, "take_manifest", lambda *_, **__: True),
+        patch.object(Ledger, "manifest_of", lambda *_: None),
+    ):
+        yield
+
+
+_project: Callable[[], Project] = Project
+_SOUND_CLAIM = Ledger.claim
+_SOUND_SUBMIT = AdobeClient.submit
+
+BUGS = (
+    Bug(
+        "intent not written",
+        _no_intent,
+        "crash point: killed after POST /v1/mask-objects",
+        crash("plain", "after", "POST /v1/mask-objects"),
+        "paid twice",
+    ),
+    Bug(
+        "claim not conditional",
+        lambda: patch.object(Ledger, "claim", _claim_again),
+        "duplicates: news five times",
+        duplicates("news five times"),
+        "paid twice",
+    ),
+    Bug(
+        "terminal state unconditional",
+        lambda: patch.object(Ledger, "finish", _finish_whatever_was),
+        "duplicates: the end told while the photo ends as clean",
+        duplicates("the end told while the photo ends as clean"),
+        "lie",
+    ),
+    Bug(
+        "retry on POST",
+        lambda: patch.object(AdobeClient, "submit", _submit_again),
+        "fault: the answer to a POST is lost once",
+        walked("POST /v1/mask-objects", "lost_answer"),
+        "paid twice",
+    ),
+    Bug(
+        "signed URL in state",
+        lambda: patch.object(request_mask_step, "_start_execution", _start_with_a_link),
+        "the leak check of every walk",
+        crash("plain", "before", ""),
+        "leak: an execution",
+    ),
+    Bug(
+        "States.ALL swallowed",
+        _all_errors_swallowed,
+        "fault: Adobe forgets the job",
+        walked("POST /v1/mask-objects", "job_gone"),
+        "hang",
+    ),
+    Bug(
+        "success without checking the object",
+        lambda: patch.object(Storage, "_check", _believed),
+        "a result that is gone after it was written",
+        _result_is_stolen,
+        "lie",
+    ),
+    Bug(
+        "visibility timeout too short",
+        _short_visibility,
+        "agreement: a message stays hidden six times as long as its function may run",
+        _visibility,
+        "AssertionError",
+    ),
+    Bug(
+        "an old version's manifest written over the newer one's",
+        _manifest_for_anybody,
+        "duplicates: an old version fails after the newer one has ended",
+        duplicates("an old version fails after the newer one has ended"),
+        "an older version's manifest",
+    ),
+    Bug(
+        "an old version's result written over the newer one's",
+        lambda: patch.object(storage_module, "_only", lambda _: {}),
+        "duplicates: a newer result comes while the older is composed",
+        duplicates("a newer result comes while the older is composed"),
+        "an older version's result",
+    ),
+)
+
+
+def caught(make: MakeWalk, bug: Bug) -> str:
+    """What is wrong with the catching of a bug; empty where it is caught, and nothing is where there is no bug."""
+    content = bug.check(make)
+    if content:
+        return f"without the bug the check complains: {content}"
+    with bug.plant():
+        complaint = bug.check(make)
+    if not complaint:
+        return f"not caught by {bug.caught_by}"
+    return "" if bug.complaint in complaint else f"caught for another reason: {complaint}"
+
+
+def run(report: Report, *, quick: bool) -> None:
+    """Every bug; they are few and quick."""
+    with world() as make:
+        for bug in BUGS:
+            report.checked("planted bugs", f"planted: {bug.name} (by {bug.caught_by})", wrong=caught(make, bug))

@@ -1,0 +1,250 @@
+"""The three promises, judged on what a walk has left behind: records, objects, events, Adobe's own counters, logs.
+
+Nothing here knows what was done to the walk. A breach is a promise that was not kept, whatever the fault was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from PIL import Image, ImageChops, ImageOps, ImageStat
+
+from cleanplate.jobs.ledger import MAX_ATTEMPTS
+from cleanplate.models import TERMINAL, Job
+from cleanplate.outcomes import DETAIL_TYPES, describe
+from local.dev.readme import reasons
+from tests.integration.steps.walk import Walk
+from tests.stage import RESULTS, UPLOADS
+
+Kind = Literal["paid twice", "lost", "lie", "hang", "leak"]
+#: Parts of every presigned link, of every token, and of nothing that may be told.
+SECRET_WORDS = ("X-Amz-Signature", "X-Amz-Security-Token", "Bearer ", "client_secret=")
+
+
+#: What encoding a JPEG once more may move outside the hole, in levels, on average.
+_LEVELS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One promise that was not kept, in words."""
+
+    kind: Kind
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one walk: photos by outcome, requests that were paid beyond one per ask, and breaches."""
+
+    results: int
+    failures: int
+    extra_posts: int
+    breaches: tuple[Breach, ...]
+
+
+def judge(
+    walk: Walk,
+    events: Sequence[Mapping[str, Any]],
+    *,
+    uploads: int = 1,
+    logs: str = "",
+    work_may_hold_links: bool = True,
+) -> Verdict:
+    """Judge a walk that is over. ``events`` are all that were put on the bus; ``uploads`` the photos that were accepted."""
+    jobs = walk.stage.jobs()
+    breaches = [
+        *_losses(jobs, uploads),
+        *(breach for job in jobs for breach in _of_one(walk, job, events)),
+        *_payments(walk, jobs, events),
+        *_leaks(walk, events, logs, work_may_hold_links=work_may_hold_links),
+    ]
+    return Verdict(
+        results=sum(job.status in {"cleaned", "nothing_to_remove"} for job in jobs),
+        failures=sum(job.status == "failed" for job in jobs),
+        extra_posts=extra_posts(walk, jobs, events),
+        breaches=tuple(breaches),
+    )
+
+
+def extra_posts(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]] = ()) -> int:
+    """Jobs that Adobe was paid for, beyond one for each ask that was ever begun, in earlier runs too."""
+    begun = len(_attempts(jobs)) + len(_earlier_attempts(jobs, events))
+    return max(0, sum(walk.jobs_at_adobe().values()) - begun)
+
+
+def _attempts(jobs: Sequence[Job]) -> dict[tuple[str, str], int]:
+    """POSTs that may have made a job, by job and ask, as the records have them."""
+    return {(job.job_id, ask.name): ask.attempts for job in jobs for ask in job.asks.values() if ask.attempts > 0}
+
+
+def _earlier_attempts(jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, str], int]:
+    """The same of runs that came before, as they were announced; what a later run has kept is in its own count."""
+    latest = {job.job_id: job for job in jobs}
+    found = {}
+    for event in events:
+        told = event["Detail"]
+        job = latest.get(told.get("job_id"))
+        if job is None or told["run"] >= job.run:
+            continue
+        for asked in told["adobe_jobs"]:
+            now = job.asks.get(asked["ask"])
+            kept = now is not None and now.adobe_job is not None and now.adobe_job.job_id == asked["job_id"]
+            if asked["posts"] > 0 and not kept:
+                found[(job.job_id, told["run"], asked["ask"])] = asked["posts"]
+    return found
+
+
+def _losses(jobs: Sequence[Job], uploads: int) -> Iterable[Breach]:
+    if len(jobs) < uploads:
+        yield Breach("lost", f"{uploads} photos were uploaded and there are {len(jobs)} records")
+    for job in jobs:
+        if job.status not in TERMINAL:
+            yield Breach("hang", f"{job.photo.key} is {job.status} for ever")
+        elif not job.announced:
+            yield Breach("lost", f"nobody was told that {job.photo.key} ended as {job.status}")
+
+
+def _of_one(walk: Walk, job: Job, events: Sequence[Mapping[str, Any]]) -> Iterable[Breach]:
+    """Whether record, manifest, events and result of one photo agree."""
+    if job.status not in TERMINAL:
+        return
+    statement = _statement(walk, job)
+    about = [event for event in events if event["Detail"].get("job_id") == job.job_id]
+    ours = [event for event in about if event["Detail"].get("run") == job.run]
+    if not ours:
+        yield Breach("lost", f"no event tells how {job.photo.key} ended")
+    for event in ours:
+        if event["Detail"] != statement or event["DetailType"] != DETAIL_TYPES[job.status]:
+            yield Breach("lie", f"an event about {job.photo.key} says something else than its record")
+    results = walk.stage.results()
+    if job.outcome.get("reason") != "PhotoReplacedError":
+        manifest = results.get(statement["manifest"]["key"])
+        if manifest is None:
+            yield Breach("lost", f"{job.photo.key} has no manifest")
+        elif json.loads(manifest) not in [statement, *(_statement(walk, other) for other in _others(walk, job))]:
+            yield Breach("lie", f"the manifest of {job.photo.key} says something else than its record")
+    yield from _of_failure(walk, job) if job.status == "failed" else _of_result(walk, job, results)
+
+
+def _statement(walk: Walk, job: Job) -> Any:
+    return json.loads(json.dumps(describe(job, result_key=walk.stage.tools.result_key(job.photo))))
+
+
+def _others(walk: Walk, job: Job) -> list[Job]:
+    """Jobs of other uploads under the same key, that share its result's place."""
+    return [other for other in walk.stage.jobs() if other.photo.key == job.photo.key and other.job_id != job.job_id]
+
+
+def _of_failure(walk: Walk, job: Job) -> Iterable[Breach]:
+    reason = str(job.outcome.get("reason", ""))
+    if f"| `{reason}` |" not in reasons():
+        yield Breach("lie", f"{job.photo.key} failed for {reason!r}, which is not on the closed list of reasons")
+    elif not job.outcome.get("what_to_do") or not job.outcome.get("message"):
+        yield Breach("lie", f"{job.photo.key} failed for {reason} without words")
+    key = walk.stage.tools.result_key(job.photo)
+    if key in walk.stage.results():
+        by = walk.stage.s3.head_object(Bucket=RESULTS, Key=key)["Metadata"].get("cleanplate-job")
+        if by == job.job_id and job.run == 1:
+            yield Breach("lie", f"{job.photo.key} failed, and yet there is a result of it")
+
+
+def _of_result(walk: Walk, job: Job, results: Mapping[str, bytes]) -> Iterable[Breach]:
+    said = job.outcome["result"]
+    content = results.get(said["key"])
+    if content is None:
+        yield Breach("lie", f"{job.photo.key} is said to be {job.status}, and there is no result")
+        return
+    there = (hashlib.sha256(content).hexdigest(), len(content))
+    if there != (said["sha256"], said["bytes"]):
+        theirs = [other.outcome.get("result") or {} for other in _others(walk, job)]
+        if there not in [(their.get("sha256"), their.get("bytes")) for their in theirs]:
+            yield Breach("lie", f"the result of {job.photo.key} is not the one that is told of")
+        return
+    original = _original(walk, job)
+    if job.status == "nothing_to_remove":
+        if content != original:
+            yield Breach("lie", f"nothing was to be removed from {job.photo.key}, and it was changed")
+        return
+    if content == original:
+        yield Breach("lie", f"{job.photo.key} is said to be cleaned, and it is as it was")
+    elif wrong := _wrong_picture(original, content, walk.stage.work().get(job.outcome["hole"])):
+        yield Breach("lie", f"the result of {job.photo.key} {wrong}")
+
+
+def _wrong_picture(original: bytes, content: bytes, hole: bytes | None) -> str:
+    """What is wrong with a result, if anything: it must be the photo, but for the hole."""
+    try:
+        before, after = (
+            ImageOps.exif_transpose(Image.open(io.BytesIO(each))).convert("RGB") for each in (original, content)
+        )
+    except (OSError, SyntaxError):
+        return "is no picture"
+    if before.size != after.size:
+        return f"is {after.size}, and the photo {before.size}"
+    if hole is None:
+        return ""
+    outside = Image.open(io.BytesIO(hole)).convert("L").point([255] + [0] * 255)
+    off = ImageStat.Stat(ImageChops.difference(before, after), outside).mean
+    return f"is off by {max(off):.0f} levels outside the hole" if max(off) > _LEVELS else ""
+
+
+def _original(walk: Walk, job: Job) -> bytes:
+    version = {"VersionId": job.photo.version_id} if job.photo.version_id else {}
+    return walk.stage.s3.get_object(Bucket=UPLOADS, Key=job.photo.key, **version)["Body"].read()  # type: ignore[arg-type]
+
+
+def _payments(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> Iterable[Breach]:
+    allowed = sum(posts - 1 for posts in _earlier_attempts(jobs, events).values())
+    for job in jobs:
+        for ask in job.asks.values():
+            allowed += max(0, ask.attempts - 1)
+            if ask.attempts > MAX_ATTEMPTS:
+                yield Breach("paid twice", f"the {ask.name} of {job.photo.key} was sent {ask.attempts} times")
+            if ask.attempts > 1 and not describe(job)["possible_duplicate"]:
+                yield Breach("paid twice", f"the {ask.name} of {job.photo.key} was sent again, and nobody was told")
+    extra = extra_posts(walk, jobs, events)
+    if extra > allowed:
+        yield Breach("paid twice", f"{extra} jobs too many at Adobe, and the records know of {allowed}")
+    known, sent = walk.posts_in_the_ledger(), _taken_posts(walk)
+    # Another run begins its own count.
+    if known < sent and all(job.run == 1 for job in jobs):
+        yield Breach("paid twice", f"{sent} requests reached Adobe, and the records know of {known}")
+
+
+def _taken_posts(walk: Walk) -> int:
+    """POSTs that came past the door: one whose token is refused there is sent again as the same request."""
+    return sum(
+        count
+        for route, answers in walk.adobe.counters()["requests"].items()
+        if route.startswith("POST ") and "/ims/" not in route
+        for status, count in answers.items()
+        if status != "401"
+    )
+
+
+def _leaks(
+    walk: Walk, events: Sequence[Mapping[str, Any]], logs: str, *, work_may_hold_links: bool
+) -> Iterable[Breach]:
+    """Answers of Adobe's with their links are kept in the work bucket for a day, and nowhere else."""
+    places = {
+        "a record": json.dumps(walk.stage.items(), default=str),
+        "an event": json.dumps(list(events), default=str),
+        "an execution": json.dumps(walk.stage.executions()),
+        "a manifest": "".join(
+            content.decode("utf-8", "replace") for key, content in walk.stage.results().items() if key.endswith(".json")
+        ),
+        "a log": logs,
+    }
+    if not work_may_hold_links:
+        places["the work bucket"] = b"".join(walk.stage.work().values()).decode("utf-8", "replace")
+    secrets = (*SECRET_WORDS, walk.adobe.settings.canary + "-", walk.adobe.settings.client_secret)
+    for place, text in places.items():
+        for secret in secrets:
+            if secret in text:
+                yield Breach("leak", f"{place} holds {secret!r}")

@@ -1,0 +1,489 @@
+"""Least privilege, tried: from each function's role one action at a time is taken away, and something must break.
+
+The embedded AWS enforces what functions may do, so the deployed policy itself is changed, in the running stack, and put
+back afterwards. What it does not enforce (KMS keys, roles of state machines, rules, queues) and what only a rare moment
+needs is in ``UNTRIED`` with where it is proved instead; ``test_rights.py`` sees that nothing is in neither.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from cleanplate.jobs.ledger import Ledger
+from local.adobe import Settings
+from local.stack import Laptop
+from tests.chaos.report import Report
+from tests.end_to_end.conftest import OTHER_BUCKET, Dropped, System
+from tests.integration.steps.walk import mask_bytes, photo_bytes
+
+#: Statement and action.
+Right = tuple[str, str]
+#: Does what needs the right; True where all went as it should.
+Scenario = Callable[[System], bool]
+
+_PATIENCE = 40.0
+#: The end-to-end tests' own.
+_WAIT_SCALE = 0.1
+_DENIED = ("AccessDenied", "not authorized to perform", "Forbidden", "AuthorizationError")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One action of one statement of one function's role."""
+
+    function: str
+    sid: str
+    action: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.function} without {self.action} ({self.sid})"
+
+
+# --- what needs rights ----------------------------------------------------------------------------------------------
+
+
+def a_photo_is_cleaned(system: System) -> bool:
+    """The whole walk."""
+    return _outcome(system, photo_bytes()) == "cleaned"
+
+
+def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
+    """Its execution ends well too: what one step could not announce, the one for failures would."""
+    dropped = system.drop(photo_bytes(), prefix="rights/")
+    if _ended(system, dropped) != "cleaned":
+        return False
+    (sight,) = system.find(dropped)
+    arn = f"{system.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{sight.job_id}"
+    describe = system.aws.client("stepfunctions").describe_execution
+    _until(system, lambda: describe(executionArn=arn)["status"] != "RUNNING")
+    return describe(executionArn=arn)["status"] == "SUCCEEDED"
+
+
+def a_photo_with_its_own_mask_is_cleaned(system: System) -> bool:
+    """Its mask lies beside it in the uploads bucket."""
+    stem = f"rights/{uuid.uuid4().hex}"
+    system.drop(mask_bytes(), f"{stem}.mask.png")
+    return _outcome(system, photo_bytes(), f"{stem}.jpg") == "cleaned"
+
+
+def a_photo_that_adobe_cannot_read_is_cleaned(system: System) -> bool:
+    """Adobe reads a copy of it in the work bucket, by a link that the function signs."""
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(photo_bytes())) as image:
+        image.convert("CMYK").save(out, "JPEG")
+    return _outcome(system, out.getvalue()) == "cleaned"
+
+
+def a_file_that_is_no_photo_is_refused(system: System) -> bool:
+    """With a manifest and an event, by the first function alone."""
+    return _outcome(system, b"no photo at all, and long enough to be looked at") == "failed"
+
+
+def a_job_that_fails_at_adobe_is_recorded(system: System) -> bool:
+    """The last function on the way of a failure."""
+    key = f"rights/failing-{uuid.uuid4().hex}.jpg"
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed", "photo": key})
+    return _outcome(system, photo_bytes(), key) == "failed"
+
+
+def a_photo_waits_for_adobe(system: System) -> bool:
+    """Refused once for too many requests, it comes back by itself."""
+    key = f"rights/patient-{uuid.uuid4().hex}.jpg"
+    rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
+    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 1}})
+    return _outcome(system, photo_bytes(), key) == "cleaned"
+
+
+def an_unreadable_message_is_set_aside(system: System) -> bool:
+    """It lies among the dead letters."""
+    sqs, dead = system.aws.client("sqs"), system.stack.dead_letter_queue_url
+    words = f"unreadable {uuid.uuid4().hex}"
+    sqs.send_message(QueueUrl=system.stack.uploads_queue_url, MessageBody=words)
+
+    def lies_there() -> bool:
+        answer = sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return any(words in message["Body"] for message in answer.get("Messages", []))
+
+    return _until(system, lies_there)
+
+
+def dead_letters_are_redriven(system: System) -> bool:
+    """One of them at least."""
+    system.aws.client("sqs").send_message(
+        QueueUrl=system.stack.dead_letter_queue_url, MessageBody=json.dumps({"Event": "s3:TestEvent"})
+    )
+    return bool(_invoke(system, "RedriveMessagesFunction", {}))
+
+
+def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
+    """It is read by its key alone."""
+    s3, key = system.aws.client("s3"), f"rights/{uuid.uuid4().hex}.jpg"
+    if OTHER_BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=OTHER_BUCKET)
+    s3.put_object(Bucket=OTHER_BUCKET, Key=key, Body=photo_bytes())
+    detail = json.dumps({"bucket": OTHER_BUCKET, "key": key})
+    system.aws.client("events").put_events(
+        Entries=[{"Source": "a.shop", "DetailType": "Photo Cleaning Requested", "Detail": detail}]
+    )
+    return _ended(system, Dropped(key, "")) == "cleaned"
+
+
+def a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill(system: System) -> bool:
+    """Its fill was refused for too many requests, and somebody deletes the pacer's item before it is sent again."""
+    key = f"rights/{uuid.uuid4().hex}.jpg"
+    rule = {"route": "POST /v1/fill-masked-areas", "photo": key, "times": 1}
+    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 3}})
+    dropped = system.drop(photo_bytes(), key)
+    ledger = Ledger(system.aws.client("dynamodb"), table=system.stack.jobs_table, record_days=1)
+
+    def was_refused() -> bool:
+        jobs = [ledger.get(sight.job_id) for sight in system.find(dropped)]
+        return any(job and "fill-1" in job.asks and job.asks["fill-1"].refusals for job in jobs)
+
+    _until(system, was_refused)
+    _forget_the_pace(system)
+    return _ended(system, dropped) == "cleaned"
+
+
+def a_photo_is_cleaned_where_the_pacer_is_lost_meanwhile(system: System) -> bool:
+    """Somebody deletes the pacer's item while Adobe makes the mask."""
+    key = f"rights/{uuid.uuid4().hex}.jpg"
+    dropped = _drop_slow(system, key)
+    _until(system, lambda: any(sight.status == "masking" for sight in system.find(dropped)))
+    _forget_the_pace(system)
+    return _ended(system, dropped) == "cleaned"
+
+
+def a_late_photo_is_ended(system: System) -> bool:
+    """By the sweeper, which stops its execution."""
+    # Or the execution would be the first to see that it is late.
+    system.aws.set_wait_scale(2.0)
+    try:
+        dropped = _drop_slow(system, f"rights/{uuid.uuid4().hex}.jpg", seconds=600)
+        if not _until(system, lambda: any(sight.stage == "Adobe makes the mask" for sight in system.find(dropped))):
+            return False
+        (sight,) = system.find(dropped)
+        past = ("due_at", "claimed_at", "asks.mask.deadline_at", "asks.mask.check_at")
+        system.aws.client("dynamodb").update_item(
+            TableName=system.stack.jobs_table,
+            Key={"job_id": {"S": sight.job_id}},
+            UpdateExpression="SET " + ", ".join(f"{name} = :past" for name in past),
+            ExpressionAttributeValues={":past": {"N": "1000"}},
+        )
+        answer = _invoke(system, "SweepJobsFunction", {})
+    finally:
+        system.aws.set_wait_scale(_WAIT_SCALE)
+    return answer is not None and answer["swept"] >= 1 and _ended(system, dropped) == "failed"
+
+
+def _drop_slow(system: System, key: str, seconds: float = 2.0) -> Dropped:
+    action = {"do": "duration", "seconds": seconds}
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": action, "photo": key})
+    return system.drop(photo_bytes(), key)
+
+
+def _forget_the_pace(system: System) -> None:
+    client, table = system.aws.client("dynamodb"), system.stack.jobs_table
+    for item in client.scan(TableName=table, ProjectionExpression="job_id")["Items"]:
+        if item["job_id"]["S"].startswith("pacer#"):
+            client.delete_item(TableName=table, Key={"job_id": item["job_id"]})
+
+
+def _asks(function: str, make: Callable[[System], Mapping[str, Any]]) -> Scenario:
+    def scenario(system: System) -> bool:
+        return _invoke(system, function, make(system)) is not None
+
+    scenario.__doc__ = f"{function} answers."
+    return scenario
+
+
+def _folder(system: System) -> str:
+    """A folder in which a photo was seen."""
+    name = f"rights-{uuid.uuid4().hex}/"
+    system.clean(photo_bytes(), f"{name}a.jpg")
+    return name
+
+
+def _to_retry(system: System, confirm: int | None) -> dict[str, Any]:
+    folder = f"rights-{uuid.uuid4().hex}/"
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed", "photo": folder})
+    system.clean(photo_bytes(), f"{folder}a.jpg")
+    asked = {"bucket": "", "prefix": folder, "reason": "", "confirm": confirm, "retry_id": uuid.uuid4().hex}
+    return {"asked": asked, "after": "", "sent": 0, "failed_for": {}}
+
+
+_REPORT = _asks("ReportProgressFunction", lambda system: {"folder": _folder(system)})
+_COUNT = _asks(
+    "CountPhotosFunction",
+    lambda system: {
+        "bucket": system.stack.uploads_bucket,
+        "prefix": _unsent(system),
+        "confirm": None,
+        "after": {},
+        "counted": {},
+    },
+)
+_SEND = _asks(
+    "SendPhotosFunction",
+    lambda system: {
+        "bucket": system.stack.uploads_bucket,
+        "prefix": _unsent(system),
+        "after": {},
+        "sent": 0,
+        "confirm": 9,
+        "ahead_hours": 12,
+    },
+)
+
+
+def _unsent(system: System) -> str:
+    """A folder with a photo of which no job is known: the news of it was lost."""
+    folder = f"rights-{uuid.uuid4().hex}/"
+    s3, bucket = system.aws.client("s3"), system.stack.uploads_bucket
+    answer: dict[str, Any] = {**s3.get_bucket_notification_configuration(Bucket=bucket)}
+    told: Any = {name: about for name, about in answer.items() if name != "ResponseMetadata"}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        system.drop(photo_bytes(), f"{folder}a.jpg")
+    finally:
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
+    return folder
+
+
+#: What a function does most of the time, or all of it.
+USUAL: dict[str, Scenario] = {
+    "RequestMaskFunction": a_photo_is_cleaned,
+    "CheckJobFunction": a_photo_is_cleaned,
+    "FillMaskedAreasFunction": a_photo_is_cleaned,
+    "SaveResultFunction": a_photo_is_cleaned,
+    "RecordFailureFunction": a_job_that_fails_at_adobe_is_recorded,
+    "ReportProgressFunction": _REPORT,
+    "CountPhotosFunction": _COUNT,
+    "SendPhotosFunction": _SEND,
+    "RetryPhotosFunction": _asks("RetryPhotosFunction", lambda system: _to_retry(system, 1)),
+    "RedriveMessagesFunction": dead_letters_are_redriven,
+    "SweepJobsFunction": a_late_photo_is_ended,
+}
+
+#: What its usual work does not need.
+SPECIAL: dict[Trial, Scenario] = {
+    Trial("RequestMaskFunction", "KeepWork", "s3:GetObject"): a_photo_that_adobe_cannot_read_is_cleaned,
+    Trial("RequestMaskFunction", "KeepWork", "s3:PutObject"): a_photo_that_adobe_cannot_read_is_cleaned,
+    Trial("RequestMaskFunction", "WriteResults", "s3:PutObject"): a_file_that_is_no_photo_is_refused,
+    Trial("RequestMaskFunction", "Announce", "events:PutEvents"): a_file_that_is_no_photo_is_refused,
+    Trial("RequestMaskFunction", "PostponeMessages", "sqs:ChangeMessageVisibility"): a_photo_waits_for_adobe,
+    Trial("CheckJobFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (
+        a_photo_is_cleaned_where_the_pacer_is_lost_meanwhile
+    ),
+    Trial("FillMaskedAreasFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (
+        a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill
+    ),
+    Trial("FillMaskedAreasFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
+    Trial("SaveResultFunction", "Announce", "events:PutEvents"): a_photo_is_cleaned_without_a_detour,
+    Trial("SaveResultFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
+    Trial("RequestMaskFunction", "SetUnreadableMessagesAside", "sqs:SendMessage"): an_unreadable_message_is_set_aside,
+}
+
+#: Statement and action, of one function or of all ("*"): where it is proved instead.
+UNTRIED: dict[Trial, str] = {
+    **{
+        Trial("*", sid, action): "the embedded AWS asks no key: tests/template/test_keys.py"
+        for sid in ("UseKey", "UseBucketKeys", "ReadWithKey", "ReadWithBucketKeys", "WriteWithBucketKeys")
+        for action in ("kms:Decrypt", "kms:GenerateDataKey")
+    },
+    **{
+        Trial("*", sid, "s3:ListBucket"): (
+            "the embedded AWS says 404 of what is not there, whoever asks; S3 says 403 to those who may not list: "
+            "tests/template/test_rights.py"
+        )
+        for sid in ("TellMissingFromForbidden", "TellUnkeptFromForbidden", "TellUnwrittenFromForbidden")
+    },
+}
+
+
+# --- taking away ----------------------------------------------------------------------------------------------------
+
+
+def trials(system: System) -> list[Trial]:
+    """Every action of every statement of every function's deployed role."""
+    found = []
+    for function in sorted(system.stack.functions):
+        for _, document in _policies(system, function):
+            found += [
+                Trial(function, rule["Sid"], action)
+                for rule in document["Statement"]
+                for action in _list(rule["Action"])
+            ]
+    return found
+
+
+def is_untried(trial: Trial) -> str:
+    """Where it is proved instead, or nothing."""
+    return UNTRIED.get(trial) or UNTRIED.get(Trial("*", trial.sid, trial.action), "")
+
+
+def scenario_of(trial: Trial) -> Scenario:
+    """What must break without the right."""
+    return SPECIAL.get(trial) or USUAL[trial.function]
+
+
+@contextmanager
+def without(system: System, trial: Trial) -> Iterator[None]:
+    """The running stack, with this one action gone from the role."""
+    iam, role = system.aws.client("iam"), _role(system, trial.function)
+    before = _policies(system, trial.function)
+    for name, document in before:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(_less(document, trial)))
+    _start_afresh(system, trial.function)
+    try:
+        yield
+    finally:
+        for name, document in before:
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+        _start_afresh(system, trial.function)
+        system.adobe.clear_rules()
+        _settle(system)
+
+
+def _settle(system: System, deadline: float = 30.0) -> None:
+    """Wait until nobody speaks of this refusal any more, or it would be taken for the next one."""
+    client, machine = system.aws.client("stepfunctions"), system.stack.state_machine_arn
+    until = time.monotonic() + deadline
+    while time.monotonic() < until:
+        heard = _Heard(system)
+        running = client.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        time.sleep(0.5)
+        if not running and not heard.denial():
+            return
+
+
+def _less(document: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+    less = copy.deepcopy(dict(document))
+    for rule in less["Statement"]:
+        if rule["Sid"] == trial.sid:
+            # A statement of nothing is none; this one allows what nobody asks for.
+            rule["Action"] = [one for one in _list(rule["Action"]) if one != trial.action] or ["sts:GetSessionToken"]
+    return less
+
+
+def _start_afresh(system: System, function: str) -> None:
+    """A process that is kept warm remembers secrets and tokens."""
+    client, name = system.aws.client("lambda"), system.stack.functions[function]
+    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    variables["STARTED_AFRESH"] = uuid.uuid4().hex
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+def _policies(system: System, function: str) -> list[tuple[str, dict[str, Any]]]:
+    iam, role = system.aws.client("iam"), _role(system, function)
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    return [(name, iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]) for name in names]
+
+
+def _role(system: System, function: str) -> str:
+    name = system.stack.functions[function]
+    return str(system.aws.client("lambda").get_function_configuration(FunctionName=name)["Role"].rpartition("/")[2])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# --- watching -------------------------------------------------------------------------------------------------------
+
+
+def _outcome(system: System, content: bytes, key: str = "") -> str:
+    """How a photo ended; ``denied`` as soon as a function says so, and nothing where nothing came of it in time."""
+    return _ended(system, system.drop(content, key, prefix="rights/"))
+
+
+def _ended(system: System, dropped: Dropped) -> str:
+    ended: list[str] = []
+
+    def look() -> bool:
+        ended[:] = [sight.status for sight in system.find(dropped) if sight.ended]
+        return bool(ended)
+
+    return ended[0] if _until(system, look) else "denied"
+
+
+def _until(system: System, done: Callable[[], bool]) -> bool:
+    """Whether it came about; not, as soon as somebody speaks of a refusal."""
+    heard = _Heard(system)
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        if done():
+            return True
+        if heard.denial():
+            return False
+        time.sleep(0.2)
+    return False
+
+
+class _Heard:
+    """What was said since: by the server's own log, and by the functions that the state machine calls, in theirs."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._begun = system.aws.log.stat().st_size
+        self._since = int(time.time() * 1000)
+
+    def denial(self) -> bool:
+        """Whether somebody was refused."""
+        with self._system.aws.log.open("rb") as log:
+            log.seek(self._begun)
+            said = log.read().decode(errors="replace")
+        if any(word in said for word in _DENIED):
+            return True
+        logs = self._system.aws.client("logs")
+        groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+        return any(
+            word in event["message"]
+            for group in groups
+            for event in logs.filter_log_events(logGroupName=group, startTime=self._since)["events"]
+            for word in _DENIED
+        )
+
+
+def _invoke(system: System, function: str, event: Mapping[str, Any]) -> Any:
+    """The function's answer, or None where it failed."""
+    answer = system.aws.client("lambda").invoke(
+        FunctionName=system.stack.functions[function], Payload=json.dumps(event).encode()
+    )
+    return None if answer.get("FunctionError") else json.loads(answer["Payload"].read())
+
+
+def run(report: Report, *, quick: bool) -> None:
+    """Every right of every function; the part for every day is in the end-to-end tests."""
+    if quick:
+        return
+    adobe = Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)
+    parameters = {
+        "CountPolls": "false",
+        "RequestsPerMinute": "6000",
+        "RequestsPerDay": "1000000",
+        "OtherBucket": OTHER_BUCKET,
+    }
+    with Laptop(adobe=adobe, wait_scale=_WAIT_SCALE, parameters=parameters) as laptop:
+        system = System(laptop)
+        wanted = [trial for trial in trials(system) if not is_untried(trial)]
+        for scenario in dict.fromkeys(map(scenario_of, wanted)):
+            worked = scenario(system)
+            system.adobe.clear_rules()
+            name = str(scenario.__doc__).split("\n")[0]
+            report.checked("rights", f"with every right: {name}", wrong="" if worked else "does not work")
+        for trial in wanted:
+            with without(system, trial):
+                worked = scenario_of(trial)(system)
+            report.checked("rights", trial.name, wrong="nothing breaks: is it needed?" if worked else "")

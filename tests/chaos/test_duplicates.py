@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.duplicates import CASES, Case, try_case
+from tests.chaos.world import MakeWalk
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+@pytest.mark.xdist_group("duplicates")
+def test_whatever_comes_twice_or_in_another_order_is_one_photo_paid_once(make_walk: MakeWalk, case: Case) -> None:
+    verdict, wrong = try_case(make_walk, case)
+    assert verdict.breaches == ()
+    assert not wrong

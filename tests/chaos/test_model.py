@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.model import replay
+from tests.chaos.protocol import ASKED, BROKEN_RULES, POSTED, Explored, Rules, explore, seen_to_break
+from tests.chaos.world import MakeWalk
+
+pytestmark = pytest.mark.xdist_group("model")
+
+#: Steps that stand for all of them; ``make prove`` replays each.
+SOME = (
+    "delivery: begin: known",
+    "delivery: claim: lost too often",
+    "delivery: finish: over",
+    "machine: begin: over",
+    "machine: fill: lost too often",
+    "machine: note: busy",
+    "machine: save: over, told",
+    "rule: finish: over",
+)
+
+
+@pytest.fixture(scope="module")
+def explored() -> Explored:
+    return explore()
+
+
+def test_no_promise_is_broken_in_any_state_and_every_state_leads_to_an_end(explored: Explored) -> None:
+    assert explored.wrong == ()
+    assert explored.states > 100_000
+    assert explored.ends > 500
+
+
+def test_every_answer_and_a_kill_at_every_gate_is_among_the_steps(explored: Explored) -> None:
+    kinds = set(explored.ways)
+    for who in ("delivery", "machine"):
+        assert {f"{who}: post: {answer}" for answer in POSTED} <= kinds
+    assert {f"machine: ask: {answer}" for answer in ASKED} <= kinds
+    gates = {kind.rpartition(": ")[0] for kind in kinds}
+    assert {f"{gate}: killed" for gate in gates} <= kinds
+
+
+@pytest.mark.parametrize("rules", BROKEN_RULES.values(), ids=BROKEN_RULES)
+def test_a_protocol_with_a_bug_breaks_a_promise(rules: Rules) -> None:
+    assert seen_to_break(rules)
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_the_functions_go_the_models_way(explored: Explored, make_walk: MakeWalk, kind: str) -> None:
+    assert not replay(make_walk, explored.ways[kind])
+
+
+def test_functions_that_go_another_way_are_told_of(
+    explored: Explored, make_walk: MakeWalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cleanplate.jobs.ledger.MAX_ATTEMPTS", 1)
+    assert "gates" in replay(make_walk, explored.ways["delivery: claim: lost too often"])

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from local.paths import ROOT
+from tests.chaos.planted import BUGS, Bug, caught
+from tests.chaos.world import MakeWalk
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+@pytest.mark.xdist_group("planted")
+def test_a_planted_bug_is_caught_by_the_check_that_is_there_for_it(make_walk: MakeWalk, bug: Bug) -> None:
+    assert not caught(make_walk, bug)
+
+
+def test_the_page_of_the_proof_names_each_bug_and_what_caught_it() -> None:
+    lines = (ROOT / "docs" / "proof.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert rows[rows.index("| bug | caught by |") + 1 :] == [f"| {bug.name} | {bug.caught_by} |" for bug in BUGS]

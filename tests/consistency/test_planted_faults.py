@@ -1,0 +1,498 @@
+"""Every agreement is seen to fail: each test here runs one of them on a project with a fault planted in it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.consistency import (
+    test_errors,
+    test_functions,
+    test_house,
+    test_inputs,
+    test_readme,
+    test_runbook,
+    test_settings,
+    test_state_machine,
+    test_times,
+)
+from tests.consistency.project import MACHINE, PACKAGE, TEMPLATE, Project
+
+ERRORS = f"{PACKAGE}/errors.py"
+SETTINGS = f"{PACKAGE}/settings.py"
+STEPS = f"{PACKAGE}/steps"
+_UPLOAD = "events/request_mask.json"
+
+_MODULES = (
+    test_errors,
+    test_functions,
+    test_house,
+    test_inputs,
+    test_runbook,
+    test_settings,
+    test_state_machine,
+    test_times,
+)
+#: These compare with something outside the project's text, or plant their own faults.
+_SELF_PROVING = {test_house.test_the_linter_refuses_what_the_rooms_forbid}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One edit that an agreement must not let pass. ``old`` is replaced by ``new`` once; no ``old`` is a new file."""
+
+    agreement: Callable[..., None]
+    path: str
+    old: str = ""
+    new: str | None = ""
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def planted(self) -> Project:
+        """The project with this fault in it."""
+        if self.new is None or not self.old:
+            return Project({self.path: self.new})
+        text = Project().text(self.path)
+        assert self.old in text, f"{self.path} no longer reads {self.old!r}: plant another fault"
+        return Project({self.path: text.replace(self.old, self.new, 1)})
+
+
+FAULTS = [
+    # --- inputs ---
+    Fault(
+        test_inputs.test_nothing_deployed_runs_programs_or_evaluates_text,
+        f"{PACKAGE}/aws/storage.py", "import base64\n", "import base64\nimport subprocess\n",
+    ),
+    Fault(
+        test_inputs.test_nothing_deployed_runs_programs_or_evaluates_text,
+        f"{PACKAGE}/settings.py", "read_settings(os.environ)", "read_settings(os.environ) or os.system('true')",
+    ),
+    Fault(
+        test_inputs.test_nothing_deployed_opens_a_path,
+        f"{PACKAGE}/aws/temp_file.py", "tempfile.TemporaryFile(prefix=", "tempfile.NamedTemporaryFile(prefix=",
+    ),
+    Fault(
+        test_inputs.test_nothing_deployed_opens_a_path,
+        f"{STEPS}/save_result.py", "    job = tools.read_job(job_id)\n", "    job = open(tools.read_job(job_id))\n",
+    ),
+    Fault(
+        test_inputs.test_a_right_on_everything_has_its_reason_beside_it,
+        TEMPLATE, "                # Neither log delivery nor X-Ray knows resources.\n", "",
+    ),
+    # --- runbook ---
+    Fault(
+        test_runbook.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        "docs/runbook.md", "## ThrottledAlarm", "## TooManyRequestsAlarm",
+    ),
+    Fault(
+        test_runbook.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        TEMPLATE, "  StuckJobsAlarm:", "  LateJobsAlarm:",
+    ),
+    Fault(
+        test_runbook.test_every_section_says_what_it_means_what_to_look_at_and_what_to_do,
+        "docs/runbook.md", "**Do:** leave others", "**Perhaps:** leave others",
+    ),
+    Fault(
+        test_runbook.test_the_runbook_names_errors_and_parameters_that_there_are,
+        "docs/runbook.md", "`JobOverdueError`", "`JobLateError`",
+    ),
+    Fault(
+        test_runbook.test_the_runbook_names_errors_and_parameters_that_there_are,
+        "docs/runbook.md", "`ShareLeft`", "`ShareOfOthers`",
+    ),
+    Fault(
+        test_runbook.test_the_runbook_names_functions_and_machines_that_the_outputs_tell_of,
+        "docs/runbook.md", "YOUR-SWEEP-JOBS-FUNCTION", "YOUR-SWEEPER",
+    ),
+    # --- errors ---
+    Fault(
+        test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
+        MACHINE, "NotAnnouncedError", "NotAnouncedError",
+    ),
+    Fault(
+        test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
+        MACHINE, "ThrottlingException", "ThrottledException",
+    ),
+    Fault(
+        test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
+        ERRORS, "class NotAnnouncedError(", "class EventRefusedError(",
+    ),
+    Fault(
+        test_errors.test_every_error_that_the_template_gives_to_a_function_is_a_class,
+        TEMPLATE, '"error": "ExecutionStoppedError"', '"error": "ExecutionAbortedError"',
+    ),
+    Fault(
+        test_errors.test_every_error_in_a_sample_event_is_a_class,
+        "events/record_failure.json", "AdobeJobFailedError", "AdobeFailedError",
+    ),
+    Fault(
+        test_errors.test_every_error_is_drawn_in_the_tree_below_its_base,
+        ERRORS, "    │   ├── OwnMaskSizeError\n", "",
+    ),
+    Fault(
+        test_errors.test_every_error_is_drawn_in_the_tree_below_its_base,
+        ERRORS, "class WorkGoneError(CleanplateError)", "class WorkGoneError(AdobeError)",
+    ),
+    Fault(
+        test_errors.test_every_error_is_drawn_in_the_tree_below_its_base,
+        f"{PACKAGE}/outcomes.py", "\ndef failure_of(", "\nclass LateError(CleanplateError):\n    pass\n\n\ndef failure_of(",
+    ),
+    Fault(
+        test_errors.test_every_error_says_what_to_do_in_words_of_its_own_class,
+        ERRORS, '\n    what_to_do = "The upload has 0 bytes. Upload the photo again."\n', "",
+    ),
+    Fault(
+        test_errors.test_every_error_ends_in_error,
+        f"{PACKAGE}/outcomes.py", "\ndef failure_of(", "\nclass Late(CleanplateError):\n    pass\n\n\ndef failure_of(",
+    ),
+    Fault(
+        test_errors.test_every_raise_of_an_error_by_name_is_read_in_the_terms_of_a_step,
+        ERRORS, '{"States.Timeout", ', "{",
+    ),
+    Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "MaxAttempts: 6", "MaxAttempts: 5"),
+    Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "          - ConnectionClosedError\n", ""),
+    Fault(
+        test_errors.test_all_catch_blocks_are_one,
+        MACHINE, 'cause: "{% $states.errorOutput.Cause %}"', 'cause: "{% $states.errorOutput %}"',
+    ),
+    # --- state machine ---
+    Fault(
+        test_state_machine.test_every_placeholder_is_substituted_and_every_substitution_is_used,
+        MACHINE, "${SaveResultFunctionArn}", "${SaveResultArn}",
+    ),
+    Fault(
+        test_state_machine.test_every_placeholder_is_substituted_and_every_substitution_is_used,
+        TEMPLATE, "        Partition: !Ref AWS::Partition\n", "        Partition: !Ref AWS::Partition\n        Bus: x\n",
+    ),
+    Fault(
+        test_state_machine.test_every_substituted_function_is_the_one_that_its_name_says,
+        TEMPLATE, "SaveResultFunctionArn: !GetAtt SaveResultFunction.Arn", "SaveResultFunctionArn: !GetAtt CheckJobFunction.Arn",
+    ),
+    Fault(
+        test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
+        MACHINE, "= 'waiting'", "= 'unsent'",
+    ),
+    Fault(
+        test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
+        f"{STEPS}/check_job.py", '_say("pending", wait', '_say("not_yet", wait',
+    ),
+    Fault(
+        test_state_machine.test_only_one_word_of_a_step_is_left_to_a_choices_default,
+        f"{STEPS}/check_job.py", 'if wait else _say("succeeded")', 'if wait else _say("done" if job.own_mask else "succeeded")',
+    ),
+    Fault(
+        test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
+        MACHINE, 'Seconds: "{% $states.input.wait_seconds %}"', 'Seconds: "{% $states.input.seconds %}"',
+    ),
+    Fault(
+        test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
+        f"{STEPS}/request_mask.py", '"wait_seconds": wait}', '"wait": wait}',
+    ),
+    Fault(
+        test_state_machine.test_every_failed_state_comes_with_an_error_and_a_cause,
+        f"{STEPS}/check_job.py", "cause=words", "why=words",
+    ),
+    Fault(test_state_machine.test_every_step_that_a_task_names_is_one_that_check_job_knows, MACHINE, "step: fill", "step: filling"),
+    Fault(
+        test_state_machine.test_the_payload_of_every_task_is_what_its_function_reads,
+        MACHINE, 'waited: "{% $states.input.wait_seconds %}"', 'wait: "{% $states.input.wait_seconds %}"',
+    ),
+    Fault(
+        test_state_machine.test_the_payload_of_every_task_is_what_its_function_reads,
+        "functions/record_failure/app.py", 'event["execution"]', 'event["execution_name"]',
+    ),
+    Fault(
+        test_state_machine.test_expressions_read_the_states_own_values_and_no_variable,
+        MACHINE, "$states.context.Execution.Name", "$execution",
+    ),
+    Fault(test_state_machine.test_states_are_named_by_the_house_rule, MACHINE, "  WaitForSlot:\n", "  SlotWait:\n"),
+    Fault(test_state_machine.test_states_are_named_by_the_house_rule, MACHINE, "  FillReady?:\n", "  FillReady:\n"),
+    # --- times ---
+    Fault(
+        test_times.test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run,
+        TEMPLATE, "VisibilityTimeout: 1080", "VisibilityTimeout: 1079",
+    ),
+    Fault(
+        test_times.test_a_message_is_kept_longer_than_the_latest_deadline_of_a_photo,
+        TEMPLATE, "MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600",
+    ),
+    Fault(
+        test_times.test_the_machine_gives_every_function_the_time_that_the_function_has,
+        MACHINE, "TimeoutSeconds: 310", "TimeoutSeconds: 300",
+    ),
+    Fault(
+        test_times.test_the_machine_outlives_the_latest_slot_and_the_longest_fill_after_it,
+        MACHINE, "TimeoutSeconds: 1036800", "TimeoutSeconds: 864000",
+    ),
+    Fault(
+        test_times.test_a_lease_outlives_every_function_that_posts,
+        f"{PACKAGE}/jobs/ledger.py", "LEASE_SECONDS = 200.0", "LEASE_SECONDS = 150.0",
+    ),
+    Fault(
+        test_times.test_a_lease_outlives_every_function_that_posts,
+        f"{STEPS}/save_result.py", "    plan = read_plan(job, tools)\n", "    job = send(job)\n    plan = read_plan(job, tools)\n",
+    ),
+    Fault(
+        test_times.test_a_lease_ends_before_a_message_whose_call_died_comes_back,
+        f"{PACKAGE}/jobs/ledger.py", "LEASE_SECONDS = 200.0", "LEASE_SECONDS = 2000.0",
+    ),
+    Fault(
+        test_times.test_a_message_is_taken_up_only_where_the_time_for_it_is_left,
+        f"{PACKAGE}/aws/queue.py", "_TIME_FOR_ONE = 75.0", "_TIME_FOR_ONE = 750.0",
+    ),
+    Fault(
+        test_times.test_a_message_is_put_off_no_longer_than_sqs_can,
+        f"{PACKAGE}/aws/queue.py", "_LONGEST_WAIT = 42_000", "_LONGEST_WAIT = 43_200",
+    ),
+    Fault(
+        test_times.test_a_message_may_come_back_until_the_latest_deadline_of_a_photo,
+        TEMPLATE, "maxReceiveCount: 200", "maxReceiveCount: 5",
+    ),
+    Fault(
+        test_times.test_a_job_is_late_only_when_every_repeat_of_its_slowest_step_is_over,
+        f"{PACKAGE}/jobs/deadlines.py", "SLACK = 3600.0", "SLACK = 2000.0",
+    ),
+    Fault(
+        test_times.test_a_job_is_late_only_when_a_message_whose_call_died_has_come_back,
+        f"{PACKAGE}/jobs/deadlines.py", "TO_ANNOUNCE = 3600.0", "TO_ANNOUNCE = 900.0",
+    ),
+    Fault(
+        test_times.test_the_sweeper_ends_a_job_only_where_its_time_does_for_it,
+        f"{PACKAGE}/operations/sweep_jobs.py", "_TIME_FOR_ONE = 20.0", "_TIME_FOR_ONE = 200.0",
+    ),
+    Fault(
+        test_times.test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again,
+        TEMPLATE, "MinValue: 45", "MinValue: 30",
+    ),
+    Fault(
+        test_times.test_a_kept_answer_is_used_only_while_links_live,
+        f"{PACKAGE}/jobs/ledger.py", "ANSWER_SECONDS = 3000.0", "ANSWER_SECONDS = 4000.0",
+    ),
+    # --- settings ---
+    Fault(
+        test_settings.test_every_setting_that_a_function_needs_is_set_for_it,
+        TEMPLATE, "        RECORD_DAYS: !Ref RecordDays\n", "",
+    ),
+    Fault(
+        test_settings.test_every_setting_that_a_function_needs_is_set_for_it,
+        TEMPLATE, "          STATE_MACHINE_ARN: !Ref CleanPhotoStateMachine\n", "",
+    ),
+    Fault(
+        test_settings.test_every_setting_in_the_template_is_read,
+        SETTINGS, '_number(environ, "MAX_MEGAPIXELS", least=0.001)', '_number(environ, "MAX_PIXELS", least=0.001)',
+    ),
+    Fault(
+        test_settings.test_a_setting_that_one_function_has_to_itself_is_needed_by_it,
+        TEMPLATE, "      CodeUri: functions/check_job/\n",
+        "      CodeUri: functions/check_job/\n      Environment: { Variables: { STATE_MACHINE_ARN: x } }\n",
+    ),
+    Fault(
+        test_settings.test_every_powertools_setting_is_one_that_powertools_reads,
+        TEMPLATE, "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_SERVICE",
+    ),
+    Fault(
+        test_settings.test_every_field_of_the_settings_is_used,
+        f"{PACKAGE}/steps/save_result.py", "tools.settings.mark_as_edited", "True",
+    ),
+    Fault(
+        test_settings.test_every_option_with_a_default_is_an_option_and_a_setting,
+        SETTINGS, '"feather": "FEATHER"', '"fether": "FEATHER"',
+    ),
+    Fault(
+        test_settings.test_every_option_with_a_default_is_an_option_and_a_setting,
+        f"{PACKAGE}/models.py", "    urgent: bool = False\n", "",
+    ),
+    Fault(
+        test_settings.test_the_stacks_defaults_are_the_options_own,
+        TEMPLATE, "    Default: subject\n", "    Default: everything\n",
+    ),
+    Fault(
+        test_settings.test_a_parameter_takes_the_values_that_its_option_takes,
+        TEMPLATE, "AllowedValues: [same, jpeg, png, webp]", "AllowedValues: [same, jpeg, png]",
+    ),
+    Fault(test_settings.test_every_parameter_is_used, TEMPLATE, "\nRules:\n", "  Colour:\n    Type: String\n\nRules:\n"),
+    Fault(
+        test_settings.test_every_parameter_is_asked_for_in_one_group,
+        TEMPLATE, "Parameters: [Remove, MinScore, ", "Parameters: [Remove, ",
+    ),
+    Fault(
+        test_settings.test_every_parameter_says_what_it_is_and_what_it_may_be,
+        TEMPLATE, "    MinValue: 45\n    MaxValue: 3650\n", "",
+    ),
+    Fault(
+        test_settings.test_every_number_that_a_parameter_allows_is_one_that_the_code_accepts,
+        TEMPLATE, "    MaxValue: 6000\n", "    MaxValue: 100000\n",
+    ),
+    Fault(
+        test_settings.test_every_name_that_a_message_tells_people_to_change_is_a_parameter,
+        ERRORS, "Raise the stack's MaxMegapixels", "Raise the stack's MaxPixels",
+    ),
+    # --- functions and events ---
+    Fault(
+        test_functions.test_every_folder_is_a_function_and_every_function_a_folder,
+        "functions/tidy_up/app.py", "", "def lambda_handler(event, context): ...\n",
+    ),
+    Fault(
+        test_functions.test_every_folder_is_a_function_and_every_function_a_folder,
+        TEMPLATE, "      CodeUri: functions/check_job/\n", "      CodeUri: functions/save_result/\n",
+    ),
+    Fault(test_functions.test_every_function_has_its_handler, TEMPLATE, "Handler: app.lambda_handler", "Handler: app.handler"),
+    Fault(test_functions.test_every_function_has_its_step, "functions/check_job/app.py", "cleanplate.steps.check_job", "cleanplate.steps.save_result"),
+    Fault(test_functions.test_every_function_has_its_log_group, TEMPLATE, "/aws/lambda/${SaveResultFunction}", "/aws/lambda/save"),
+    Fault(
+        test_functions.test_every_function_has_a_sample_event_of_its_own_name_and_every_sample_a_function,
+        "events/save_result.json", "", None,
+    ),
+    Fault(
+        test_functions.test_every_function_has_a_sample_event_of_its_own_name_and_every_sample_a_function,
+        "events/tidy_up.json", "", "{}",
+    ),
+    Fault(test_functions.test_every_handler_fits_a_screen, "functions/check_job/app.py", "\n\n", "\n" * 60),
+    Fault(
+        test_functions.test_the_samples_of_a_step_are_payloads_that_the_machine_sends,
+        "events/check_job.json", '"waited"', '"wait"',
+    ),
+    Fault(
+        test_functions.test_there_is_a_sample_of_every_step_that_check_job_is_asked_for,
+        "events/check_job.fill.json", "", None,
+    ),
+    Fault(test_functions.test_the_samples_speak_of_one_photo_and_its_job, "events/save_result.json", '"4f39', '"4f38'),
+    Fault(
+        test_functions.test_every_job_id_in_a_sample_is_forty_hexadecimal_digits,
+        "events/save_result.json", '"4f39', '"g4f39',
+    ),
+    Fault(test_functions.test_every_queue_message_has_the_digest_of_its_body, _UPLOAD, "2483012", "2483013"),
+    Fault(test_functions.test_the_sample_keys_are_awkward_and_encoded_as_s3_does, _UPLOAD, "holiday+2026", "holiday%202026"),
+    Fault(test_functions.test_the_sample_keys_are_awkward_and_encoded_as_s3_does, _UPLOAD, "%F0%9F%90%B6", "dog"),
+    Fault(
+        test_functions.test_both_ways_of_s3_tell_of_the_same_upload,
+        "events/request_mask.eventbridge.json", "Zoë", "Zo%C3%AB",
+    ),
+    Fault(
+        test_functions.test_the_sample_request_is_one_that_is_read,
+        "events/request_mask.requested.json", r'\"options\":{', r'\"option\":{',
+    ),
+    Fault(
+        test_functions.test_the_test_event_of_s3_is_no_upload,
+        "events/request_mask.test_event.json", "", Project().text(_UPLOAD),
+    ),
+    Fault(
+        test_functions.test_the_rules_hear_what_the_samples_say,
+        TEMPLATE, "detail-type: [Object Created]", "detail-type: [ObjectCreated]",
+    ),
+    Fault(
+        test_functions.test_the_rules_hear_what_the_samples_say,
+        TEMPLATE, "detail-type: [Photo Cleaning Requested]", "detail-type: [Photo Cleaning Request]",
+    ),
+    Fault(
+        test_functions.test_the_rule_for_ended_executions_makes_the_sample_of_it,
+        TEMPLATE, "status: [FAILED, TIMED_OUT, ABORTED]", "status: [FAILED, ABORTED]",
+    ),
+    Fault(
+        test_functions.test_the_rule_for_ended_executions_makes_the_sample_of_it,
+        TEMPLATE, '{"execution": <execution>', '{"name": <execution>',
+    ),
+    Fault(
+        test_functions.test_the_mail_about_a_failure_reads_what_the_event_of_a_failure_has,
+        TEMPLATE, "reason: $.detail.reason", "reason: $.detail.error",
+    ),
+    Fault(test_functions.test_the_rules_say_what_the_code_says, TEMPLATE, "detail-type: [Photo Failed]", "detail-type: [PhotoFailed]"),
+    # --- the house ---
+    Fault(
+        test_house.test_no_file_speaks_of_a_path_on_somebodys_machine,
+        "docs/notes.md", "", "See /ho" + "me/somebody/cleanplate.\n",
+    ),
+    Fault(
+        test_house.test_no_requirements_name_a_registry,
+        "requirements/extra.txt", "", "--index" + "-url https://packages.example/simple\n",
+    ),
+    Fault(
+        test_house.test_the_readmes_commands_name_files_that_are_there,
+        "README.md", "-e events/check_job.json", "-e events/check.json",
+    ),
+    Fault(
+        test_house.test_every_compiled_requirement_has_its_hashes,
+        "requirements/extra.txt", "", "idna==3.20\n",
+    ),
+    Fault(test_house.test_what_is_tested_is_what_is_deployed, "requirements/test.txt", "\npillow==13", "\npillow==12"),
+    Fault(
+        test_house.test_every_pin_that_is_wished_for_is_the_one_that_is_compiled,
+        "requirements/sam.in", "statelint==3.1.0", "statelint==3.0.0",
+    ),
+    Fault(
+        test_house.test_all_that_is_deployed_imports_only_what_the_layers_or_the_runtime_bring,
+        f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport numpy\n",
+    ),
+    Fault(
+        test_house.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
+        TEMPLATE, "Runtime: python3.13", "Runtime: python3.14",
+    ),
+    Fault(
+        test_house.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
+        "layers/dependencies/Makefile", "aarch64-manylinux", "x86_64-manylinux",
+    ),
+    Fault(test_house.test_every_function_has_both_layers, TEMPLATE, "      - !Ref DependenciesLayer\n", ""),
+    Fault(
+        test_house.test_every_folder_of_the_package_is_installed_with_it,
+        "pyproject.toml", ', "cleanplate.uploads"]', "]",
+    ),
+    Fault(
+        test_house.test_nothing_deployed_imports_what_only_a_laptop_has,
+        f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport local.embedded_aws.server\n",
+    ),
+    Fault(
+        test_house.test_errors_and_nouns_import_nothing_of_ours,
+        f"{PACKAGE}/models.py", "from typing import", "from cleanplate.errors import CleanplateError\nfrom typing import",
+    ),
+    *(
+        Fault(
+            test_house.test_policy_has_neither_input_nor_output_nor_a_clock,
+            f"{PACKAGE}/{name}.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport time\n",
+            {"name": name},
+        )
+        for name in ("steps/mask_selection", "rate_limit/reservations", "rate_limit/polling", "uploads/options", "uploads/identity")
+    ),
+    Fault(
+        test_house.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
+        f"{PACKAGE}/services.py", "    stack = settings()\n", "    stack = settings() or os.environ\n",
+    ),
+    Fault(
+        test_house.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
+        f"{PACKAGE}/services.py", "clients.dynamodb()", 'boto3.client("dynamodb")',
+    ),
+]  # fmt: skip
+
+
+def _named(fault: Fault) -> str:
+    return f"{fault.agreement.__name__.removeprefix('test_')}:{fault.path.rpartition('/')[2]}"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=_named)
+def test_a_planted_fault_is_seen(fault: Fault) -> None:
+    faulty = fault.planted()
+    with pytest.raises(AssertionError):
+        fault.agreement(faulty, **fault.more)
+
+
+def test_a_readme_that_is_out_of_date_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_readme, "render", lambda text: text + "one row more")
+    with pytest.raises(AssertionError):
+        test_readme.test_the_readmes_tables_are_what_the_code_says()
+
+
+def _agreements(module: ModuleType) -> set[Callable[..., None]]:
+    return {
+        value
+        for name, value in vars(module).items()
+        if name.startswith("test_") and inspect.isfunction(value) and value.__module__ == module.__name__
+    }
+
+
+def test_every_agreement_has_been_seen_to_fail() -> None:
+    agreements = {agreement for module in _MODULES for agreement in _agreements(module)}
+    unseen = agreements - {fault.agreement for fault in FAULTS} - _SELF_PROVING
+    assert not unseen, sorted(agreement.__name__ for agreement in unseen)

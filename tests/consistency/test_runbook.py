@@ -1,0 +1,51 @@
+"""The runbook speaks of every alarm, of nothing else, and of commands, reasons and parameters that there are."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from tests.consistency.project import PACKAGE, Project
+
+RUNBOOK = "docs/runbook.md"
+
+
+def _sections(project: Project) -> dict[str, str]:
+    """Title -> text of the sections about alarms."""
+    parts = re.split(r"^## (.+)$", project.text(RUNBOOK), flags=re.MULTILINE)
+    return {title: text for title, text in zip(parts[1::2], parts[2::2], strict=True) if title != "Commands"}
+
+
+def test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm(project: Project) -> None:
+    assert _sections(project).keys() == project.resources("AWS::CloudWatch::Alarm").keys()
+
+
+def test_every_section_says_what_it_means_what_to_look_at_and_what_to_do(project: Project) -> None:
+    for title, text in _sections(project).items():
+        assert re.findall(r"^\*\*(\w+):\*\*", text, re.MULTILINE) == ["Means", "Look", "Do"], title
+
+
+def test_the_runbook_names_errors_and_parameters_that_there_are(project: Project) -> None:
+    words = set(re.findall(r"`(\w+)`", project.text(RUNBOOK)))
+    tree = project.tree(f"{PACKAGE}/errors.py")
+    errors = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    assert {word for word in words if word.endswith("Error")} <= errors
+    known = project.template["Parameters"].keys() | project.template["Outputs"].keys()
+    capitals = {word for word in words if re.fullmatch(r"(?:[A-Z][a-z]+){2,}", word)}
+    assert capitals - errors <= known
+
+
+def test_the_runbook_names_functions_and_machines_that_the_outputs_tell_of(project: Project) -> None:
+    named = set(re.findall(r"YOUR-([A-Z-]+)", project.text(RUNBOOK)))
+    resources = {_dashed(name) for name in project.template["Resources"]}
+    unknown = {
+        name
+        for name in named
+        if not any(found in {name, f"{name}-STATE-MACHINE", f"NOTIFICATIONS-{name}"} for found in resources)
+        and name.removesuffix("-ARN") not in resources
+    }
+    assert not unknown
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).upper()

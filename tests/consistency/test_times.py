@@ -1,0 +1,141 @@
+"""Times that are written in several files and must fit each other."""
+
+from __future__ import annotations
+
+import ast
+
+from tests.consistency.project import PACKAGE, TEMPLATE, Project, called_by
+
+LEDGER = f"{PACKAGE}/jobs/ledger.py"
+UPLOADS_QUEUE = f"{PACKAGE}/aws/queue.py"
+STORAGE = f"{PACKAGE}/aws/storage.py"
+DEADLINES = f"{PACKAGE}/jobs/deadlines.py"
+SWEEPER = f"{PACKAGE}/operations/sweep_jobs.py"
+_SQS_LONGEST = 43_200
+_HOUR = 3600
+
+
+def _constant(project: Project, path: str, name: str) -> float:
+    """A number that a module writes as ``NAME = 1.5``."""
+    return next(
+        float(node.value.value)
+        for node in project.tree(path).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == name
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, int | float)
+    )
+
+
+def _parameter(project: Project, name: str, field: str) -> float:
+    return float(project.template["Parameters"][name][field])
+
+
+def _queue(project: Project) -> dict[str, int]:
+    queue: dict[str, int] = project.resources("AWS::SQS::Queue")["UploadsQueue"]
+    return queue
+
+
+def _posting(project: Project) -> set[str]:
+    """The functions that send paid requests: those that reach a step which calls ``send``."""
+    steps = {
+        path
+        for path in project.files(f"{PACKAGE}/steps/*.py")
+        for node in ast.walk(project.tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "send"
+    }
+    return {
+        name
+        for name, about in project.functions.items()
+        if steps & set(_own_steps(project, about["CodeUri"].strip("/")))
+    }
+
+
+def _own_steps(project: Project, folder: str) -> list[str]:
+    return [
+        f"{PACKAGE}/{node.module.removeprefix('cleanplate.').replace('.', '/')}.py"
+        for node in ast.walk(project.tree(f"{folder}/app.py"))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(("cleanplate.steps.", "cleanplate.operations."))
+    ]
+
+
+def test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run(project: Project) -> None:
+    assert _queue(project)["VisibilityTimeout"] >= 6 * project.seconds("RequestMaskFunction")
+
+
+def test_a_message_is_kept_longer_than_the_latest_deadline_of_a_photo(project: Project) -> None:
+    assert _queue(project)["MessageRetentionPeriod"] > _parameter(project, "PhotoDeadlineHours", "MaxValue") * _HOUR
+
+
+def test_the_machine_gives_every_function_the_time_that_the_function_has(project: Project) -> None:
+    for _, name, state in project.tasks():
+        assert state["TimeoutSeconds"] > project.seconds(called_by(state)), name
+
+
+def test_the_machine_outlives_the_latest_slot_and_the_longest_fill_after_it(project: Project) -> None:
+    latest_slot = _parameter(project, "PhotoDeadlineHours", "MaxValue") * _HOUR
+    assert project.machine["TimeoutSeconds"] > latest_slot + _parameter(project, "FillDeadlineSeconds", "MaxValue")
+
+
+def test_a_lease_outlives_every_function_that_posts(project: Project) -> None:
+    """Until the function is surely dead its answer may still be written, so nobody else may send the POST again."""
+    posting = _posting(project)
+    assert posting == {"RequestMaskFunction", "FillMaskedAreasFunction"}
+    lease = _constant(project, LEDGER, "LEASE_SECONDS")
+    assert lease > max(project.seconds(name) for name in posting)
+
+
+def test_a_lease_ends_before_a_message_whose_call_died_comes_back(project: Project) -> None:
+    assert _constant(project, LEDGER, "LEASE_SECONDS") < _queue(project)["VisibilityTimeout"]
+
+
+def test_a_message_is_taken_up_only_where_the_time_for_it_is_left(project: Project) -> None:
+    time_for_one = _constant(project, UPLOADS_QUEUE, "_TIME_FOR_ONE")
+    assert time_for_one < project.seconds("RequestMaskFunction")
+
+
+def test_a_message_is_put_off_no_longer_than_sqs_can(project: Project) -> None:
+    """SQS counts its twelve hours from when the message was received, not from when it is put off."""
+    longest = _constant(project, UPLOADS_QUEUE, "_LONGEST_WAIT")
+    assert longest + project.seconds("RequestMaskFunction") <= _SQS_LONGEST
+
+
+def test_a_message_may_come_back_until_the_latest_deadline_of_a_photo(project: Project) -> None:
+    receives = project.resources("AWS::SQS::Queue")["UploadsQueue"]["RedrivePolicy"]["maxReceiveCount"]
+    longest = _constant(project, UPLOADS_QUEUE, "_LONGEST_WAIT")
+    assert receives * longest > _parameter(project, "PhotoDeadlineHours", "MaxValue") * _HOUR, TEMPLATE
+
+
+def test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again(project: Project) -> None:
+    """In the queue, in its execution, and among the dead letters until somebody redrives it."""
+    queues = project.resources("AWS::SQS::Queue").values()
+    longest = sum(queue["MessageRetentionPeriod"] for queue in queues) + project.machine["TimeoutSeconds"]
+    assert _parameter(project, "RecordDays", "MinValue") * 24 * _HOUR > longest
+
+
+def test_a_kept_answer_is_used_only_while_links_live(project: Project) -> None:
+    assert _constant(project, LEDGER, "ANSWER_SECONDS") < _constant(project, STORAGE, "LINK_SECONDS")
+
+
+def test_a_job_is_late_only_when_every_repeat_of_its_slowest_step_is_over(project: Project) -> None:
+    slack = _constant(project, DEADLINES, "SLACK")
+    for name, state in project.states("Task").items():
+        repeats = state["Retry"]
+        pauses = sum(
+            min(clause["IntervalSeconds"] * clause["BackoffRate"] ** number, clause["MaxDelaySeconds"])
+            for clause in repeats
+            for number in range(clause["MaxAttempts"])
+        )
+        tries = 1 + sum(clause["MaxAttempts"] for clause in repeats)
+        assert slack > tries * state["TimeoutSeconds"] + pauses, name
+
+
+def test_a_job_is_late_only_when_a_message_whose_call_died_has_come_back(project: Project) -> None:
+    visibility = _queue(project)["VisibilityTimeout"]
+    assert _constant(project, DEADLINES, "SLACK") > 2 * visibility
+    assert _constant(project, DEADLINES, "TO_ANNOUNCE") > 2 * visibility
+
+
+def test_the_sweeper_ends_a_job_only_where_its_time_does_for_it(project: Project) -> None:
+    assert _constant(project, SWEEPER, "_TIME_FOR_ONE") < project.seconds("SweepJobsFunction")

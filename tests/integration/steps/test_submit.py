@@ -1,0 +1,312 @@
+"""Sending a paid request: what Adobe counts is what the ledger says, whatever happens on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cleanplate.adobe.routes import ROUTES, Request
+from cleanplate.adobe.tokens import Credentials
+from cleanplate.errors import (
+    AdobeUnavailableError,
+    CredentialsRefusedError,
+    DeadlinePassedError,
+    ForeignLinkError,
+    InputLinkRefusedError,
+    PostOutcomeUnknownError,
+    PostponedError,
+    RequestRefusedError,
+)
+from cleanplate.models import Job
+from cleanplate.services import Tools
+from cleanplate.steps.submit import MAX_REFUSALS, send
+from tests.integration.conftest import client_for
+from tests.integration.steps.walk import Walk
+from tests.stage import KilledError
+
+POST = "POST /v1/mask-objects"
+OBJECTS = ROUTES["mask-objects"]
+
+
+def ask_once(walk: Walk, job: Job, tools: Tools | None = None) -> Job:
+    """One call of one function."""
+    return send(
+        walk.stage.job(job.job_id),
+        "mask",
+        route=OBJECTS,
+        status="masking",
+        make_request=lambda: Request(image_url="http://127.0.0.1:1/dog.jpg"),
+        tools=tools or walk.stage.tools,
+    )
+
+
+def ask(walk: Walk, job: Job) -> Job:
+    """As often as the queue brings the message back."""
+    for _ in range(300):
+        try:
+            return ask_once(walk, job)
+        except PostponedError as later:
+            walk.stage.clock.now = max(walk.stage.clock() + 1, later.until)
+    raise AssertionError("it was postponed for ever")
+
+
+def rule(walk: Walk, action: Any, **more: Any) -> None:
+    walk.adobe.add_rules({"route": POST, "action": action, **more})
+
+
+def agreed(walk: Walk) -> int:
+    """POSTs, as Adobe and the ledger both count them."""
+    at_adobe = sum(walk.posts().values())
+    assert at_adobe == walk.posts_in_the_ledger()
+    return at_adobe
+
+
+def test_a_job_is_bought_once_however_often_it_is_wanted(walk: Walk) -> None:
+    job = walk.stage.claim()
+    first = ask(walk, job)
+    assert [ask(walk, job), ask(walk, job)] == [first, first]
+    (kept,) = first.asks.values()
+    assert kept.adobe_job is not None
+    assert (kept.attempts, kept.refusals, kept.lease_until) == (1, 0, 0)
+    assert kept.check_at > walk.stage.clock()
+    assert not first.possible_duplicate
+    assert agreed(walk) == 1
+
+
+def test_the_intent_is_written_before_adobe_hears_of_it(walk: Walk) -> None:
+    job = walk.stage.claim()
+    with pytest.raises(KilledError), walk.stage.killed("dynamodb.TransactWriteItems", when="after"):
+        ask_once(walk, job)
+    assert walk.posts() == {}
+    assert walk.stage.job(job.job_id).asks["mask"].attempts == 1
+
+
+@pytest.mark.parametrize("action", ["lost_answer", "reset_in_body", {"do": "error", "status": 504}, "broken_json"])
+def test_a_lost_answer_is_asked_for_once_more_and_marked(walk: Walk, action: Any) -> None:
+    job = walk.stage.claim()
+    rule(walk, action, times=1)
+    with pytest.raises(PostponedError):
+        ask_once(walk, job)
+    with pytest.raises(PostponedError):
+        ask_once(walk, job)
+    assert agreed(walk) == 1
+    asked = ask(walk, job)
+    assert asked.asks["mask"].attempts == 2
+    assert asked.possible_duplicate
+    assert agreed(walk) == 2
+
+
+def test_an_answer_that_is_lost_twice_is_not_asked_for_again(walk: Walk) -> None:
+    job = walk.stage.claim()
+    rule(walk, "lost_answer")
+    with pytest.raises(PostOutcomeUnknownError):
+        ask(walk, job)
+    with pytest.raises(PostOutcomeUnknownError):
+        ask(walk, job)
+    assert agreed(walk) == 2
+    assert walk.jobs_at_adobe() == {"mask-objects": 2}
+
+
+def test_a_process_that_dies_after_the_post_leaves_one_more_try_after_the_lease(walk: Walk) -> None:
+    job = walk.stage.claim()
+    with pytest.raises(KilledError), walk.stage.killed("dynamodb.UpdateItem"):
+        ask_once(walk, job)
+    walk.stage.clock.pass_by(100)
+    with pytest.raises(PostponedError):
+        ask_once(walk, job)
+    assert agreed(walk) == 1
+    assert ask(walk, job).possible_duplicate
+    assert agreed(walk) == 2
+
+
+def test_once_adobes_job_is_in_the_ledger_nothing_that_fails_can_buy_it_again(walk: Walk) -> None:
+    """GIVEN a POST whose job was kept WHEN the pacer fails right after THEN the job is known and not a duplicate."""
+    job = walk.stage.claim()
+    tools = walk.stage.tools
+
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            if name in {"note_success", "expected", "learn"}:
+                raise KilledError(name)
+            return getattr(tools.pacer, name)
+
+    with pytest.raises(KilledError):
+        ask_once(walk, job, replace(tools, pacer=Broken()))  # type: ignore[arg-type]
+    asked = ask(walk, job)
+    assert asked.asks["mask"].check_at > walk.stage.clock()
+    assert not asked.possible_duplicate
+    assert agreed(walk) == 1
+
+
+@pytest.mark.parametrize("retry_after", [7, None])
+def test_a_429_closes_the_gate_for_everybody_and_costs_no_attempt(walk: Walk, retry_after: float | None) -> None:
+    job, other = walk.stage.claim(), walk.stage.claim("cat.jpg")
+    rule(walk, {"do": "too_many_requests", "retry_after": retry_after}, times=1)
+    with pytest.raises(PostponedError) as later:
+        ask_once(walk, job)
+    assert later.value.until >= walk.stage.clock() + (retry_after or 1)
+    with pytest.raises(PostponedError):
+        ask_once(walk, other)
+    assert agreed(walk) == 1
+    assert ask(walk, job).asks["mask"].refusals == 1
+    assert not walk.stage.job(job.job_id).possible_duplicate
+    ask(walk, other)
+    assert agreed(walk) == 3
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 408])
+def test_a_short_outage_is_waited_out_and_costs_no_attempt(walk: Walk, status: int) -> None:
+    job = walk.stage.claim()
+    rule(walk, {"do": "error", "status": status, "shape": "html"}, times=3)
+    asked = ask(walk, job)
+    assert (asked.asks["mask"].attempts, asked.asks["mask"].refusals) == (1, 3)
+    assert not asked.possible_duplicate
+    assert agreed(walk) == 4
+
+
+def test_an_outage_without_end_is_given_up_by_name(walk: Walk) -> None:
+    job = walk.stage.claim()
+    rule(walk, {"do": "error", "status": 502, "shape": "html"})
+    with pytest.raises(AdobeUnavailableError):
+        ask(walk, job)
+    assert agreed(walk) == MAX_REFUSALS + 1
+    assert walk.stage.job(job.job_id).asks["mask"].attempts == 0
+
+
+def test_patience_with_limits_does_not_use_up_the_patience_with_outages(walk: Walk) -> None:
+    job = walk.stage.claim()
+    rule(walk, {"do": "too_many_requests", "retry_after": 1}, times=MAX_REFUSALS + 2)
+    rule(walk, {"do": "error", "status": 503}, times=1)
+    assert ask(walk, job).asks["mask"].refusals == MAX_REFUSALS + 3
+
+
+def test_where_nobody_listens_nothing_was_bought(walk: Walk) -> None:
+    job = walk.stage.claim()
+    nobody = replace(walk.stage.tools, make_adobe=lambda: client_for("http://127.0.0.1:1"))
+    with pytest.raises(PostponedError):
+        ask_once(walk, job, nobody)
+    kept = walk.stage.job(job.job_id).asks["mask"]
+    assert (kept.attempts, kept.refusals) == (0, 1)
+    assert ask(walk, job).asks["mask"].attempts == 1
+    assert walk.posts() == {"mask-objects": 1}
+
+
+@pytest.mark.parametrize(
+    ("action", "error"),
+    [
+        ({"do": "error", "status": 400, "shape": "B"}, RequestRefusedError),
+        ({"do": "error", "status": 403, "shape": "A", "message": "Api Key is invalid"}, None),
+        ("token_refused", CredentialsRefusedError),
+    ],
+)
+def test_a_refusal_ends_it_at_once_and_costs_nothing(walk: Walk, action: Any, error: Any) -> None:
+    job = walk.stage.claim()
+    rule(walk, action)
+    with pytest.raises(error or Exception) as raised:
+        ask_once(walk, job)
+    assert not isinstance(raised.value, PostponedError)
+    assert walk.stage.job(job.job_id).asks["mask"].attempts == 0
+    assert walk.jobs_at_adobe() == {}
+
+
+def test_wrong_credentials_cost_nothing_and_a_corrected_secret_is_enough(walk: Walk) -> None:
+    wrong = replace(
+        walk.stage.tools, make_adobe=lambda: client_for(walk.adobe.url, lambda _: Credentials("no", "nothing"))
+    )
+    job = walk.stage.claim()
+    with pytest.raises(CredentialsRefusedError):
+        ask_once(walk, job, wrong)
+    assert walk.posts() == {}
+    assert not ask(walk, job).possible_duplicate
+
+
+def test_a_secret_that_cannot_be_read_is_not_a_lost_answer(walk: Walk) -> None:
+    def unreadable(_: bool) -> Credentials:
+        raise AdobeUnavailableError("The Adobe secret could not be read.")
+
+    tools = replace(walk.stage.tools, make_adobe=lambda: client_for(walk.adobe.url, unreadable))
+    job = walk.stage.claim()
+    with pytest.raises(PostponedError):
+        ask_once(walk, job, tools)
+    assert walk.stage.job(job.job_id).asks["mask"].attempts == 0
+
+
+def test_a_link_that_adobe_could_not_read_is_signed_afresh_once(walk: Walk) -> None:
+    once, twice = walk.stage.claim(), walk.stage.claim("cat.jpg")
+    gone = {"do": "error", "status": 410, "shape": "B"}
+    rule(walk, gone, times=1)
+    assert ask(walk, once).asks["mask"].refusals == 1
+    rule(walk, gone)
+    with pytest.raises(InputLinkRefusedError):
+        ask(walk, twice)
+    assert agreed(walk) == 4
+
+
+def test_a_job_with_a_foreign_link_is_paid_and_never_bought_again_by_itself(walk: Walk) -> None:
+    job = walk.stage.claim()
+    rule(walk, "foreign_status_link")
+    with pytest.raises(ForeignLinkError):
+        ask_once(walk, job)
+    with pytest.raises(PostponedError):
+        ask_once(walk, job)
+    assert agreed(walk) == 1
+
+
+def test_a_turn_that_would_come_after_the_photos_deadline_ends_it(walk: Walk) -> None:
+    job = walk.stage.claim()
+    rule(walk, {"do": "too_many_requests", "retry_after": 86_400})
+    walk.stage.clock.pass_by(3600)
+    with pytest.raises(DeadlinePassedError):
+        ask_once(walk, job)
+
+
+def test_however_many_deliveries_run_at_once_one_of_them_sends(walk: Walk) -> None:
+    job = walk.stage.claim()
+    rule(walk, {"do": "delay", "seconds": 0.2})
+
+    def one(_: int) -> str:
+        try:
+            ask_once(walk, job, walk.stage.tools)
+        except PostponedError:
+            return "waits"
+        return "sent"
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(one, range(6)))
+    assert "sent" in outcomes
+    assert agreed(walk) == 1
+    assert not ask(walk, job).possible_duplicate
+
+
+def test_a_slow_delivery_does_not_wipe_out_what_a_quick_one_is_sending(walk: Walk) -> None:
+    """GIVEN a delivery that read the job before another began to send WHEN it is given a later slot
+    THEN a third delivery still sees that somebody is sending."""
+    job = walk.stage.claim()
+    stale = walk.stage.job(job.job_id)
+    walk.stage.ledger.begin_ask(stale, "mask", route="mask-objects", status="masking", now=walk.stage.clock())
+    tools = walk.stage.tools
+    tools.pacer.close_gate(5, "test")
+    with pytest.raises(PostponedError):
+        send(
+            stale,
+            "mask",
+            route=OBJECTS,
+            status="masking",
+            make_request=lambda: Request(image_url="http://127.0.0.1:1/dog.jpg"),
+            tools=tools,
+        )
+    walk.stage.clock.pass_by(10)
+    with pytest.raises(PostponedError):
+        ask_once(walk, job)
+    assert walk.posts() == {}
+
+
+def test_the_first_check_is_planned_with_a_slot_where_polls_count(make_walk: Callable[..., Walk]) -> None:
+    walk = make_walk(COUNT_POLLS="true", REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000")
+    asked = ask(walk, walk.stage.claim()).asks["mask"]
+    assert asked.check_at == asked.slot_at > asked.submitted_at
+    assert asked.deadline_at == asked.submitted_at + 900

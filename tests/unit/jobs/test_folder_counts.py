@@ -1,0 +1,401 @@
+"""Tallies of folders and buckets: counted exactly once, whatever is repeated, cut short or done at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cleanplate.aws.dynamodb import in_turn
+from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError, NotAPhotoError, WorkGoneError
+from cleanplate.jobs.folder_counts import SHARDS, Place, Tally
+from cleanplate.models import TERMINAL, Job, JobStatus
+from cleanplate.outcomes import deliver, fail, failure_of, succeed
+from tests.stage import UPLOADS, KilledError, Stage
+
+BUCKET = Place(UPLOADS)
+
+
+def tally(stage: Stage, folder: str | None = None) -> Tally:
+    (found,) = stage.ledger.progress.read(Place(UPLOADS, folder))
+    assert found is not None
+    return found
+
+
+def columns(found: Tally) -> tuple[int, int, int, int, int]:
+    return found.waiting, found.in_work, found.cleaned, found.nothing_to_remove, found.failed
+
+
+def begin(stage: Stage, job: Job, status: JobStatus = "masking") -> None:
+    stage.ledger.begin_ask(job, "mask", route="mask-objects", status=status, now=stage.clock())
+
+
+def finish(stage: Stage, job: Job, status: JobStatus = "cleaned", **outcome: Any) -> bool:
+    return stage.ledger.finish(job, status, outcome, now=stage.clock())
+
+
+def recount(stage: Stage, folder: str | None = None) -> tuple[tuple[int, int, int, int, int], dict[str, int]]:
+    """What the tallies ought to say, from the records of all jobs."""
+    jobs = [job for job in stage.jobs() if folder is None or Place.of(job.photo).folder == folder]
+    statuses = Counter(job.status for job in jobs)
+    reasons = Counter(str(job.outcome["reason"]) for job in jobs if job.status == "failed")
+    in_work = statuses["masking"] + statuses["filling"]
+    ends = (statuses["cleaned"], statuses["nothing_to_remove"], statuses["failed"])
+    return (statuses["claimed"], in_work, *ends), dict(reasons)
+
+
+# --- counting ---
+
+
+def test_a_photo_is_counted_in_its_folder_and_in_its_bucket_from_claim_to_end(stage: Stage) -> None:
+    job = stage.claim("shoot/day 1/dog.jpg")
+    for folder in ("shoot/day 1/", None):
+        assert columns(tally(stage, folder)) == (1, 0, 0, 0, 0)
+    begin(stage, job)
+    for folder in ("shoot/day 1/", None):
+        assert columns(tally(stage, folder)) == (0, 1, 0, 0, 0)
+    assert finish(stage, stage.job(job.job_id), "nothing_to_remove")
+    for folder in ("shoot/day 1/", None):
+        assert columns(tally(stage, folder)) == (0, 0, 0, 1, 0)
+    assert stage.ledger.progress.read(Place(UPLOADS, "shoot/"), Place("another-bucket")) == [None, None]
+
+
+def test_the_top_of_a_bucket_is_a_folder_too_and_not_the_bucket(stage: Stage) -> None:
+    stage.claim("dog.jpg")
+    stage.claim("in/cat.jpg")
+    assert tally(stage, "").photos == 1
+    assert tally(stage).photos == 2
+
+
+def test_failed_photos_are_counted_by_reason_until_they_are_taken_up_again(stage: Stage) -> None:
+    jobs = [stage.claim(f"{number}.jpg") for number in range(3)]
+    for job, reason in zip(jobs, ("NotAPhotoError", "NotAPhotoError", "WorkGoneError"), strict=True):
+        assert finish(stage, job, "failed", reason=reason)
+    assert tally(stage).failed_for == {"NotAPhotoError": 2, "WorkGoneError": 1}
+    again = stage.ledger.reclaim(stage.job(jobs[2].job_id), request_id="r1", now=stage.clock(), deadline_at=2e9)
+    assert again == stage.job(jobs[2].job_id)
+    assert tally(stage).failed_for == {"NotAPhotoError": 2}
+    assert columns(tally(stage)) == (1, 0, 0, 0, 2)
+    assert tally(stage).begun == 4
+
+
+def test_what_comes_twice_is_counted_once(stage: Stage) -> None:
+    job = stage.claim()
+    assert stage.claim() == job
+    begin(stage, job)
+    with pytest.raises(AskInFlightError):
+        begin(stage, job)
+    assert finish(stage, job)
+    assert not finish(stage, job)
+    assert not finish(stage, stage.job(job.job_id), "failed", reason="WorkGoneError")
+    stage.claim()
+    assert columns(tally(stage)) == (0, 0, 1, 0, 0)
+    assert tally(stage).failed_for == {}
+
+
+def test_a_photo_that_went_to_work_since_it_was_read_leaves_the_right_column(stage: Stage) -> None:
+    seen = stage.claim()
+    begin(stage, seen)
+    assert finish(stage, seen, "failed", reason="StepTimedOutError")
+    assert columns(tally(stage)) == (0, 0, 0, 0, 1)
+
+
+def test_a_photo_with_its_own_mask_is_in_work_from_its_fill_on(stage: Stage) -> None:
+    job = stage.claim()
+    stage.ledger.begin_ask(job, "fill-1", route="fill-masked-areas", status="filling", now=stage.clock())
+    stage.ledger.begin_ask(
+        stage.job(job.job_id), "fill-2", route="fill-masked-areas", status="filling", now=stage.clock()
+    )
+    assert columns(tally(stage)) == (0, 1, 0, 0, 0)
+
+
+def test_a_stale_call_neither_writes_nor_counts(stage: Stage) -> None:
+    stale = stage.claim()
+    finish(stage, stale, "failed", reason="WorkGoneError")
+    stage.ledger.reclaim(stage.job(stale.job_id), request_id="r1", now=stage.clock(), deadline_at=2e9)
+    with pytest.raises(JobMovedOnError):
+        begin(stage, stale)
+    assert not finish(stage, stale)
+    with pytest.raises(JobMovedOnError):
+        stage.ledger.reclaim(replace(stale, status="failed"), request_id="r2", now=stage.clock(), deadline_at=2e9)
+    assert columns(tally(stage)) == (1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_process_that_dies_at_a_move_has_counted_it_exactly_if_it_was_written(stage: Stage, when: str) -> None:
+    def job() -> Job:
+        return stage.only_job()
+
+    moves: list[Any] = [stage.claim, lambda: begin(stage, job()), lambda: finish(stage, job())]
+    for move in moves:
+        with pytest.raises(KilledError), stage.killed("dynamodb.TransactWriteItems", when=when):
+            move()
+        if stage.jobs():
+            assert (columns(tally(stage)), dict(tally(stage).failed_for)) == recount(stage)
+        try:
+            move()
+        except AskInFlightError:
+            assert when == "after"
+        assert (columns(tally(stage)), dict(tally(stage).failed_for)) == recount(stage)
+    assert columns(tally(stage)) == (0, 0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_done_in_whatever_order_the_tallies_agree_with_the_records(stage: Stage, seed: int) -> None:
+    """GIVEN calls that hold old copies of jobs, and die WHEN they all go on THEN nothing is counted twice or lost."""
+    chance = random.Random(seed)
+    copies: list[Job] = []
+    for _ in range(120):
+        act = chance.choice(("claim", "begin", "end", "end", "again"))
+        try:
+            with stage.killed(
+                "dynamodb.TransactWriteItems", when=chance.choice(("before", "after")), after=chance.randrange(6)
+            ):
+                if act == "claim" or not copies:
+                    copies.append(stage.claim(f"{chance.choice('ab')}/{chance.randrange(5)}.jpg"))
+                    continue
+                job = chance.choice(copies)
+                if chance.random() < 0.6:
+                    job = stage.job(job.job_id)
+                    copies.append(job)
+                if act == "begin" and job.status not in TERMINAL:
+                    begin(stage, job)
+                elif act == "end" and job.status not in TERMINAL:
+                    status: JobStatus = chance.choice(("cleaned", "nothing_to_remove", "failed"))
+                    finish(stage, job, status, reason=chance.choice(("WorkGoneError", "NotAPhotoError")))
+                elif act == "again" and job.status == "failed":
+                    stage.ledger.reclaim(job, request_id="r", now=stage.clock(), deadline_at=2e9)
+        except (KilledError, JobMovedOnError, AskInFlightError):
+            pass
+        stage.clock.pass_by(chance.choice((0, 1, 300)))
+    for folder in ("a/", "b/", None):
+        found = tally(stage, folder)
+        assert (columns(found), dict(found.failed_for)) == recount(stage, folder)
+
+
+def test_many_callers_at_once_count_every_photo_once(stage: Stage) -> None:
+    keys = [f"many/{number % 30}.jpg" for number in range(120)]
+
+    def walk(key: str) -> None:
+        job = stage.claim(key)
+        with contextlib.suppress(AskInFlightError, JobMovedOnError):
+            begin(stage, job)
+        finish(stage, job)
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(walk, keys))
+    assert columns(tally(stage, "many/")) == (0, 0, 30, 0, 0)
+    assert columns(tally(stage)) == (0, 0, 30, 0, 0)
+    assert tally(stage).begun == 30
+
+
+def test_jobs_are_spread_over_the_shards(stage: Stage) -> None:
+    for number in range(60):
+        stage.claim(f"{number}.jpg")
+    items = stage.dynamodb.scan(TableName="the-jobs")["Items"]
+    shards = [item for item in items if item["job_id"]["S"].startswith(f"bucket#{UPLOADS}#")]
+    assert len(shards) == SHARDS
+    assert max(int(shard["waiting"]["N"]) for shard in shards) < 20
+
+
+def test_a_report_is_one_call_of_small_items_however_many_photos(stage: Stage) -> None:
+    for number in range(30):
+        stage.claim(f"x/{number}.jpg")
+    calls: list[str] = []
+    stage.dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    assert [found and found.photos for found in stage.ledger.progress.read(Place(UPLOADS, "x/"), BUCKET)] == [30, 30]
+    assert calls == ["BatchGetItem"]
+
+
+def test_a_tally_whose_item_was_deleted_in_mid_run_is_never_below_zero(stage: Stage) -> None:
+    job = stage.claim()
+    for shard in Place(UPLOADS, "").shards():
+        stage.dynamodb.delete_item(TableName="the-jobs", Key={"job_id": {"S": shard}})
+    finish(stage, job)
+    assert columns(tally(stage, "")) == (0, 0, 1, 0, 0)
+
+
+# --- the end of a folder ---
+
+
+def clean(stage: Stage, job: Job) -> None:
+    succeed(job, "cleaned", {"result": {"bucket": "b", "key": job.photo.key}}, stage.tools)
+
+
+def said(stage: Stage) -> list[dict[str, Any]]:
+    return [event["Detail"] for event in stage.news("Folder") if event["DetailType"] == "Folder Done"]
+
+
+def test_a_folder_says_once_that_its_last_photo_is_done(stage: Stage) -> None:
+    jobs = [stage.claim(f"shoot/{number}.jpg") for number in range(3)]
+    other = stage.claim("elsewhere/dog.jpg")
+    clean(stage, jobs[0])
+    fail(jobs[1], failure_of(NotAPhotoError("no picture")), stage.tools)
+    assert said(stage) == []
+    stage.clock.pass_by(10)
+    clean(stage, jobs[2])
+    (event,) = said(stage)
+    assert event == {
+        "schema": "cleanplate/1",
+        "bucket": UPLOADS,
+        "folder": "shoot/",
+        "photos": 3,
+        "cleaned": 2,
+        "nothing_to_remove": 0,
+        "failed": 1,
+        "failed_for": {"NotAPhotoError": 1},
+        "begun_at": jobs[0].claimed_at,
+        "ended_at": stage.clock(),
+    }
+    for job in (*jobs, jobs[2]):
+        deliver(stage.job(job.job_id), stage.tools)
+    assert said(stage) == []
+    clean(stage, other)
+    assert [event["folder"] for event in said(stage)] == ["elsewhere/"]
+
+
+def test_a_folder_whose_tally_was_deleted_says_nothing(stage: Stage) -> None:
+    job = stage.claim("shoot/1.jpg")
+    finish(stage, job, outcome="cleaned")
+    for shard in Place(UPLOADS, "shoot/").shards():
+        stage.dynamodb.delete_item(TableName="the-jobs", Key={"job_id": {"S": shard}})
+    deliver(stage.job(job.job_id), stage.tools)
+    assert said(stage) == []
+
+
+def test_a_folder_that_gets_more_photos_says_so_again_at_its_next_end(stage: Stage) -> None:
+    clean(stage, stage.claim("shoot/1.jpg"))
+    assert [event["photos"] for event in said(stage)] == [1]
+    # In the same moment, and by a clock that is behind.
+    clean(stage, stage.claim("shoot/2.jpg"))
+    assert [event["photos"] for event in said(stage)] == [2]
+    stage.clock.pass_by(-5)
+    clean(stage, stage.claim("shoot/3.jpg"))
+    assert [event["photos"] for event in said(stage)] == [3]
+
+
+def test_a_photo_that_is_retried_opens_its_folder_again(stage: Stage) -> None:
+    job = stage.claim("shoot/1.jpg")
+    fail(job, failure_of(WorkGoneError("gone")), stage.tools)
+    assert [event["failed"] for event in said(stage)] == [1]
+    again = stage.ledger.reclaim(stage.job(job.job_id), request_id="r1", now=stage.clock(), deadline_at=2e9)
+    clean(stage, again)
+    assert [(event["failed"], event["cleaned"]) for event in said(stage)] == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "when", "after"),
+    [
+        ("dynamodb.TransactWriteItems", "after", 0),
+        ("s3.PutObject", "before", 0),
+        ("events.PutEvents", "before", 0),
+        ("events.PutEvents", "after", 0),
+        ("dynamodb.GetItem", "before", 1),
+        ("dynamodb.TransactGetItems", "before", 0),
+        ("dynamodb.UpdateItem", "before", 0),
+        ("dynamodb.UpdateItem", "after", 0),
+        ("events.PutEvents", "before", 1),
+        ("dynamodb.UpdateItem", "after", 1),
+    ],
+)
+def test_whoever_makes_up_for_a_dead_process_says_it_and_nobody_else(
+    stage: Stage, operation: str, when: str, after: int
+) -> None:
+    first, last = stage.claim("shoot/1.jpg"), stage.claim("shoot/2.jpg")
+    clean(stage, first)
+    with pytest.raises(KilledError), stage.killed(operation, when=when, after=after):
+        clean(stage, last)
+    deliver(replace(stage.job(first.job_id), announced=False), stage.tools)
+    deliver(stage.job(last.job_id), stage.tools)
+    deliver(stage.job(last.job_id), stage.tools)
+    assert [event["photos"] for event in said(stage)] == [2]
+
+
+def test_only_a_death_between_event_and_note_says_it_twice_with_the_same_name(stage: Stage) -> None:
+    """EventBridge delivers at least once anyway: who hears it tells repetitions by ``begun_at``."""
+    job = stage.claim("shoot/1.jpg")
+    with pytest.raises(KilledError), stage.killed("events.PutEvents", when="after", after=1):
+        clean(stage, job)
+    deliver(stage.job(job.job_id), stage.tools)
+    first, second = said(stage)
+    assert first == second
+
+
+def test_photos_that_end_at_the_same_time_say_it_once(stage: Stage) -> None:
+    for round_ in range(5):
+        jobs = [stage.claim(f"crowd {round_}/{number}.jpg") for number in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda job: clean(stage, job), jobs))
+        assert [event["photos"] for event in said(stage)] == [8]
+
+
+# --- crowds ---
+
+
+def _refusal(*codes: str) -> ClientError:
+    reasons = [{"Code": code} for code in codes]
+    response: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+    return ClientError(response, "TransactWriteItems")
+
+
+def _failing(*errors: Exception) -> Any:
+    ahead = list(errors)
+
+    def call() -> str:
+        if ahead:
+            raise ahead.pop(0)
+        return "done"
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        _refusal("None", "TransactionConflict", "None"),
+        _refusal("ThrottlingError", "TransactionConflict"),
+        ClientError({"Error": {"Code": "TransactionConflictException"}}, "UpdateItem"),
+    ],
+)
+def test_a_write_that_met_another_is_tried_again(error: ClientError) -> None:
+    pauses: list[float] = []
+    assert in_turn(_failing(error, error, error), jitter=lambda: 1.0, sleep=pauses.append) == "done"
+    assert pauses == [0.01, 0.02, 0.04]
+
+
+def test_a_crowd_that_does_not_end_postpones_the_step_within_seconds() -> None:
+    pauses: list[float] = []
+    crowd = [_refusal("TransactionConflict")] * 100
+    with pytest.raises(LedgerBusyError) as busy:
+        in_turn(_failing(*crowd), clock=lambda: 1000.0, jitter=lambda: 1.0, sleep=pauses.append)
+    assert 1001 < busy.value.until < 1020
+    assert sum(pauses) < 4
+
+
+@pytest.mark.parametrize("codes", [("ConditionalCheckFailed",), ("ConditionalCheckFailed", "TransactionConflict")])
+def test_a_condition_that_failed_is_an_answer_and_not_a_crowd(codes: tuple[str, ...]) -> None:
+    with pytest.raises(ClientError):
+        in_turn(_failing(_refusal(*codes)), sleep=lambda _: pytest.fail("waits"))
+
+
+def test_what_was_there_is_found_where_the_refusal_does_not_bring_it(stage: Stage) -> None:
+    """An older endpoint names the condition without the item."""
+    job = stage.claim()
+    finish(stage, job)
+    assert stage.ledger._write_counted(
+        {
+            "Update": stage.ledger._expression(
+                job.job_id, "SET #status = :status", "#status = :seen", status="failed", seen="claimed"
+            )
+        },
+        job,
+        before="claimed",
+        after="failed",
+        now=stage.clock(),
+    )

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleanplate.errors import AskInFlightError, CleanplateError, JobMovedOnError, PostOutcomeUnknownError
+from cleanplate.jobs.ledger import ANSWER_SECONDS, LEASE_SECONDS, Ledger, _read_ask, _values
+from cleanplate.models import AdobeJob, Ask, Job, Options, Photo
+from cleanplate.uploads.identity import job_id
+from tests.stage import UPLOADS, KilledError, Stage
+
+ADOBE_JOB = AdobeJob("urn:ff:jobs:eso851243:1", "https://image.adobe.io/v1/status/urn%3Aff")
+PHOTO = Photo(bucket=UPLOADS, key="dog.jpg", version_id="v1", size=1000)
+
+
+def begin(stage: Stage, job: Job, name: str = "mask") -> Ask:
+    return stage.ledger.begin_ask(job, name, route="mask-objects", status="masking", now=stage.clock())
+
+
+def paid(stage: Stage, job: Job, name: str = "mask", *, finished: bool = False) -> Job:
+    """A job whose ask has its job at Adobe."""
+    now = stage.clock()
+    ask = replace(begin(stage, job, name), adobe_job=ADOBE_JOB, submitted_at=now, finished_at=now if finished else 0.0)
+    return stage.ledger.note_adobe_job(job, ask, now=now)
+
+
+def failed(stage: Stage, job: Job, reason: str = "AdobeJobFailedError") -> Job:
+    stage.ledger.finish(job, "failed", {"outcome": "failed", "reason": reason}, now=stage.clock())
+    return stage.job(job.job_id)
+
+
+def reclaim(stage: Stage, job: Job) -> Job:
+    return stage.ledger.reclaim(job, request_id="again", now=stage.clock(), deadline_at=stage.clock() + 100)
+
+
+# --- claiming -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_is_kept_whole(stage: Stage) -> None:
+    own_mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1", size=7)
+    options = Options(remove=("dog", "strasse"), min_score=0.1, grow=0, mask_route="own-mask", urgent=True)
+    job = stage.claim("a/Zoë 🐶.jpg", options, own_mask=own_mask, request_id="r1")
+    assert stage.job(job.job_id) == job
+
+
+def test_a_photo_is_claimed_once_and_whoever_comes_later_finds_the_first(stage: Stage) -> None:
+    first = stage.claim()
+    stage.clock.pass_by(60)
+    second = stage.claim(request_id="later")
+    assert second == first == stage.only_job()
+
+
+def test_a_photo_is_claimed_once_however_many_try_at_the_same_moment(stage: Stage) -> None:
+    def try_it(number: int) -> str:
+        return stage.claim(request_id=f"r{number}").request_id
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = set(pool.map(try_it, range(16)))
+    assert seen == {stage.only_job().request_id}
+
+
+def test_a_job_that_nobody_claimed_is_none(stage: Stage) -> None:
+    assert stage.ledger.get("0" * 40) is None
+
+
+def test_a_record_expires_long_after_its_job(stage: Stage) -> None:
+    job = stage.claim()
+    item = stage.dynamodb.get_item(TableName="the-jobs", Key={"job_id": {"S": job.job_id}})["Item"]
+    assert int(item["expires_at"]["N"]) == int(stage.clock()) + 400 * 86_400
+
+
+# --- first choice -------------------------------------------------------------------------------------------------------
+
+
+def test_the_options_that_an_upload_was_first_read_with_hold(stage: Stage) -> None:
+    """GIVEN a notification that comes again WHEN a sidecar and a mask have appeared THEN it is no second job."""
+    mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1")
+    first = Options(remove=("dog",), min_score=0.3)
+    assert stage.ledger.earlier_choice(PHOTO) is None
+    assert stage.ledger.first_choice(PHOTO, first, None, now=stage.clock()) == (first, None)
+    later = Options(remove=("cat",), mask_route="own-mask")
+    assert stage.ledger.first_choice(PHOTO, later, mask, now=stage.clock()) == (first, None)
+    assert stage.ledger.earlier_choice(PHOTO) == (first, None)
+
+
+def test_the_first_choice_keeps_its_own_mask(stage: Stage) -> None:
+    mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1", size=5)
+    options = Options(mask_route="own-mask")
+    stage.ledger.first_choice(PHOTO, options, mask, now=stage.clock())
+    assert stage.ledger.first_choice(PHOTO, Options(), None, now=stage.clock()) == (options, mask)
+
+
+def test_another_version_has_a_choice_of_its_own(stage: Stage) -> None:
+    stage.ledger.first_choice(PHOTO, Options(remove=("dog",)), None, now=stage.clock())
+    other = replace(PHOTO, version_id="v2")
+    assert stage.ledger.first_choice(other, Options(), None, now=stage.clock()) == (Options(), None)
+
+
+# --- paying -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_intent_is_in_the_ledger_before_anybody_may_post(stage: Stage) -> None:
+    job = stage.claim()
+    ask = begin(stage, job)
+    kept = stage.job(job.job_id)
+    assert kept.status == "masking"
+    assert kept.asks["mask"] == ask
+    assert (ask.attempts, ask.intent_at, ask.lease_until) == (1, stage.clock(), stage.clock() + LEASE_SECONDS)
+
+
+def test_while_one_call_is_sending_nobody_else_may(stage: Stage) -> None:
+    stale = stage.claim()
+    ask = begin(stage, stale)
+    stage.clock.pass_by(LEASE_SECONDS - 1)
+    for seen in (stale, stage.job(stale.job_id)):
+        with pytest.raises(AskInFlightError) as postponed:
+            begin(stage, seen)
+        assert postponed.value.until == ask.lease_until
+
+
+def test_of_many_that_want_to_send_at_the_same_moment_one_may(stage: Stage) -> None:
+    job = stage.claim()
+
+    def try_it(_: int) -> str:
+        try:
+            return f"sent {begin(stage, job).attempts}"
+        except AskInFlightError:
+            return "waits"
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(try_it, range(16)))
+    assert sorted(set(outcomes)) == ["sent 1", "waits"]
+    assert outcomes.count("sent 1") == 1
+
+
+def test_whoever_comes_later_finds_adobes_job_and_sends_nothing(stage: Stage) -> None:
+    stale = stage.claim()
+    job = paid(stage, stale)
+    for seen in (stale, job):
+        ask = begin(stage, seen)
+        assert (ask.adobe_job, ask.attempts, ask.lease_until) == (ADOBE_JOB, 1, 0.0)
+
+
+def test_a_lost_answer_is_asked_for_once_more_and_never_a_third_time(stage: Stage) -> None:
+    job = stage.claim()
+    begin(stage, job)
+    stage.clock.pass_by(LEASE_SECONDS + 1)
+    second = begin(stage, stage.job(job.job_id))
+    assert second.attempts == 2
+    assert stage.job(job.job_id).possible_duplicate
+    stage.clock.pass_by(LEASE_SECONDS + 1)
+    with pytest.raises(PostOutcomeUnknownError):
+        begin(stage, stage.job(job.job_id))
+    assert stage.job(job.job_id).asks["mask"] == second
+
+
+def test_a_call_that_overslept_its_lease_does_not_send_beside_the_second_one(stage: Stage) -> None:
+    job = stage.claim()
+    begin(stage, job)
+    stage.clock.pass_by(LEASE_SECONDS + 1)
+    seen = stage.job(job.job_id)
+    begin(stage, seen)
+    with pytest.raises(AskInFlightError):
+        begin(stage, seen)
+
+
+def test_a_lost_answer_shortens_the_lease(stage: Stage) -> None:
+    job = stage.claim()
+    until = stage.clock() + 5
+    stage.ledger.note_answer_lost(job, begin(stage, job), now=stage.clock(), until=until)
+    with pytest.raises(AskInFlightError):
+        begin(stage, stage.job(job.job_id))
+    stage.clock.pass_by(5)
+    assert begin(stage, stage.job(job.job_id)).attempts == 2
+
+
+def test_a_refused_post_counts_as_refusal_and_not_as_attempt(stage: Stage) -> None:
+    job = stage.claim()
+    for refusals in (1, 2, 3):
+        kept = stage.ledger.withdraw_ask(job, begin(stage, stage.job(job.job_id)), now=stage.clock())
+        assert (kept.asks["mask"].attempts, kept.asks["mask"].refusals) == (0, refusals)
+        assert not kept.possible_duplicate
+
+
+def test_a_slot_is_kept_with_its_ticket(stage: Stage) -> None:
+    job = stage.claim()
+    kept = stage.ledger.note_slot(job, Ask("mask"), slot_at=stage.clock() + 3.25, ticket=7, now=stage.clock())
+    assert (kept.asks["mask"].slot_at, kept.asks["mask"].ticket) == (stage.clock() + 3.25, 7)
+    assert begin(stage, kept).slot_at == 0.0
+
+
+def test_a_slot_is_never_written_over_the_intent_of_another_call(stage: Stage) -> None:
+    """GIVEN two deliveries that both saw no intent WHEN one sends THEN the other's slot must not wipe that out."""
+    stale = stage.claim()
+    ask = begin(stage, stale)
+    with pytest.raises(JobMovedOnError):
+        stage.ledger.note_slot(stale, Ask("mask"), slot_at=stage.clock() + 3, ticket=0, now=stage.clock())
+    assert stage.job(stale.job_id).asks["mask"] == ask
+
+
+def test_two_fills_do_not_know_of_each_other(stage: Stage) -> None:
+    job = paid(stage, stage.claim(), "fill-1")
+    assert begin(stage, job, "fill-2").attempts == 1
+    assert set(stage.job(job.job_id).asks) == {"fill-1", "fill-2"}
+
+
+# --- ending -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_ends_once(stage: Stage) -> None:
+    job = stage.claim()
+    assert stage.ledger.finish(job, "cleaned", {"outcome": "cleaned"}, now=stage.clock())
+    assert not stage.ledger.finish(job, "failed", {"outcome": "failed"}, now=stage.clock())
+    assert (stage.job(job.job_id).status, stage.job(job.job_id).outcome) == ("cleaned", {"outcome": "cleaned"})
+
+
+@pytest.mark.parametrize("status", ["cleaned", "nothing_to_remove", "failed"])
+def test_nothing_is_written_into_an_ended_job(stage: Stage, status: Any) -> None:
+    job = stage.claim()
+    stage.ledger.finish(job, status, {"outcome": status}, now=stage.clock())
+    ended = stage.job(job.job_id)
+    with pytest.raises(JobMovedOnError):
+        stage.ledger.note_facts(job, {"format": "jpeg"}, now=stage.clock())
+    with pytest.raises(JobMovedOnError):
+        begin(stage, job)
+    with pytest.raises(JobMovedOnError):
+        stage.ledger.note_poll(job, Ask("mask"), now=stage.clock())
+    assert stage.job(job.job_id) == ended
+
+
+def test_a_stale_run_can_neither_write_nor_end_the_next_one(stage: Stage) -> None:
+    first = stage.claim()
+    second = reclaim(stage, failed(stage, first))
+    assert second.run == 2
+    assert not stage.ledger.finish(first, "failed", {"outcome": "failed"}, now=stage.clock())
+    with pytest.raises(JobMovedOnError):
+        begin(stage, first)
+    with pytest.raises(JobMovedOnError):
+        stage.ledger.note_announced(first, now=stage.clock())
+    assert stage.job(first.job_id) == second
+
+
+def test_the_second_of_two_requests_for_another_run_finds_the_first_ones(stage: Stage) -> None:
+    job = failed(stage, stage.claim())
+    reclaim(stage, job)
+    with pytest.raises(JobMovedOnError):
+        reclaim(stage, job)
+    assert stage.only_job().run == 2
+
+
+@pytest.mark.parametrize("status", ["cleaned", "nothing_to_remove"])
+def test_only_a_failed_job_has_another_run(stage: Stage, status: Any) -> None:
+    job = stage.claim()
+    stage.ledger.finish(job, status, {"outcome": status}, now=stage.clock())
+    with pytest.raises(JobMovedOnError):
+        reclaim(stage, stage.job(job.job_id))
+
+
+def test_another_run_begins_afresh_and_will_be_announced_again(stage: Stage) -> None:
+    job = stage.ledger.note_facts(stage.claim(), {"format": "jpeg"}, now=stage.clock())
+    stage.ledger.note_announced(failed(stage, paid(stage, job)), now=stage.clock())
+    again = reclaim(stage, stage.job(job.job_id))
+    assert (again.status, again.asks, again.outcome, again.announced) == ("claimed", {}, {}, False)
+    assert (again.facts, again.request_id) == ({"format": "jpeg"}, "again")
+
+
+# --- what another run may use ---------------------------------------------------------------------------------------------
+
+
+def another_run(stage: Stage, reason: str, *, fill: bool, wait: float = 10, own_mask: Photo | None = None) -> set[str]:
+    """The asks whose answers another run has, after a failure with ``reason``."""
+    job = stage.claim(own_mask=own_mask)
+    if own_mask is None:
+        job = paid(stage, job, "mask", finished=True)
+    if fill:
+        stage.clock.pass_by(1)
+        job = paid(stage, job, "fill-1", finished=True)
+    job = failed(stage, job, reason)
+    stage.clock.pass_by(wait)
+    return set(reclaim(stage, job).asks)
+
+
+def test_what_was_paid_for_and_can_still_be_fetched_is_not_paid_for_again(stage: Stage) -> None:
+    assert another_run(stage, "ResultNotSavedError", fill=True) == {"mask", "fill-1"}
+
+
+def test_links_that_may_have_expired_are_not_used_again(stage: Stage) -> None:
+    assert another_run(stage, "ResultNotSavedError", fill=True, wait=ANSWER_SECONDS) == set()
+
+
+def test_a_fill_is_not_used_with_another_mask_than_its_own(stage: Stage) -> None:
+    """GIVEN a mask just too old and a fill just young enough THEN both are asked for anew."""
+    assert another_run(stage, "ResultNotSavedError", fill=True, wait=ANSWER_SECONDS - 0.5) == set()
+
+
+def test_a_fill_of_the_uploaders_own_mask_is_used_again(stage: Stage) -> None:
+    own_mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1")
+    assert another_run(stage, "ResultNotSavedError", fill=True, own_mask=own_mask) == {"fill-1"}
+
+
+@pytest.mark.parametrize("reason", ["MaskUnusableError", "DownloadFailedError", "WorkGoneError"])
+def test_a_mask_that_was_of_no_use_is_not_taken_again(stage: Stage, reason: str) -> None:
+    assert another_run(stage, reason, fill=False) == set()
+
+
+@pytest.mark.parametrize("reason", ["FillUnusableError", "DownloadFailedError", "WorkGoneError"])
+def test_a_fill_that_was_of_no_use_is_not_taken_again_and_its_mask_is(stage: Stage, reason: str) -> None:
+    assert another_run(stage, reason, fill=True) == {"mask"}
+
+
+def test_a_job_that_never_finished_is_not_waited_for_again(stage: Stage) -> None:
+    job = failed(stage, paid(stage, stage.claim()), "DeadlinePassedError")
+    assert reclaim(stage, job).asks == {}
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------
+
+TIMES = st.floats(0, 4e9, allow_subnormal=False).map(lambda seconds: round(seconds, 6))
+COUNTS = st.integers(0, 1_000_000)
+ASKS = st.builds(
+    Ask,
+    name=st.sampled_from(["mask", "fill-1", "fill-2"]),
+    route=st.sampled_from(["", "mask-objects"]),
+    attempts=COUNTS,
+    refusals=COUNTS,
+    outages=COUNTS,
+    intent_at=TIMES,
+    lease_until=TIMES,
+    slot_at=TIMES,
+    ticket=COUNTS,
+    check_at=TIMES,
+    adobe_job=st.none()
+    | st.builds(AdobeJob, job_id=st.text("abc:/é🐶", min_size=1), status_url=st.text("abc:/", min_size=1)),
+    submitted_at=TIMES,
+    deadline_at=TIMES,
+    finished_at=TIMES,
+    polls=COUNTS,
+)
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.floats(-1e12, 1e12).map(lambda number: round(number, 6) + 0.0)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab#.:é", min_size=1, max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=500)
+@given(ask=ASKS, facts=st.dictionaries(st.text("abc", min_size=1), PLAIN, max_size=4))
+def test_numbers_and_words_come_back_as_they_went(ask: Ask, facts: dict[str, Any]) -> None:
+    item = Ledger._plain(_values(facts=facts, ask=Ledger._ask_item(ask)))
+    assert item[":facts"] == facts
+    assert asdict(_read_ask(ask.name, item[":ask"])) == asdict(ask)
+
+
+def test_the_record_leads_back_to_the_job_id(stage: Stage) -> None:
+    for score in (0.0, 0.1, 1 / 3, 0.5, 1.0):
+        options = Options(min_score=round(score, 6))
+        kept = stage.job(stage.claim(options=options).job_id)
+        assert job_id(kept.photo, kept.options) == kept.job_id
+
+
+def test_an_outage_of_the_table_is_no_answer(stage: Stage) -> None:
+    """Only a refused condition means that a job has moved on."""
+    job = stage.claim()
+    stage.dynamodb.delete_table(TableName="the-jobs")
+    for act in (lambda: begin(stage, job), lambda: stage.claim("other.jpg"), lambda: stage.ledger.get(job.job_id)):
+        with pytest.raises(Exception, match="ResourceNotFound") as raised:
+            act()
+        assert not isinstance(raised.value, CleanplateError)
+
+
+def test_a_process_that_dies_before_its_write_has_written_nothing(stage: Stage) -> None:
+    job = stage.claim()
+    with pytest.raises(KilledError), stage.killed("dynamodb.TransactWriteItems"):
+        begin(stage, job)
+    assert stage.job(job.job_id).asks == {}

@@ -1,0 +1,179 @@
+"""What a report says: counts, pace, what holds photos up, and when the last will be done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from cleanplate.aws import clients
+from cleanplate.errors import UnknownFolderError
+from cleanplate.jobs.folder_counts import Tally
+from cleanplate.operations.report_progress import clock_time, describe_pace, done_by, report_progress
+from cleanplate.rate_limit import reservations
+from cleanplate.rate_limit.reservations import FILL_ROUTE, PacerLimits, PacerState, fresh
+from tests.stage import REGION, UPLOADS, Stage
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+NOON = 1_800_014_400.0
+LIMITS = PacerLimits(per_minute=60, per_day=9000, polls_count=False)
+
+
+@pytest.fixture
+def queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> SQSClient:
+    sqs: SQSClient = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION).client(
+        "sqs"
+    )
+    url = sqs.create_queue(QueueName="uploads")["QueueUrl"]
+    monkeypatch.setattr(clients, "sqs", lambda: sqs)
+    stage.settings = replace(stage.settings, uploads_queue_url=url)
+    return sqs
+
+
+def worked(requests: int, limits: PacerLimits, state: PacerState, now: float) -> tuple[PacerState, float]:
+    """The state after so many fills at full speed, and the time then."""
+    for _ in range(requests):
+        state, slot = reservations.reserve(state, limits, now, "fill", route=FILL_ROUTE)
+        now = max(now, slot.at)
+    return state, now
+
+
+# --- counts ---
+
+
+def test_a_report_says_how_many_photos_stand_where(stage: Stage, queue: Any) -> None:
+    jobs = [stage.claim(f"x/{number}.jpg") for number in range(4)]
+    stage.claim("y/dog.jpg")
+    stage.ledger.begin_ask(jobs[0], "mask", route="mask-objects", status="masking", now=stage.clock())
+    stage.ledger.finish(jobs[1], "cleaned", {}, now=stage.clock())
+    stage.ledger.finish(jobs[2], "failed", {"reason": "NotAPhotoError"}, now=stage.clock())
+    queue.send_message(QueueUrl=stage.settings.uploads_queue_url, MessageBody="news")
+    for folder in ("x/", "x"):
+        told = report_progress(None, folder, stage.tools)
+        counts = {
+            name: told[name] for name in ("photos", "waiting", "in_work", "cleaned", "nothing_to_remove", "failed")
+        }
+        assert counts == {
+            "photos": 4, "waiting": 1, "in_work": 1, "cleaned": 1, "nothing_to_remove": 0, "failed": 1,
+        }  # fmt: skip
+        assert told["failed_for"] == {"NotAPhotoError": 1}
+        assert (told["bucket"], told["folder"], told["not_yet_seen"]) == (UPLOADS, "x/", 1)
+        assert told["done_at"] > clock_time(stage.clock())
+        assert told["done_in_seconds"] > 0
+    assert report_progress(None, None, stage.tools)["photos"] == 5
+    assert report_progress(UPLOADS, None, stage.tools)["folder"] is None
+
+
+def test_where_all_are_done_there_is_nothing_to_wait_for(stage: Stage, queue: Any) -> None:
+    stage.ledger.finish(stage.claim("x/1.jpg"), "cleaned", {}, now=stage.clock())
+    told = report_progress(None, "x/", stage.tools)
+    assert (told["done_at"], told["done_in_seconds"], told["held"]) == (None, 0, [])
+
+
+def test_an_empty_uploads_bucket_is_no_error(stage: Stage, queue: Any) -> None:
+    assert report_progress(None, None, stage.tools)["photos"] == 0
+
+
+@pytest.mark.parametrize(("bucket", "folder"), [(None, "nope/"), (None, ""), ("nobodys", None), (None, 5), ({}, None)])
+def test_a_folder_that_nobody_has_seen_is_a_named_error(stage: Stage, queue: Any, bucket: Any, folder: Any) -> None:
+    stage.claim("x/1.jpg")
+    with pytest.raises(UnknownFolderError):
+        report_progress(bucket, folder, stage.tools)
+
+
+def test_a_report_costs_a_few_calls(stage: Stage, queue: Any) -> None:
+    for number in range(20):
+        stage.claim(f"x/{number}.jpg")
+    tools, calls = stage.tools, []
+    stage.dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    report_progress(None, "x/", tools)
+    assert calls == ["BatchGetItem", "GetItem"]
+
+
+# --- when ---
+
+
+def test_the_last_photo_is_done_when_the_pacer_gets_to_it(stage: Stage) -> None:
+    state = fresh(LIMITS, NOON)
+    soon = done_by(state, LIMITS, NOON, Tally(waiting=1))
+    later = done_by(state, LIMITS, NOON, Tally(waiting=300))
+    assert 10 < soon - NOON < 30
+    # Two requests each, at 58 a minute.
+    assert later - NOON == pytest.approx(300 * 2 * LIMITS.spacing, rel=0.05)
+    assert soon < done_by(state, LIMITS, NOON, Tally(waiting=200, in_work=100)) < later
+    assert done_by(state, LIMITS, NOON, Tally(waiting=200), 100) == later
+
+
+def test_a_folder_of_days_is_forecast_in_days() -> None:
+    done = done_by(fresh(LIMITS, NOON), LIMITS, NOON, Tally(waiting=45_000))
+    assert (done - NOON) / 86_400 == pytest.approx(9, abs=1)
+
+
+def test_a_route_out_of_order_is_waited_for() -> None:
+    state = fresh(LIMITS, NOON)
+    for _ in range(8):
+        state = reservations.unavailable(state, NOON, FILL_ROUTE)
+    until = state.breakers[FILL_ROUTE].until
+    assert done_by(state, LIMITS, NOON, Tally(waiting=1)) > until > NOON
+
+
+# --- the pace, in words ---
+
+
+def test_nothing_is_held_where_nothing_is_wrong() -> None:
+    told = describe_pace(fresh(LIMITS, NOON), LIMITS, NOON)
+    assert told == {
+        "held": [],
+        "requests_per_minute": {"now": 0.0, "limit": 58.1},
+        "requests_per_day": {"used": 0, "limit": 9000},
+        "daily_budget": None,
+    }
+
+
+def test_at_full_speed_the_report_says_so() -> None:
+    state, now = worked(120, LIMITS, fresh(LIMITS, NOON), NOON)
+    told = describe_pace(state, LIMITS, now)
+    assert told["requests_per_minute"]["now"] == pytest.approx(58.1, rel=0.1)
+    assert told["requests_per_day"]["used"] == 120
+    assert describe_pace(state, LIMITS, now + 60)["requests_per_minute"]["now"] == 0
+
+
+def test_a_closed_gate_says_until_when() -> None:
+    state = reservations.close(fresh(LIMITS, NOON), LIMITS, NOON, NOON + 90, "429")
+    (said,) = describe_pace(state, LIMITS, NOON)["held"]
+    assert said == f"Adobe asked for patience (429); requests go on at {clock_time(NOON + 90)}."
+    assert describe_pace(state, LIMITS, NOON + 91)["held"] == []
+
+
+def test_an_open_breaker_names_its_route() -> None:
+    state = fresh(LIMITS, NOON)
+    for _ in range(8):
+        state = reservations.unavailable(state, NOON, "mask-objects")
+    (said,) = describe_pace(state, LIMITS, NOON)["held"]
+    assert "mask-objects does not answer" in said
+
+
+def test_a_spent_budget_says_that_tomorrow_is_another_day() -> None:
+    limits = replace(LIMITS, daily_budget=10)
+    state, now = worked(10, limits, fresh(limits, NOON), NOON)
+    told = describe_pace(state, limits, now)
+    assert told["daily_budget"] == {"spent": 10, "cap": 10}
+    (said,) = told["held"]
+    assert said.endswith("T00:00:00Z.")
+    assert describe_pace(state, limits, NOON + 86_400)["daily_budget"] == {"spent": 0, "cap": 10}
+
+
+def test_a_day_that_is_full_says_so() -> None:
+    limits = replace(LIMITS, per_day=60)
+    state, now = worked(60, limits, fresh(limits, NOON), NOON)
+    (said,) = describe_pace(state, limits, now)["held"]
+    assert said.startswith("The day's 60 requests are used up")
+
+
+def test_no_limit_per_day_is_none() -> None:
+    limits = replace(LIMITS, per_day=None)
+    assert describe_pace(fresh(limits, NOON), limits, NOON)["requests_per_day"] == {"used": 0, "limit": None}
