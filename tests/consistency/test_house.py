@@ -151,7 +151,10 @@ def test_errors_and_nouns_import_nothing_of_ours(project: Project) -> None:
         assert not [found for found in imported(project.tree(f"{PACKAGE}/{name}.py")) if "cleanplate" in found], name
 
 
-@pytest.mark.parametrize("name", ["steps/mask_selection", "rate_limit/reservations", "rate_limit/polling", "uploads/options", "uploads/identity"])
+@pytest.mark.parametrize(
+    "name",
+    ["steps/mask_selection", "rate_limit/reservations", "rate_limit/polling", "uploads/options", "uploads/identity"],
+)
 def test_policy_has_neither_input_nor_output_nor_a_clock(project: Project, name: str) -> None:
     banned = {"boto3", "botocore", "os", "pathlib", "random", "requests", "socket", "time", "urllib3"}
     reached = project.reached_from(f"{PACKAGE}/{name}.py")

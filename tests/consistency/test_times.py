@@ -56,7 +56,9 @@ def _own_steps(project: Project, folder: str) -> list[str]:
     return [
         f"{PACKAGE}/{node.module.removeprefix('cleanplate.').replace('.', '/')}.py"
         for node in ast.walk(project.tree(f"{folder}/app.py"))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(("cleanplate.steps.", "cleanplate.operations."))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.startswith(("cleanplate.steps.", "cleanplate.operations."))
     ]
 
 
