@@ -83,14 +83,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(told: argparse.Namespace, console: Console) -> int:
     from local.demo.inputs import own_photos, sample_photos, split_words  # noqa: PLC0415
-    from local.demo.run import Told, run  # noqa: PLC0415
+    from local.demo.run import RunArgs, run  # noqa: PLC0415
     from local.stack import service_in_environment  # noqa: PLC0415
 
     words = told.photos or split_words(os.environ.get("PHOTOS", ""))
     out = Path(told.out)
     drops = own_photos(words, told.remove, apart_from=out) if words else sample_photos(told.remove)
     return run(
-        Told(
+        RunArgs(
             drops=drops,
             out=out,
             remove=told.remove,
@@ -106,11 +106,11 @@ def _run(told: argparse.Namespace, console: Console) -> int:
 
 
 def _up(told: argparse.Namespace, console: Console) -> int:
-    from local.demo.up import Told, up  # noqa: PLC0415
+    from local.demo.up import RunArgs, up  # noqa: PLC0415
     from local.stack import service_in_environment  # noqa: PLC0415
 
     return up(
-        Told(
+        RunArgs(
             remove=told.remove,
             speed=told.speed,
             wait_scale=told.wait_scale,

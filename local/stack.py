@@ -62,7 +62,7 @@ def service_in_environment(environ: Mapping[str, str]) -> AdobeService | None:
     return AdobeService(api_url, ims_url, stand_in.client_id, stand_in.client_secret)
 
 
-class Laptop:
+class LocalCloud:
     """Everything started and deployed, from :meth:`start` to :meth:`stop`.
 
     ``service`` is somebody else's Adobe; without one a stand-in is started with ``adobe`` as its settings. ``speed``

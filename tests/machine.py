@@ -22,7 +22,7 @@ CLEAN_PHOTO = ROOT / "statemachine" / "clean_photo.asl.yaml"
 #: What Lambda reports of a process that is gone.
 PROCESS_GONE = "Runtime.ExitError"
 #: More than any photo should ever take; a machine that goes round for ever is ended here.
-MOST_TRANSITIONS = 25_000
+MAX_TRANSITIONS = 25_000
 
 Function = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -65,7 +65,7 @@ class Machine:
         until = self._clock() + self._definition["TimeoutSeconds"]
         entered: list[str] = []
         state_name, given = self._definition["StartAt"], start
-        while len(entered) < MOST_TRANSITIONS:
+        while len(entered) < MAX_TRANSITIONS:
             entered.append(state_name)
             state = self._definition["States"][state_name]
             states: dict[str, Any] = {"input": given, "context": {"Execution": {"Name": name}}}

@@ -18,9 +18,9 @@ from cleanplate.aws import clients
 from cleanplate.aws.storage import Storage
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options, Photo
-from cleanplate.rate_limit.limiter import Pacer
-from cleanplate.rate_limit.reservations import PacerLimits
-from cleanplate.services import Tools
+from cleanplate.rate_limit.limiter import RateLimiter
+from cleanplate.rate_limit.reservations import RateLimits
+from cleanplate.services import Services
 from cleanplate.settings import Settings, read_settings
 from cleanplate.uploads.identity import job_id
 
@@ -133,18 +133,20 @@ class Stage:
         self.make_adobe = make_adobe or _no_adobe
 
     @property
-    def tools(self) -> Tools:
-        """Tools as a fresh process has them."""
-        limits = PacerLimits(
+    def services(self) -> Services:
+        """Services as a fresh process has them."""
+        limits = RateLimits(
             per_minute=self.settings.requests_per_minute,
             per_day=self.settings.requests_per_day,
             polls_count=self.settings.count_polls,
         )
-        return Tools(
+        return Services(
             settings=self.settings,
             ledger=self.ledger,
             storage=self.storage,
-            pacer=Pacer(self.dynamodb, TABLE, limits, clock=self.clock, random=lambda: 0.5, sleep=lambda _: None),
+            limiter=RateLimiter(
+                self.dynamodb, TABLE, limits, clock=self.clock, random=lambda: 0.5, sleep=lambda _: None
+            ),
             make_adobe=self.make_adobe,
             make_events=lambda: self.events,
             make_stepfunctions=lambda: self.stepfunctions,

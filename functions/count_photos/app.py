@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from cleanplate.aws.metrics import metrics
 from cleanplate.aws.tracing import tracer
 from cleanplate.operations.count_photos import count_photos
-from cleanplate.services import tools
+from cleanplate.services import services
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,4 +22,6 @@ logger = Logger()
 @tracer.capture_lambda_handler(capture_response=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """A small dict in, a small dict out; every error keeps its class name for the state machine."""
-    return count_photos(event["bucket"], event["prefix"], event["confirm"], event["after"], event["counted"], tools())
+    return count_photos(
+        event["bucket"], event["prefix"], event["confirm"], event["after"], event["counted"], services()
+    )

@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger
 
 from cleanplate.aws.metrics import metrics
 from cleanplate.aws.tracing import tracer
-from cleanplate.services import tools
+from cleanplate.services import services
 from cleanplate.steps.record_failure import record_failure
 
 if TYPE_CHECKING:
@@ -22,4 +22,4 @@ logger = Logger()
 @tracer.capture_lambda_handler(capture_response=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """A small dict in, a small dict out; every error keeps its class name for the state machine."""
-    return record_failure(event["execution"], event["error"], event["cause"], tools())
+    return record_failure(event["execution"], event["error"], event["cause"], services())

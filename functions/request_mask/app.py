@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from cleanplate.aws.metrics import Measure, count, metrics
+from cleanplate.aws.metrics import Metric, count, metrics
 from cleanplate.aws.queue import UploadsQueue
 from cleanplate.aws.tracing import tracer
 from cleanplate.errors import InvalidRequestError, PostponedError
 from cleanplate.operations.dead_letters import DeadLetters
-from cleanplate.services import tools
+from cleanplate.services import services
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import read_uploads
 
@@ -27,16 +27,16 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 
 def handle_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """One message: usually one photo."""
-    queue = UploadsQueue(tools())
-    count(Measure.MESSAGES)
+    queue = UploadsQueue(services())
+    count(Metric.MESSAGES)
     try:
         queue.check_time_left(lambda_context.get_remaining_time_in_millis() / 1000)
         for upload in read_uploads(record.body):
-            request_mask(upload, tools())
+            request_mask(upload, services())
     except InvalidRequestError as unreadable:
         logger.exception("unreadable message")
-        DeadLetters(tools()).set_aside(record.body, unreadable)
-        count(Measure.UNREADABLE)
+        DeadLetters(services()).set_aside(record.body, unreadable)
+        count(Metric.UNREADABLE)
     except PostponedError as later:
         logger.info("waits", extra={"why": str(later), "until": later.until})
         queue.postpone(record.receipt_handle, later)

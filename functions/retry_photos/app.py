@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from cleanplate.aws.metrics import metrics
 from cleanplate.aws.tracing import tracer
 from cleanplate.operations.retry_photos import retry_photos
-from cleanplate.services import tools
+from cleanplate.services import services
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,4 +22,4 @@ logger = Logger()
 @tracer.capture_lambda_handler(capture_response=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """A small dict in, a small dict out; every error keeps its class name for the state machine."""
-    return retry_photos(event["asked"], event["after"], event["sent"], event["failed_for"], tools())
+    return retry_photos(event["asked"], event["after"], event["sent"], event["failed_for"], services())

@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from cleanplate.aws.metrics import metrics
 from cleanplate.aws.tracing import tracer
 from cleanplate.operations.send_photos import send_photos
-from cleanplate.services import tools
+from cleanplate.services import services
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -29,5 +29,5 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         event["sent"],
         event["confirm"],
         event["ahead_hours"],
-        tools(),
+        services(),
     )

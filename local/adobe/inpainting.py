@@ -21,10 +21,10 @@ GROW = 3  # pixels at working size: the light and blur that an object leaves aro
 PATCH_SIZE = 3  # radius of compared patches
 CONTEXT = 1.0  # how far the window reaches around the hole, in hole sizes
 MIN_CONTEXT = 96  # and in pixels at least
-MOST_AVOIDED = 0.95  # share of the window that may be hole or forbidden source
+MAX_AVOIDED = 0.95  # share of the window that may be hole or forbidden source
 LAYERED = 0.3  # share of the variance that rows must explain before heights are kept
 GUIDE_WEIGHT = 0.006  # enough to keep the horizon level; more repeats what stands beside the hole
-MOST_CORRECTION = 16.0  # levels
+MAX_CORRECTION = 16.0  # levels
 _CORRECTION_SIDE = 192  # the correction is smooth: it is solved at this size
 _SWEEPS = 400
 _SEED = 20_251_015
@@ -61,7 +61,7 @@ def _fill_window(photo: Colour, hole: Truth, subject: Truth | None) -> Colour:
     small = photo if scale == 1 else np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
     grown = ndimage.binary_dilation(_resized(hole, size), iterations=GROW)
     avoid = np.zeros_like(grown) if subject is None else _resized(subject, size) & ~grown
-    if (grown | avoid).mean() > MOST_AVOIDED:  # hardly anything would be left to copy from
+    if (grown | avoid).mean() > MAX_AVOIDED:  # hardly anything would be left to copy from
         avoid[:] = False
     patched = _patch_match(small, grown, avoid)
     patched = _corrected(small, patched, grown, avoid)
@@ -136,9 +136,9 @@ def _corrected(photo: Colour, patched: Colour, hole: Truth, avoid: Truth) -> Col
     ring = inside & (_local_share(outside) > 0.02) & (_local_share(inside) > 0.02)
     if not ring.any():
         return patched
-    limited = difference.clip(-MOST_CORRECTION, MOST_CORRECTION)
+    limited = difference.clip(-MAX_CORRECTION, MAX_CORRECTION)
     # A step that large is an edge of something, not the sky being off.
-    limited[np.abs(difference).max(axis=2) > 2 * MOST_CORRECTION] = 0.0
+    limited[np.abs(difference).max(axis=2) > 2 * MAX_CORRECTION] = 0.0
     membrane = _membrane(limited[::step, ::step], ring[::step, ::step], hole[::step, ::step])
     smooth = np.dstack([np.asarray(Image.fromarray(membrane[..., c]).resize((width, height))) for c in range(3)])
     lit = patched.astype(np.float32)

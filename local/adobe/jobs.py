@@ -25,7 +25,7 @@ Sign = Callable[[Picture], str]
 Payload = Callable[[Sign], Json]
 
 _NOT_STARTED_SHARE = 0.2
-_NOT_STARTED_MOST = 1.0  # service seconds
+_MAX_NOT_STARTED = 1.0  # service seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class JobTable:
     def word(self, job: Job) -> str:
         """``not_started``, ``running``, ``succeeded`` or ``failed``, by the clock and the pixels."""
         age = self._clock.now() - job.accepted_at
-        if age < min(_NOT_STARTED_MOST, job.duration * _NOT_STARTED_SHARE):
+        if age < min(_MAX_NOT_STARTED, job.duration * _NOT_STARTED_SHARE):
             return "not_started"
         if age < job.duration or job.never_finishes:
             return "running"

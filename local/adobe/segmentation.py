@@ -29,7 +29,7 @@ _DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 _SUBJECT = 0.5  # a pixel belongs to a region from this saliency on
 _SMALLEST = 0.002  # regions below this share of the picture are noise
-_MOST_REGIONS = 12
+_MAX_REGIONS = 12
 _WORKING_SIDE = 1024  # regions are told apart at this size at most
 
 Saliency = NDArray[np.float32]  # height x width, 0..1
@@ -113,7 +113,7 @@ def regions_of(saliency: Saliency) -> list[Region]:
         return []
     areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     sums = np.bincount(pieces.ravel(), weights=small.ravel(), minlength=count + 1)[1:]
-    order = [int(i) + 1 for i in np.argsort(-sums) if areas[i] >= _SMALLEST * small.size][:_MOST_REGIONS]
+    order = [int(i) + 1 for i in np.argsort(-sums) if areas[i] >= _SMALLEST * small.size][:_MAX_REGIONS]
     if not order:
         return []
     # Each pixel of the soft edge goes to the nearest piece, so that the pieces' masks add up to the whole.

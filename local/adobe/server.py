@@ -131,7 +131,7 @@ class Server:
             answer = await self._answered(visit, route)
             response: web.StreamResponse | None = None
             for action in visit.actions:
-                response = response or await action.deliver(request, answer)
+                response = response or await action.publish(request, answer)
         except ConnectionCut:
             self._note(visit, CUT)
             return web.Response()  # goes nowhere

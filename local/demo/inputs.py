@@ -36,7 +36,7 @@ _SIDECAR, _OWN_MASK = ".json", ".mask.png"
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class Upload:
     """One object to put into the uploads bucket."""
 
     key: str
@@ -60,9 +60,9 @@ class Drop:
         return options
 
 
-def sample_photos(remove: str = "") -> list[Drop]:
+def sample_photos(remove: str = "") -> list[Upload]:
     """The samples; ``remove`` is meant for all of them."""
-    return [Drop(sample.file, sample, remove or sample.remove) for sample in SAMPLES]
+    return [Upload(sample.file, sample, remove or sample.remove) for sample in SAMPLES]
 
 
 def split_words(photos: str) -> list[str]:
@@ -77,7 +77,7 @@ def split_words(photos: str) -> list[str]:
         ) from None
 
 
-def own_photos(words: Sequence[str], remove: str = "", *, apart_from: Path | None = None) -> list[Drop]:
+def own_photos(words: Sequence[str], remove: str = "", *, apart_from: Path | None = None) -> list[Upload]:
     """The photos that files, folders and patterns name; nothing in ``apart_from``, where results go, is a photo."""
     named: list[tuple[Path, str]] = []
     for word in words:
@@ -90,12 +90,13 @@ def own_photos(words: Sequence[str], remove: str = "", *, apart_from: Path | Non
     unique = {path.resolve(): (path, key) for path, key in named}
     keys = _distinct(list(unique.values()))
     drops = [
-        Drop(key, path, "" if is_companion(key) else remove, companion=is_companion(key)) for path, key in keys.items()
+        Upload(key, path, "" if is_companion(key) else remove, companion=is_companion(key))
+        for path, key in keys.items()
     ]
-    if all(drop.companion for drop in drops):
+    if all(photo.companion for photo in drops):
         raise PhotosError("Only sidecars or masks are named, and no photo that they belong to.")
     # A photo's own mask and sidecar have to be there before it.
-    return sorted(drops, key=lambda drop: not drop.companion)
+    return sorted(drops, key=lambda photo: not photo.companion)
 
 
 def is_companion(key: str) -> bool:

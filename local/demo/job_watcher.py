@@ -21,7 +21,7 @@ _plain = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class JobSnapshot:
     """One job as its record says it is now."""
 
     job_id: str
@@ -30,12 +30,12 @@ class Sight:
     status: str
     stage: str
     outcome: Mapping[str, Any]
-    announced: bool
+    published: bool
 
     @property
     def ended(self) -> bool:
         """Record, manifest and event are all there."""
-        return self.status in TERMINAL and self.announced
+        return self.status in TERMINAL and self.published
 
     @property
     def manifest_key(self) -> str:
@@ -44,36 +44,36 @@ class Sight:
         return f"{result['key'] if result else self.key}.json"
 
 
-def look(aws: EmbeddedAws, stack: Stack) -> list[Sight]:
+def look(aws: EmbeddedAws, stack: Stack) -> list[JobSnapshot]:
     """Every job of the stack."""
     pages = aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.jobs_table, ConsistentRead=True)
     items = [{name: _plain(value) for name, value in item.items()} for page in pages for item in page["Items"]]
     return [_sight(item) for item in items if isinstance(item.get("photo"), dict) and "status" in item]
 
 
-def _sight(item: Mapping[str, Any]) -> Sight:
-    return Sight(
+def _sight(item: Mapping[str, Any]) -> JobSnapshot:
+    return JobSnapshot(
         job_id=item["job_id"],
         key=item["photo"]["key"],
         version_id=item["photo"].get("version_id", ""),
         status=item["status"],
         stage=_stage(item),
         outcome=_numbers(item.get("outcome", {})),
-        announced=bool(item.get("announced")),
+        published=bool(item.get("published")),
     )
 
 
 def _stage(item: Mapping[str, Any]) -> str:
     """What is going on, in words."""
-    status, asks = item["status"], item.get("asks", {})
+    status, adobe_requests = item["status"], item.get("adobe_requests", {})
     if status == "masking":
-        ask = asks.get("mask", {})
-        if ask.get("finished_at"):
+        request = adobe_requests.get("mask", {})
+        if request.get("finished_at"):
             return "mask ready"
-        return "Adobe makes the mask" if ask.get("adobe_job") else "asks for the mask"
+        return "Adobe makes the mask" if request.get("adobe_job") else "asks for the mask"
     if status == "filling":
-        fills = [ask for name, ask in asks.items() if name.startswith("fill")]
-        if fills and all(ask.get("finished_at") for ask in fills):
+        fills = [request for name, request in adobe_requests.items() if name.startswith("fill")]
+        if fills and all(request.get("finished_at") for request in fills):
             return "saves the result"
         return "Adobe fills the hole"
     return _STAGES.get(status, str(status))
@@ -89,11 +89,11 @@ def _numbers(value: Any) -> Any:  # noqa: ANN401 - any part of an item
     return value
 
 
-def read_manifest(aws: EmbeddedAws, stack: Stack, sight: Sight) -> dict[str, Any] | None:
+def read_manifest(aws: EmbeddedAws, stack: Stack, snapshot: JobSnapshot) -> dict[str, Any] | None:
     """The manifest of an ended job; None where there is none, as for a photo that was replaced meanwhile."""
-    content = read_object(aws, stack.results_bucket, sight.manifest_key)
+    content = read_object(aws, stack.results_bucket, snapshot.manifest_key)
     manifest = json.loads(content) if content is not None else None
-    return manifest if isinstance(manifest, dict) and manifest.get("job_id") == sight.job_id else None
+    return manifest if isinstance(manifest, dict) and manifest.get("job_id") == snapshot.job_id else None
 
 
 def read_object(aws: EmbeddedAws, bucket: str, key: str) -> bytes | None:

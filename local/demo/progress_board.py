@@ -13,8 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from local.demo.inputs import Drop
-from local.demo.job_watcher import Sight
+from local.demo.inputs import Upload
+from local.demo.job_watcher import JobSnapshot
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,14 +24,14 @@ COLOURS = {"cleaned": "green", "nothing_to_remove": "yellow", "failed": "red", "
 
 
 @dataclass(slots=True)
-class Track:
+class PhotoProgress:
     """One photo on its way. Times are of the monotonic clock."""
 
-    drop: Drop
+    photo: Upload
     stage: str = "is being prepared"
     outcome: str = ""
     version_id: str = ""
-    sight: Sight | None = None
+    snapshot: JobSnapshot | None = None
     began: float = field(default_factory=time.monotonic)
     ended: float = 0.0
 
@@ -46,7 +46,7 @@ class Board(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
-    def show(self, tracks: Sequence[Track], report: str = "") -> None:
+    def show(self, tracks: Sequence[PhotoProgress], report: str = "") -> None:
         """Show how things are now; ``report`` is what the stack says of all photos."""
 
 
@@ -70,12 +70,12 @@ class PlainBoard:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, tracks: Sequence[Track], report: str = "") -> None:
+    def show(self, tracks: Sequence[PhotoProgress], report: str = "") -> None:
         """Print what is new."""
-        for track in tracks:
-            if self._shown.get(track.drop.key) != track.stage:
-                self._shown[track.drop.key] = track.stage
-                self._say(f"{track.drop.key}: {track.stage}")
+        for progress in tracks:
+            if self._shown.get(progress.photo.key) != progress.stage:
+                self._shown[progress.photo.key] = progress.stage
+                self._say(f"{progress.photo.key}: {progress.stage}")
         if report and report != self._report:
             self._report = report
             self._say(report)
@@ -100,13 +100,13 @@ class LiveBoard:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, tracks: Sequence[Track], report: str = "") -> None:
+    def show(self, tracks: Sequence[PhotoProgress], report: str = "") -> None:
         """Draw the board anew."""
         self._live.update(self._table(tracks, report))
 
-    def _table(self, tracks: Sequence[Track], report: str) -> Table:
-        done = [track for track in tracks if track.outcome]
-        open_ = [track for track in tracks if not track.outcome]
+    def _table(self, tracks: Sequence[PhotoProgress], report: str) -> Table:
+        done = [progress for progress in tracks if progress.outcome]
+        open_ = [progress for progress in tracks if not progress.outcome]
         table = Table.grid(padding=(0, 2))
         table.add_column(width=1)
         table.add_column(overflow="fold", ratio=2)
@@ -114,10 +114,12 @@ class LiveBoard:
         table.add_column(justify="right", width=7)
         room = max(4, self._console.height - 5)
         shown = tracks if len(tracks) <= room else [*open_, *reversed(done)][:room]
-        for track in shown:
-            colour = COLOURS.get(track.outcome, "cyan")
-            mark = Text(MARKS[track.outcome], colour) if track.outcome else self._spinner
-            table.add_row(mark, Text(track.drop.key), Text(track.stage, colour), Text(f"{track.seconds:.1f} s", "dim"))
+        for progress in shown:
+            colour = COLOURS.get(progress.outcome, "cyan")
+            mark = Text(MARKS[progress.outcome], colour) if progress.outcome else self._spinner
+            table.add_row(
+                mark, Text(progress.photo.key), Text(progress.stage, colour), Text(f"{progress.seconds:.1f} s", "dim")
+            )
         bar = ProgressBar(total=max(1, len(tracks)), completed=len(done), width=30)
         table.add_row("", bar, Text(f"{len(done)} of {len(tracks)} photos"), "")
         whole = Table.grid()

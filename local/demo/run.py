@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from local.demo.inputs import Drop
+from local.demo.inputs import Upload
 from local.demo.job_watcher import function_complaints, look, read_manifest, read_object
-from local.demo.progress_board import COLOURS, MARKS, Track, make_board
+from local.demo.progress_board import COLOURS, MARKS, PhotoProgress, make_board
 from local.demo.progress_poller import ProgressAsked
 from local.demo.report_page import Card, write_page
 from local.demo.samples import Sample
 from local.demo.triptych import data_uri, jpeg, triptych
 from local.paths import log_of, shown
-from local.stack import SPEED, AdobeService, Laptop
+from local.stack import SPEED, AdobeService, LocalCloud
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,10 +33,10 @@ _LOOK_EVERY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RunArgs:
     """What somebody asked for on the command line."""
 
-    drops: Sequence[Drop]
+    drops: Sequence[Upload]
     out: Path
     #: What is to go, where the person said so for all photos.
     remove: str = ""
@@ -57,7 +57,7 @@ class Told:
 class Ending:
     """How one photo ended, with what there is to show."""
 
-    track: Track
+    progress: PhotoProgress
     outcome: str
     reason: str = ""
     message: str = ""
@@ -69,16 +69,16 @@ class Ending:
     def went_well(self) -> bool:
         """A sample that shows nothing is a fault; with somebody's own photo, nothing to remove is an answer."""
         return self.outcome == "cleaned" or (
-            self.outcome == "nothing_to_remove" and not isinstance(self.track.drop.source, Sample)
+            self.outcome == "nothing_to_remove" and not isinstance(self.progress.photo.source, Sample)
         )
 
 
-def run(told: Told, console: Console) -> int:
+def run(told: RunArgs, console: Console) -> int:
     """Clean the photos; 0 only if all went well."""
-    photos = [drop for drop in told.drops if not drop.companion]
+    photos = [photo for photo in told.drops if not photo.companion]
     console.print(f"Cleaning {len(photos)} photo{'s' if len(photos) != 1 else ''} on this machine.", highlight=False)
     began = time.monotonic()
-    laptop = Laptop(
+    cloud = LocalCloud(
         service=told.service,
         speed=told.speed or SPEED,
         wait_scale=told.wait_scale,
@@ -86,17 +86,17 @@ def run(told: Told, console: Console) -> int:
         parameters=told.parameters,
         log=log_of("run"),
     )
-    with started(laptop, console):
+    with started(cloud, console):
         console.print(
             f"The embedded AWS is up and template.yaml is deployed ({time.monotonic() - began:.1f} s).", highlight=False
         )
-        for line in about(laptop, told.remove):
+        for line in about(cloud, told.remove):
             console.print(line, highlight=False, soft_wrap=True)
-        tracks = _clean(laptop, told, photos, console)
+        tracks = _clean(cloud, told, photos, console)
         with console.status("Fetching results ..."):
-            endings = [_collect(laptop, track, told) for track in tracks]
+            endings = [_collect(cloud, progress, told) for progress in tracks]
         complaints = (
-            list(function_complaints(laptop.aws)) if any(ending.outcome == "missing" for ending in endings) else []
+            list(function_complaints(cloud.aws)) if any(ending.outcome == "missing" for ending in endings) else []
         )
     page = _write_page(endings, told)
     _report(endings, page, complaints, time.monotonic() - began, console)
@@ -104,21 +104,21 @@ def run(told: Told, console: Console) -> int:
 
 
 @contextlib.contextmanager
-def started(laptop: Laptop, console: Console) -> Iterator[Laptop]:
+def started(cloud: LocalCloud, console: Console) -> Iterator[LocalCloud]:
     """The laptop, started with a word to whoever waits, and stopped whatever happens."""
     try:
         with console.status("Starting the embedded AWS and deploying template.yaml ..."):
-            laptop.start()
-        yield laptop
+            cloud.start()
+        yield cloud
     finally:
-        laptop.stop()
+        cloud.stop()
 
 
-def about(laptop: Laptop, remove: str) -> list[str]:
+def about(cloud: LocalCloud, remove: str) -> list[str]:
     """What people should know before they judge the pictures."""
-    if laptop.stand_in is None:
-        lines = [f"Adobe's API is {laptop.service.api_url}, as ADOBE_API_URL says; no stand-in is started."]
-        if not laptop.service.is_on_this_machine:
+    if cloud.stand_in is None:
+        lines = [f"Adobe's API is {cloud.service.api_url}, as ADOBE_API_URL says; no stand-in is started."]
+        if not cloud.service.is_on_this_machine:
             lines.append("Note: a service elsewhere cannot fetch photos from an AWS on this machine; deploy for that.")
         return lines
     lines = [
@@ -132,48 +132,48 @@ def about(laptop: Laptop, remove: str) -> list[str]:
 # --- cleaning ---
 
 
-def _clean(laptop: Laptop, told: Told, photos: Sequence[Drop], console: Console) -> list[Track]:
-    tracks = {drop.key: Track(drop) for drop in photos}
+def _clean(cloud: LocalCloud, told: RunArgs, photos: Sequence[Upload], console: Console) -> list[PhotoProgress]:
+    tracks = {photo.key: PhotoProgress(photo) for photo in photos}
     if told.remove:
-        laptop.name_what_is_found(_labels(told.remove))
+        cloud.name_what_is_found(_labels(told.remove))
     deadline = time.monotonic() + told.seconds
-    asked = ProgressAsked(laptop.aws, laptop.stack)
+    asked = ProgressAsked(cloud.aws, cloud.stack)
     with ThreadPoolExecutor(1) as uploader, asked, make_board(console) as board:
-        uploads = [uploader.submit(_upload, laptop, told, drop, tracks.get(drop.key)) for drop in told.drops]
+        uploads = [uploader.submit(_upload, cloud, told, photo, tracks.get(photo.key)) for photo in told.drops]
         try:
             while time.monotonic() < deadline:
-                laptop.aws.check()
+                cloud.aws.check()
                 for upload in uploads:
                     if upload.done():
                         upload.result()
-                _update(laptop, tracks)
+                _update(cloud, tracks)
                 board.show(list(tracks.values()), asked.words)
-                if all(track.outcome for track in tracks.values()):
+                if all(progress.outcome for progress in tracks.values()):
                     break
                 time.sleep(_LOOK_EVERY)
         finally:
             uploader.shutdown(cancel_futures=True)
-        for track in tracks.values():
-            if not track.outcome:
-                track.outcome = "missing"
-                track.ended = time.monotonic()
-                track.stage = f"no outcome after {told.seconds:.0f} s"
+        for progress in tracks.values():
+            if not progress.outcome:
+                progress.outcome = "missing"
+                progress.ended = time.monotonic()
+                progress.stage = f"no outcome after {told.seconds:.0f} s"
         board.show(list(tracks.values()))
     return list(tracks.values())
 
 
-def _upload(laptop: Laptop, told: Told, drop: Drop, track: Track | None) -> None:
-    if isinstance(drop.source, Sample) and not told.remove:
-        laptop.name_what_is_found(_labels(drop.remove), photo=drop.key)
-    content = drop.read()
-    if track is not None:
-        track.began = time.monotonic()
-    answer = laptop.aws.client("s3").put_object(
-        Bucket=laptop.stack.uploads_bucket, Key=drop.key, Body=content, Metadata=drop.metadata
+def _upload(cloud: LocalCloud, told: RunArgs, photo: Upload, progress: PhotoProgress | None) -> None:
+    if isinstance(photo.source, Sample) and not told.remove:
+        cloud.name_what_is_found(_labels(photo.remove), photo=photo.key)
+    content = photo.read()
+    if progress is not None:
+        progress.began = time.monotonic()
+    answer = cloud.aws.client("s3").put_object(
+        Bucket=cloud.stack.uploads_bucket, Key=photo.key, Body=content, Metadata=photo.metadata
     )
-    if track is not None:
-        track.version_id = answer.get("VersionId", "")
-        track.stage = "is uploaded"
+    if progress is not None:
+        progress.version_id = answer.get("VersionId", "")
+        progress.stage = "is uploaded"
 
 
 def _labels(remove: str) -> list[str]:
@@ -181,75 +181,81 @@ def _labels(remove: str) -> list[str]:
     return [word for word in words if word and word not in {"subject", "everything"}] or ["subject"]
 
 
-def _update(laptop: Laptop, tracks: Mapping[str, Track]) -> None:
-    for sight in look(laptop.aws, laptop.stack):
-        track = tracks.get(sight.key)
-        if track is None or track.outcome or (track.version_id and sight.version_id not in {"", track.version_id}):
+def _update(cloud: LocalCloud, tracks: Mapping[str, PhotoProgress]) -> None:
+    for snapshot in look(cloud.aws, cloud.stack):
+        progress = tracks.get(snapshot.key)
+        if (
+            progress is None
+            or progress.outcome
+            or (progress.version_id and snapshot.version_id not in {"", progress.version_id})
+        ):
             continue
-        track.sight = sight
-        track.stage = sight.stage
-        if sight.ended:
-            track.outcome, track.ended = sight.status, time.monotonic()
+        progress.snapshot = snapshot
+        progress.stage = snapshot.stage
+        if snapshot.ended:
+            progress.outcome, progress.ended = snapshot.status, time.monotonic()
 
 
 # --- collecting ---
 
 
-def _collect(laptop: Laptop, track: Track, told: Told) -> Ending:
-    for old in (told.out / track.drop.key, _beside(told.out, track.drop.key)):
+def _collect(cloud: LocalCloud, progress: PhotoProgress, told: RunArgs) -> Ending:
+    for old in (told.out / progress.photo.key, _beside(told.out, progress.photo.key)):
         with contextlib.suppress(OSError):
             old.unlink()
-    if track.sight is None or track.outcome == "missing":
-        return _missing(laptop, track)
-    manifest = read_manifest(laptop.aws, laptop.stack, track.sight)
-    said = manifest or track.sight.outcome
+    if progress.snapshot is None or progress.outcome == "missing":
+        return _missing(cloud, progress)
+    manifest = read_manifest(cloud.aws, cloud.stack, progress.snapshot)
+    said = manifest or progress.snapshot.outcome
     ending = Ending(
-        track,
-        track.outcome,
+        progress,
+        progress.outcome,
         reason=str(said.get("reason", "")),
         message=str(said.get("message", "")),
         what_to_do=str(said.get("what_to_do", "")),
         manifest=manifest,
     )
     if manifest is not None:
-        _write(told.out / f"{_result_key(track)}.json", _pretty(laptop, track))
-    content = _fetch_result(laptop, ending)
+        _write(told.out / f"{_result_key(progress)}.json", _pretty(cloud, progress))
+    content = _fetch_result(cloud, ending)
     if content is not None:
-        _write(told.out / _result_key(track), content)
-    ending.card = _make_card(laptop, ending, content, told)
+        _write(told.out / _result_key(progress), content)
+    ending.card = _make_card(cloud, ending, content, told)
     return ending
 
 
-def _missing(laptop: Laptop, track: Track) -> Ending:
-    at = f"It got as far as: {track.sight.stage}." if track.sight else "It never appeared in the Jobs table."
+def _missing(cloud: LocalCloud, progress: PhotoProgress) -> Ending:
+    at = (
+        f"It got as far as: {progress.snapshot.stage}." if progress.snapshot else "It never appeared in the Jobs table."
+    )
     ending = Ending(
-        track,
+        progress,
         "missing",
         reason="NoOutcome",
         message=f"Nothing came of it in time. {at}",
-        what_to_do=f"Look into {shown(laptop.aws.log)}; give more time with make run ARGS='--deadline 600'.",
+        what_to_do=f"Look into {shown(cloud.aws.log)}; give more time with make run ARGS='--deadline 600'.",
     )
     ending.card = _card(ending, facts=[])
     return ending
 
 
-def _result_key(track: Track) -> str:
-    result = track.sight.outcome.get("result") if track.sight else None
-    return str(result["key"]) if result else track.drop.key
+def _result_key(progress: PhotoProgress) -> str:
+    result = progress.snapshot.outcome.get("result") if progress.snapshot else None
+    return str(result["key"]) if result else progress.photo.key
 
 
-def _pretty(laptop: Laptop, track: Track) -> bytes:
-    sight = track.sight
-    content = read_object(laptop.aws, laptop.stack.results_bucket, sight.manifest_key) if sight else None
+def _pretty(cloud: LocalCloud, progress: PhotoProgress) -> bytes:
+    snapshot = progress.snapshot
+    content = read_object(cloud.aws, cloud.stack.results_bucket, snapshot.manifest_key) if snapshot else None
     return content or b""
 
 
-def _fetch_result(laptop: Laptop, ending: Ending) -> bytes | None:
+def _fetch_result(cloud: LocalCloud, ending: Ending) -> bytes | None:
     """The result, if it is what the manifest says; a result that is not there turns the outcome into a failure."""
     if ending.outcome == "failed":
         return None
     result = (ending.manifest or {}).get("result") or {}
-    content = read_object(laptop.aws, laptop.stack.results_bucket, str(result.get("key", "")))
+    content = read_object(cloud.aws, cloud.stack.results_bucket, str(result.get("key", "")))
     if content is not None and hashlib.sha256(content).hexdigest() == result.get("sha256"):
         return content
     ending.outcome = "failed"
@@ -259,17 +265,17 @@ def _fetch_result(laptop: Laptop, ending: Ending) -> bytes | None:
     return None
 
 
-def _make_card(laptop: Laptop, ending: Ending, result: bytes | None, told: Told) -> Card:
+def _make_card(cloud: LocalCloud, ending: Ending, result: bytes | None, told: RunArgs) -> Card:
     facts = _facts(ending.manifest or {})
     if result is None:
         return _card(ending, facts=facts)
     hole_key = (ending.manifest or {}).get("hole")
-    hole = read_object(laptop.aws, laptop.stack.work_bucket, str(hole_key)) if hole_key else None
-    key = ending.track.drop.key
+    hole = read_object(cloud.aws, cloud.stack.work_bucket, str(hole_key)) if hole_key else None
+    key = ending.progress.photo.key
     try:
-        pictures = triptych(ending.track.drop.read(), result, hole)
+        pictures = triptych(ending.progress.photo.read(), result, hole)
     except OSError:
-        return _card(ending, facts=facts, result=_result_key(ending.track))
+        return _card(ending, facts=facts, result=_result_key(ending.progress))
     _write(_beside(told.out, key), jpeg(pictures.side_by_side()))
     longest = 900 if len(told.drops) <= _MANY else 320
     for picture in (pictures.before, pictures.mask, pictures.after):
@@ -277,7 +283,7 @@ def _make_card(laptop: Laptop, ending: Ending, result: bytes | None, told: Told)
     return _card(
         ending,
         facts=facts,
-        result=_result_key(ending.track),
+        result=_result_key(ending.progress),
         before=data_uri(pictures.before),
         mask=data_uri(pictures.mask, 60),
         after=data_uri(pictures.after),
@@ -285,9 +291,9 @@ def _make_card(laptop: Laptop, ending: Ending, result: bytes | None, told: Told)
 
 
 def _card(ending: Ending, *, facts: Sequence[tuple[str, str]], **pictures: str) -> Card:
-    source = ending.track.drop.source
+    source = ending.progress.photo.source
     return Card(
-        name=ending.track.drop.key,
+        name=ending.progress.photo.key,
         outcome=ending.outcome,
         facts=[*([("shows", source.shows)] if isinstance(source, Sample) else []), *facts],
         reason=ending.reason if ending.outcome in {"failed", "missing"} else "",
@@ -330,7 +336,7 @@ def _write(path: Path, content: bytes) -> None:
 # --- telling ---
 
 
-def _write_page(endings: Sequence[Ending], told: Told) -> Path:
+def _write_page(endings: Sequence[Ending], told: RunArgs) -> Path:
     cleaned = sum(ending.outcome == "cleaned" for ending in endings)
     notes = [f"{cleaned} of {len(endings)} photos cleaned."]
     if told.service is None:
@@ -356,17 +362,17 @@ def _report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], se
         kept = ending.outcome in {"cleaned", "nothing_to_remove"}
         table.add_row(
             Text(MARKS.get(ending.outcome, "?"), colour),
-            Text(ending.track.drop.key),
+            Text(ending.progress.photo.key),
             Text(ending.reason if not kept and ending.reason else ending.outcome.replace("_", " "), colour),
-            Text(_result_key(ending.track) if kept else ""),
-            Text(f"{ending.track.seconds:.1f} s"),
+            Text(_result_key(ending.progress) if kept else ""),
+            Text(f"{ending.progress.seconds:.1f} s"),
         )
     console.print()
     console.print(table)
     for ending in endings:
         if not ending.went_well or ending.outcome == "nothing_to_remove":
             console.print()
-            console.print(Text(f"{ending.track.drop.key}: {_why(ending)}"), soft_wrap=True)
+            console.print(Text(f"{ending.progress.photo.key}: {_why(ending)}"), soft_wrap=True)
             if ending.what_to_do:
                 console.print(Text(f"What to do: {ending.what_to_do}"), soft_wrap=True)
     for complaint in complaints:

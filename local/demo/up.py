@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.demo.job_watcher import Sight, look
+from local.demo.job_watcher import JobSnapshot, look
 from local.demo.progress_poller import ProgressAsked
 from local.demo.run import about, started
 from local.errors import LocalError
 from local.paths import ENVIRONMENT_FILE, STACK_FILE, log_of, shown
-from local.stack import SPEED, AdobeService, Laptop
+from local.stack import SPEED, AdobeService, LocalCloud
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ _LOOK_EVERY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RunArgs:
     """What somebody asked for on the command line."""
 
     remove: str = ""
@@ -35,11 +35,11 @@ class Told:
     service: AdobeService | None = None
 
 
-def up(told: Told, console: Console) -> int:
+def up(told: RunArgs, console: Console) -> int:
     """Run until interrupted."""
     _refuse_a_second()
     parameters = {**({"Remove": told.remove} if told.remove else {}), **(told.parameters or {})}
-    laptop = Laptop(
+    cloud = LocalCloud(
         service=told.service,
         speed=told.speed or SPEED,
         wait_scale=told.wait_scale,
@@ -47,52 +47,52 @@ def up(told: Told, console: Console) -> int:
         parameters=parameters,
         log=log_of("up"),
     )
-    with started(laptop, console):
+    with started(cloud, console):
         if told.remove:
-            laptop.name_what_is_found([word.strip() for word in told.remove.split(",")])
+            cloud.name_what_is_found([word.strip() for word in told.remove.split(",")])
         try:
-            write_json(ENVIRONMENT_FILE, function_settings(laptop))
+            write_json(ENVIRONMENT_FILE, function_settings(cloud))
             # Last, as it is what programs wait for.
-            write_json(STACK_FILE, describe(laptop))
-            _welcome(laptop, told, console)
-            _follow(laptop, console)
+            write_json(STACK_FILE, describe(cloud))
+            _welcome(cloud, told, console)
+            _follow(cloud, console)
         finally:
             STACK_FILE.unlink(missing_ok=True)
             ENVIRONMENT_FILE.unlink(missing_ok=True)
     return 0
 
 
-def describe(laptop: Laptop) -> dict[str, Any]:
+def describe(cloud: LocalCloud) -> dict[str, Any]:
     """What a program needs to use the stack."""
-    stack = laptop.stack
+    stack = cloud.stack
     return {
-        "endpoint_url": laptop.aws.endpoint_url,
-        "region": laptop.aws.region,
-        "access_key_id": laptop.aws.access_key_id,
-        "secret_access_key": laptop.aws.secret_access_key,
+        "endpoint_url": cloud.aws.endpoint_url,
+        "region": cloud.aws.region,
+        "access_key_id": cloud.aws.access_key_id,
+        "secret_access_key": cloud.aws.secret_access_key,
         "uploads_bucket": stack.uploads_bucket,
         "results_bucket": stack.results_bucket,
         "jobs_table": stack.jobs_table,
-        "adobe_api_url": laptop.service.api_url,
+        "adobe_api_url": cloud.service.api_url,
         "work_bucket": stack.work_bucket,
         "uploads_queue_url": stack.uploads_queue_url,
         "dead_letter_queue_url": stack.dead_letter_queue_url,
         "state_machine_arn": stack.state_machine_arn,
         "adobe_secret_arn": stack.adobe_secret_arn,
-        "adobe_ims_url": laptop.service.ims_url,
+        "adobe_ims_url": cloud.service.ims_url,
         "pid": os.getpid(),
     }
 
 
-def function_settings(laptop: Laptop) -> dict[str, dict[str, str]]:
+def function_settings(cloud: LocalCloud) -> dict[str, dict[str, str]]:
     """Each function's settings as `sam local invoke -n` takes them."""
-    functions = laptop.aws.client("lambda")
+    functions = cloud.aws.client("lambda")
     return {
         logical_id: {
             **functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {}),
-            "AWS_ENDPOINT_URL": laptop.aws.endpoint_url,
+            "AWS_ENDPOINT_URL": cloud.aws.endpoint_url,
         }
-        for logical_id, name in laptop.stack.functions.items()
+        for logical_id, name in cloud.stack.functions.items()
     }
 
 
@@ -113,8 +113,8 @@ def _refuse_a_second() -> None:
     raise LocalError(f"A stack is up already (process {pid}); {shown(STACK_FILE)} says where. Stop that one first.")
 
 
-def _welcome(laptop: Laptop, told: Told, console: Console) -> None:
-    aws, stack = laptop.aws, laptop.stack
+def _welcome(cloud: LocalCloud, told: RunArgs, console: Console) -> None:
+    aws, stack = cloud.aws, cloud.stack
     secret = f"key {aws.access_key_id}, secret {aws.secret_access_key}"
     lines = [
         "Cleanplate is up. Ctrl-C stops it and removes everything.",
@@ -123,14 +123,14 @@ def _welcome(laptop: Laptop, told: Told, console: Console) -> None:
         f"  uploads    s3://{stack.uploads_bucket}",
         f"  results    s3://{stack.results_bucket}",
         f"  records    {stack.jobs_table}",
-        f"  Adobe      {laptop.service.api_url}",
+        f"  Adobe      {cloud.service.api_url}",
         f"  as JSON    {shown(STACK_FILE)}",
         f"  log        {shown(aws.log)}",
         "",
-        *about(laptop, told.remove),
+        *about(cloud, told.remove),
         *(
             []
-            if told.remove or laptop.stand_in is None
+            if told.remove or cloud.stand_in is None
             else ["It calls what it finds 'subject' and 'object'; `make up REMOVE=dog` has it called 'dog'."]
         ),
         "",
@@ -145,7 +145,7 @@ def _welcome(laptop: Laptop, told: Told, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _follow(laptop: Laptop, console: Console) -> None:
+def _follow(cloud: LocalCloud, console: Console) -> None:
     """Say how each photo gets on."""
     began = time.monotonic()
     said: dict[str, str] = {}
@@ -156,17 +156,17 @@ def _follow(laptop: Laptop, console: Console) -> None:
             clock = f"{time.monotonic() - began:7.1f} s"
             console.print(f"{clock}  {words}", markup=False, highlight=False, soft_wrap=True)
 
-    with ProgressAsked(laptop.aws, laptop.stack) as asked:
+    with ProgressAsked(cloud.aws, cloud.stack) as asked:
         while True:
-            laptop.aws.check()
-            for sight in look(laptop.aws, laptop.stack):
-                say(sight.job_id, f"{sight.key}: {_words(sight)}")
+            cloud.aws.check()
+            for snapshot in look(cloud.aws, cloud.stack):
+                say(snapshot.job_id, f"{snapshot.key}: {_words(snapshot)}")
             say("", asked.words)
             time.sleep(_LOOK_EVERY)
 
 
-def _words(sight: Sight) -> str:
-    if sight.status != "failed":
-        return sight.stage
-    said = sight.outcome
+def _words(snapshot: JobSnapshot) -> str:
+    if snapshot.status != "failed":
+        return snapshot.stage
+    said = snapshot.outcome
     return f"failed, {said.get('reason')}. {said.get('message')} What to do: {said.get('what_to_do')}"

@@ -51,9 +51,9 @@ def _waiting(quick: bool) -> Table:
 
 
 def _scale(quick: bool) -> Table:
-    from tests.benchmarks import simulate_pacing
+    from tests.benchmarks import simulate_rate_limit
 
-    return Table("Scale: pacer and queue (simulated)", tuple(from_row(row) for row in simulate_pacing.run(quick)))
+    return Table("Scale: pacer and queue (simulated)", tuple(from_row(row) for row in simulate_rate_limit.run(quick)))
 
 
 def _imaging(quick: bool) -> Table:
@@ -93,7 +93,7 @@ PARTS: dict[str, Callable[[bool], Table]] = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure; 1 where a part could not be measured, or ``--strict`` and a number was missed."""
+    """Metric; 1 where a part could not be measured, or ``--strict`` and a number was missed."""
     told = _read(words)
     began = time.monotonic()
     tables: dict[str, Table] = {}

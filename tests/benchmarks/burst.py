@@ -19,7 +19,7 @@ from local.adobe import Settings, StandIn
 from local.demo.job_watcher import look
 from local.embedded_aws.deploy import Stack, deploy
 from local.embedded_aws.server import EmbeddedAws
-from local.stack import Laptop
+from local.stack import LocalCloud
 from tests.benchmarks.figures import Figure, Table, at_least, at_most, stated
 from tests.benchmarks.watching import FILL, MASK, Watch, bought_twice, small_photos, wait_for
 
@@ -138,9 +138,9 @@ def started(
     lanes: int = LANES,
     environment: Mapping[str, str] | None = None,
     **more: Any,
-) -> Iterator[Laptop]:
+) -> Iterator[LocalCloud]:
     """The project's own template, warmed up; ``more`` are settings of the stand-in."""
-    with Laptop(
+    with LocalCloud(
         adobe=stand_in(limit, polls_count=polls_count, **more),
         speed=1.0,
         lanes=lanes,
@@ -150,19 +150,19 @@ def started(
             "RequestsPerDay": str(150 * limit),
             "CountPolls": "true" if polls_count else "false",
         },
-    ) as laptop:
-        upload(laptop.aws, laptop.stack, "warm", small_photos(_WARM_UP))
-        if not wait_for(lambda: sum(sight.ended for sight in look(laptop.aws, laptop.stack)) >= _WARM_UP, 120):
-            raise RuntimeError(f"The stack does not clean photos. {laptop.aws.last_words(40)}")
-        adobe(laptop).clear_counters()
-        yield laptop
+    ) as cloud:
+        upload(cloud.aws, cloud.stack, "warm", small_photos(_WARM_UP))
+        if not wait_for(lambda: sum(snapshot.ended for snapshot in look(cloud.aws, cloud.stack)) >= _WARM_UP, 120):
+            raise RuntimeError(f"The stack does not clean photos. {cloud.aws.last_words(40)}")
+        adobe(cloud).clear_counters()
+        yield cloud
 
 
-def adobe(laptop: Laptop) -> StandIn:
+def adobe(cloud: LocalCloud) -> StandIn:
     """The stand-in, which is always there."""
-    if laptop.stand_in is None:
+    if cloud.stand_in is None:
         raise RuntimeError("This laptop has no stand-in.")
-    return laptop.stand_in
+    return cloud.stand_in
 
 
 def upload(aws: EmbeddedAws, stack: Stack, folder: str, files: list[bytes], pause: float = 0.0) -> None:
@@ -184,21 +184,21 @@ def upload(aws: EmbeddedAws, stack: Stack, folder: str, files: list[bytes], paus
 def pipeline(photos: int, limit: int, *, polls_count: bool) -> Outcome:
     """The project's own template."""
     files = small_photos(_WARM_UP + photos)[_WARM_UP:]
-    with started(limit, polls_count=polls_count) as laptop, Watch(adobe(laptop), laptop.aws) as watch:
-        aws, stack = laptop.aws, laptop.stack
+    with started(limit, polls_count=polls_count) as cloud, Watch(adobe(cloud), cloud.aws) as watch:
+        aws, stack = cloud.aws, cloud.stack
         began = time.monotonic()
         upload(aws, stack, "burst", files)
 
         def all_ended() -> bool:
             aws.check()
-            seen = [sight for sight in look(aws, stack) if sight.key.startswith("burst/")]
-            return len(seen) >= photos and all(sight.ended for sight in seen)
+            seen = [snapshot for snapshot in look(aws, stack) if snapshot.key.startswith("burst/")]
+            return len(seen) >= photos and all(snapshot.ended for snapshot in seen)
 
         wait_for(all_ended, 120 + 2.5 * photos / PHOTOS_PER_SECOND, every=2.0)
         seconds = time.monotonic() - began
-        counters = adobe(laptop).counters()
-        sights = [sight for sight in look(aws, stack) if sight.key.startswith("burst/")]
-        cleaned = {sight.key for sight in sights if sight.status == "cleaned" and sight.ended}
+        counters = adobe(cloud).counters()
+        sights = [snapshot for snapshot in look(aws, stack) if snapshot.key.startswith("burst/")]
+        cleaned = {snapshot.key for snapshot in sights if snapshot.status == "cleaned" and snapshot.ended}
         there = cleaned & keys(aws, stack.results_bucket, "burst/")
         letters = aws.client("sqs").get_queue_attributes(
             QueueUrl=stack.dead_letter_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
@@ -212,7 +212,7 @@ def pipeline(photos: int, limit: int, *, polls_count: bool) -> Outcome:
             seconds=seconds,
             cleaned=there,
             disagreements=_disagreements(cleaned, counters, f"/{stack.uploads_bucket}/")
-            + (len(sights) - len({sight.key for sight in sights})),
+            + (len(sights) - len({snapshot.key for snapshot in sights})),
             dead_letters=int(letters["Attributes"]["ApproximateNumberOfMessages"]),
         )
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cleanplate.rate_limit.reservations import PacerLimits
+from cleanplate.rate_limit.reservations import RateLimits
 from local.demo.job_watcher import look
 from local.demo.photographs import photograph
 from local.embedded_aws.deploy import Stack
-from local.stack import Laptop
-from tests.benchmarks import prices, simulate_pacing
+from local.stack import LocalCloud
+from tests.benchmarks import prices, simulate_rate_limit
 from tests.benchmarks.bench_imports import LAYER
 from tests.benchmarks.burst import keys, plain_started, started, upload
 from tests.benchmarks.figures import Figure, Table, at_most, stated
@@ -44,7 +44,7 @@ _MEGAPIXELS = 12
 _LANES = 8
 #: Seconds between two photos where no limit spaces them: making the stand-in's pictures takes this machine's time.
 _PAUSE = 6.0
-_MOST = 0.40
+_MAX = 0.40
 #: Seconds that an answer of Adobe's takes over the internet, and not on loopback. Assumed, not measured.
 _ADOBE_LATENCY = 0.3
 _WAITING = 10_000
@@ -106,14 +106,14 @@ def run(quick: bool = False) -> Table:
         at_most(
             "all of AWS, without Adobe",
             bill.total,
-            _MOST,
+            _MAX,
             "$ per 1000 photos",
             baseline=f"plain design: $ {crowded.bill.total:.3f}, and {crowded.bill.cleaned} of {photos} cleaned",
         ),
         at_most(
             "the same with no limit in the way",
             unhurried.bill.total,
-            _MOST,
+            _MAX,
             "$ per 1000 photos",
             baseline=f"{unhurried.bill.per_photo(_TRANSITIONS):.4g} transitions per photo instead of "
             f"{bill.per_photo(_TRANSITIONS):.4g}; plain design: $ {alone.bill.total:.3f}",
@@ -165,8 +165,8 @@ def _beside(ours: Measured, photos: int) -> list[Figure]:
 
 
 def _receives_of_many() -> float:
-    photos = simulate_pacing._photos(_WAITING)
-    simulate_pacing.Run(PacerLimits(per_day=None, polls_count=True), photos).go()
+    photos = simulate_rate_limit._photos(_WAITING)
+    simulate_rate_limit.Run(RateLimits(per_day=None, polls_count=True), photos).go()
     return sum(photo.receives for photo in photos) / len(photos)
 
 
@@ -186,31 +186,35 @@ def _pipeline(files: list[bytes], limit: int | None) -> Measured:
         environment = {"PYTHONPATH": f"{_HERE / 'counting'}:{LAYER}", "COUNT_REQUESTS_IN": folder}
         with started(
             limit or 6000, polls_count=bool(limit), duration=_JOB_SECONDS, lanes=_LANES, environment=environment
-        ) as laptop:
+        ) as cloud:
             # The warm-up's last reports are still on their way into the logs.
             time.sleep(2)
             for path in Path(folder).iterdir():
                 path.unlink()
-            return _measure(laptop, files, Path(folder), 0.0 if limit else _PAUSE)
+            return _measure(cloud, files, Path(folder), 0.0 if limit else _PAUSE)
 
 
-def _measure(laptop: Laptop, files: list[bytes], folder: Path, pause: float) -> Measured:
-    aws, stack = laptop.aws, laptop.stack
+def _measure(cloud: LocalCloud, files: list[bytes], folder: Path, pause: float) -> Measured:
+    aws, stack = cloud.aws, cloud.stack
     began, used = int(time.time() * 1000), processor_by_function(aws)
     upload(aws, stack, "cost", files, pause)
 
     def ended() -> int:
         aws.check()
-        return sum(sight.ended for sight in look(aws, stack) if sight.key.startswith("cost/"))
+        return sum(snapshot.ended for snapshot in look(aws, stack) if snapshot.key.startswith("cost/"))
 
     wait_for(lambda: ended() >= len(files), 120 + 10 * len(files), every=2.0)
     time.sleep(2)
-    jobs = [sight.job_id for sight in look(aws, stack) if sight.key.startswith("cost/") and sight.status == "cleaned"]
+    jobs = [
+        snapshot.job_id
+        for snapshot in look(aws, stack)
+        if snapshot.key.startswith("cost/") and snapshot.status == "cleaned"
+    ]
     calls = function_calls(aws, stack.functions, began, used)
     noted = noted_requests(folder)
     bill = Bill(len(files), len(jobs))
     bill.add(_TRANSITIONS, prices.TRANSITION, sum(transitions(aws, stack, jobs).values()))
-    functions = _add_functions(bill, laptop, calls, noted)
+    functions = _add_functions(bill, cloud, calls, noted)
     _add_requests(bill, noted)
     receiving = calls["RequestMaskFunction"]
     # S3's news; then for each call one receipt and at most one deletion of a batch.
@@ -220,19 +224,19 @@ def _measure(laptop: Laptop, files: list[bytes], folder: Path, pause: float) -> 
     return Measured(
         bill,
         functions,
-        _gigabytes_to_adobe(laptop, stack, files),
+        _gigabytes_to_adobe(cloud, stack, files),
         receives / max(1, len(jobs)),
         _dollars_of(stack.functions["RequestMaskFunction"], functions["RequestMaskFunction"], noted) / receives,
     )
 
 
 def _add_functions(
-    bill: Bill, laptop: Laptop, calls: Mapping[str, Calls], noted: list[dict[str, Any]]
+    bill: Bill, cloud: LocalCloud, calls: Mapping[str, Calls], noted: list[dict[str, Any]]
 ) -> dict[str, tuple[Calls, float, int]]:
     functions = {}
     for logical_id, one in calls.items():
-        name = laptop.stack.functions[logical_id]
-        memory = laptop.aws.client("lambda").get_function_configuration(FunctionName=name)["MemorySize"]
+        name = cloud.stack.functions[logical_id]
+        memory = cloud.aws.client("lambda").get_function_configuration(FunctionName=name)["MemorySize"]
         mine = [line for line in noted if line["function"] == name]
         waited = sum(line["seconds"] for line in mine)
         billed = _billed_seconds(one, waited, memory, sum(line["service"] == "adobe" for line in mine))
@@ -284,11 +288,11 @@ def _dollars_of(name: str, measured: tuple[Calls, float, int], noted: list[dict[
     return sum(dollars for dollars, _ in alone.items.values())
 
 
-def _gigabytes_to_adobe(laptop: Laptop, stack: Stack, files: list[bytes]) -> float:
+def _gigabytes_to_adobe(cloud: LocalCloud, stack: Stack, files: list[bytes]) -> float:
     """The photos for the masks; for the fills the windows, or once more the photo where it is sent as it is."""
-    pages = laptop.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack.work_bucket)
+    pages = cloud.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack.work_bucket)
     kept = {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
-    ours = {sight.job_id for sight in look(laptop.aws, stack) if sight.key.startswith("cost/")}
+    ours = {snapshot.job_id for snapshot in look(cloud.aws, stack) if snapshot.key.startswith("cost/")}
     mine = {key: size for key, size in kept.items() if any(job_id in key for job_id in ours)}
     sent = sum(size for key, size in mine.items() if "/window-" in key or "window-" in Path(key).name)
     images = sum("window-" in Path(key).name and not key.endswith(".mask.png") for key in mine)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cleanplate.rate_limit import polling
-from cleanplate.rate_limit.polling import Usual
+from cleanplate.rate_limit.polling import DurationHistogram
 
 #: Seconds from a status request's decision to its arrival: the function's start and the way to Adobe.
 LATENCY = 0.2
@@ -54,18 +54,18 @@ class Ours:
     """The policy of ``cleanplate.rate_limit.polling``, learning as it goes."""
 
     random: random.Random
-    usual: Usual = field(default_factory=Usual)
+    durations: DurationHistogram = field(default_factory=DurationHistogram)
     expected: float = polling.DEFAULT_EXPECTED
 
     def first(self) -> float:
-        self.expected = polling.expected(self.usual)
+        self.expected = polling.expected(self.durations)
         return polling.first_wait(self.expected, self.random.random())
 
     def following(self, polls: int, last_wait: float, elapsed: float) -> float:
         return polling.next_wait(polls, last_wait, elapsed, self.expected, None, DEADLINE, self.random.random())
 
     def finished(self, pending_at: float, seen_at: float) -> None:
-        self.usual = polling.learn(self.usual, pending_at, seen_at)
+        self.durations = polling.observe(self.durations, pending_at, seen_at)
 
 
 POLICIES: dict[str, Callable[[random.Random], Policy]] = {

@@ -7,7 +7,7 @@ import statistics
 from boto3.dynamodb.types import TypeDeserializer
 
 from local.demo.job_watcher import look
-from local.stack import Laptop
+from local.stack import LocalCloud
 from tests.benchmarks.burst import adobe, started, upload
 from tests.benchmarks.figures import Table, at_most, stated
 from tests.benchmarks.histories import transitions
@@ -15,7 +15,7 @@ from tests.benchmarks.watching import FILL, MASK, small_photos, wait_for
 
 _JOB_SECONDS = 5.0
 _PHOTOS = 8
-_MOST_TRANSITIONS, _MOST_REQUESTS, _MOST_ADDED = 12, 4.5, 0.25
+_MAX_TRANSITIONS, _MAX_REQUESTS, _MAX_ADDED = 12, 4.5, 0.25
 
 _plain = TypeDeserializer().deserialize
 
@@ -23,20 +23,20 @@ _plain = TypeDeserializer().deserialize
 def run(quick: bool = False) -> Table:
     """Waits and jobs unscaled."""
     photos = _PHOTOS // 2 if quick else _PHOTOS
-    with started(6000, polls_count=False, duration=_JOB_SECONDS) as laptop:
-        aws, stack = laptop.aws, laptop.stack
+    with started(6000, polls_count=False, duration=_JOB_SECONDS) as cloud:
+        aws, stack = cloud.aws, cloud.stack
         files = small_photos(200)
         # What is usual is learnt first: a few photos, in two lots, as they would come on any day.
         for lot in range(2):
             upload(aws, stack, f"learn{lot}", files[100 + 8 * lot : 108 + 8 * lot])
-            _wait(laptop, f"learn{lot}/", 8)
-        adobe(laptop).clear_counters()
+            _wait(cloud, f"learn{lot}/", 8)
+        adobe(cloud).clear_counters()
         upload(aws, stack, "walk", files[:photos])
-        _wait(laptop, "walk/", photos)
-        jobs = [sight.job_id for sight in look(aws, stack) if sight.key.startswith("walk/")]
+        _wait(cloud, "walk/", photos)
+        jobs = [snapshot.job_id for snapshot in look(aws, stack) if snapshot.key.startswith("walk/")]
         entered = transitions(aws, stack, jobs)
-        counters = adobe(laptop).counters()
-        added = [_added(laptop, job_id) for job_id in jobs]
+        counters = adobe(cloud).counters()
+        added = [_added(cloud, job_id) for job_id in jobs]
     requests = [
         sum(routes.get(route, {}).get(what, 0) for route in (MASK, FILL) for what in ("posts", "polls"))
         for path, routes in counters["photos"].items()
@@ -45,31 +45,31 @@ def run(quick: bool = False) -> Table:
     return Table(
         f"Walk: {photos} photos with two jobs of {_JOB_SECONDS:g} s",
         (
-            at_most("state transitions, median", statistics.median(entered.values()), _MOST_TRANSITIONS, "transitions"),
+            at_most("state transitions, median", statistics.median(entered.values()), _MAX_TRANSITIONS, "transitions"),
             stated("state transitions, most", max(entered.values()), "transitions"),
-            at_most("requests per photo, mean", statistics.fmean(requests), _MOST_REQUESTS, "requests"),
+            at_most("requests per photo, mean", statistics.fmean(requests), _MAX_REQUESTS, "requests"),
             stated("requests per photo, most", max(requests), "requests"),
-            at_most("waiting added to Adobe's time, p50", statistics.median(added), _MOST_ADDED, "of Adobe's time"),
+            at_most("waiting added to Adobe's time, p50", statistics.median(added), _MAX_ADDED, "of Adobe's time"),
             stated("waiting added to Adobe's time, most", max(added), "of Adobe's time"),
         ),
         (f"Embedded AWS, time unscaled; after {16} photos from which the pacer learnt.",),
     )
 
 
-def _wait(laptop: Laptop, folder: str, photos: int) -> None:
+def _wait(cloud: LocalCloud, folder: str, photos: int) -> None:
     def ended() -> int:
-        laptop.aws.check()
-        return sum(sight.ended for sight in look(laptop.aws, laptop.stack) if sight.key.startswith(folder))
+        cloud.aws.check()
+        return sum(snapshot.ended for snapshot in look(cloud.aws, cloud.stack) if snapshot.key.startswith(folder))
 
     if not wait_for(lambda: ended() >= photos, 180):
-        raise RuntimeError(f"Only {ended()} of {photos} photos ended. {laptop.aws.last_words(40)}")
+        raise RuntimeError(f"Only {ended()} of {photos} photos ended. {cloud.aws.last_words(40)}")
 
 
-def _added(laptop: Laptop, job_id: str) -> float:
+def _added(cloud: LocalCloud, job_id: str) -> float:
     """From the POST until its success was seen, over what Adobe took."""
-    item = laptop.aws.client("dynamodb").get_item(
-        TableName=laptop.stack.jobs_table, Key={"job_id": {"S": job_id}}, ConsistentRead=True
+    item = cloud.aws.client("dynamodb").get_item(
+        TableName=cloud.stack.jobs_table, Key={"job_id": {"S": job_id}}, ConsistentRead=True
     )["Item"]
-    asks = _plain(item["asks"])
-    took = sum(float(ask["finished_at"]) - float(ask["submitted_at"]) for ask in asks.values())
-    return took / (_JOB_SECONDS * len(asks)) - 1
+    adobe_requests = _plain(item["adobe_requests"])
+    took = sum(float(request["finished_at"]) - float(request["submitted_at"]) for request in adobe_requests.values())
+    return took / (_JOB_SECONDS * len(adobe_requests)) - 1

@@ -133,7 +133,7 @@ def test_request_mask_claims_the_photo_and_starts_its_execution(stage: Stage, re
     record = stage.ledger.get(job)
     assert record is not None
     assert record.photo.key == KEY
-    assert record.asks["mask"].adobe_job is not None
+    assert record.adobe_requests["mask"].adobe_job is not None
     execution = stage.aws.client("stepfunctions").describe_execution(
         executionArn=f"{stage.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{job}"
     )
@@ -225,7 +225,7 @@ def test_save_result_writes_result_manifest_and_record(stage: Stage, saved: Any,
     manifest = json.loads(stage.s3.get_object(Bucket=RESULTS, Key=f"{KEY}.json")["Body"].read())
     record = stage.ledger.get(job)
     assert record is not None
-    assert record.announced
+    assert record.published
     assert record.status == manifest["outcome"] == "cleaned"
     assert manifest["requests"]["posts"] == 2
 

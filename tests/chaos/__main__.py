@@ -27,7 +27,7 @@ PARTS = {
     "crashes": "tests.chaos.crashes",
     "duplicates": "tests.chaos.duplicates",
     "model": "tests.chaos.model",
-    "planted": "tests.chaos.planted",
+    "planted": "tests.chaos.mutants",
     "leaks": "tests.chaos.leaks",
     "rights": "tests.chaos.rights",
 }

@@ -35,7 +35,7 @@ Act = Callable[[str, Moment], None]
 
 #: What a message is hidden for when nobody says otherwise, see the queue in the template. Seconds.
 VISIBILITY = 1080
-_MOST_RECEIVES = 60
+_MAX_RECEIVES = 60
 #: Lambda tries an asynchronous call that failed twice more.
 _ASYNC_TRIES = 3
 _ID = re.compile(r"(?<=/results)/[^/]+|(?<=/status)/[^/]+")
@@ -113,13 +113,13 @@ class HandledWalk(Walk):
     def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
         """Call a deployed handler as Lambda would; :class:`KilledError` where its process is killed."""
         module = handler_module(function)
-        tools = replace(self.stage.tools, settings=self.settings, make_adobe=lambda: self._adobe(function))
+        services = replace(self.stage.services, settings=self.settings, make_adobe=lambda: self._adobe(function))
         self._inside.now = not self._only or function in self._only
         try:
             # What a killed process had counted died with it.
             metrics.metrics.clear_metrics()
             with (
-                patch.object(module, "tools", lambda: tools),
+                patch.object(module, "tools", lambda: services),
                 patch.object(clients, "sqs", lambda: self.sqs),
                 patch.object(requests.Session, "send", self._watched_send()),
                 patch.object(account, "settings", lambda: self.settings),
@@ -175,13 +175,13 @@ class HandledWalk(Walk):
         """Put news of a photo, or somebody's request, into the queue."""
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=message_about(photo, request_id, options))
 
-    def deliver(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> None:
+    def publish(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> None:
         self.send(photo, request_id=request_id, options=options)
         self.drain()
 
     def drain(self) -> None:
         """Receive messages until there is none, hidden ones included; each comes back as SQS brings it."""
-        for _ in range(_MOST_RECEIVES):
+        for _ in range(_MAX_RECEIVES):
             received = self.sqs.receive_message(
                 QueueUrl=self.queue_url, VisibilityTimeout=VISIBILITY, AttributeNames=["All"]
             ).get("Messages")
@@ -196,7 +196,7 @@ class HandledWalk(Walk):
                 self.sqs.change_message_visibility(
                     QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
                 )
-        raise AssertionError(f"the message came back {_MOST_RECEIVES} times")
+        raise AssertionError(f"the message came back {_MAX_RECEIVES} times")
 
     def receive(self, message: Any) -> int | None:
         """Hand one message to the function; for how many seconds it is hidden then, None where it is done with."""

@@ -25,7 +25,7 @@ def play(make_walk: MakeWalk, fault: Fault) -> tuple[Verdict, str]:
         walk.adobe.add_rules(rule)
     with logs() as heard, impatient() if fault.impatient else nullcontext():
         try:
-            crashed = walk.deliver(walk.stage.upload("dog.jpg", PHOTO, **fault.options))
+            crashed = walk.publish(walk.stage.upload("dog.jpg", PHOTO, **fault.options))
             walk.execute()
         except AssertionError as error:
             # Deliveries and the machine go round a bounded number of times.

@@ -83,7 +83,7 @@ def _upload(walk: HandledWalk, key: str = "dog.jpg", content: bytes | None = Non
 
 def _clean(walk: HandledWalk, key: str = "dog.jpg", content: bytes | None = None, **metadata: str) -> Photo:
     photo = _upload(walk, key, content, **metadata)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     return photo
 
@@ -111,13 +111,13 @@ def _again(walk: HandledWalk) -> None:
     walk.adobe.add_rules({"route": FILL, "action": "failed"})
     photo = _clean(walk)
     walk.adobe.clear_rules()
-    walk.deliver(photo, request_id="r1")
+    walk.publish(photo, request_id="r1")
     walk.execute()
 
 
 def _stopped(walk: HandledWalk) -> None:
     """An execution that is stopped from outside: the rule alone records it."""
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     for name, _ in walk.stage.executions():
         walk.ended.add(name)
         walk.tell_of_end(name, "ABORTED")

@@ -16,7 +16,7 @@ from typing import Any
 from cleanplate.aws.storage import Storage
 from cleanplate.errors import JobMovedOnError, PostponedError
 from cleanplate.models import Job, JobStatus, Photo
-from cleanplate.outcomes import deliver
+from cleanplate.outcomes import publish
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
@@ -62,7 +62,7 @@ def _at_once(act: Callable[[int], object], times: int = TIMES) -> None:
 def _receive(walk: Walk, photo: Photo, **more: Any) -> None:
     """One receipt of a message; what is put off is left to whoever delivers it again."""
     try:
-        request_mask(Upload(photo, **more), walk.stage.tools)
+        request_mask(Upload(photo, **more), walk.stage.services)
     except (PostponedError, JobMovedOnError):
         return
 
@@ -73,28 +73,28 @@ def _receive(walk: Walk, photo: Photo, **more: Any) -> None:
 def _five_times(walk: Walk) -> None:
     photo = _upload(walk)
     for _ in range(TIMES):
-        walk.deliver(photo)
+        walk.publish(photo)
         walk.execute()
 
 
 def _five_times_before_the_execution(walk: Walk) -> None:
     photo = _upload(walk)
     for _ in range(TIMES):
-        walk.deliver(photo)
+        walk.publish(photo)
     walk.execute()
 
 
 def _five_at_once(walk: Walk) -> None:
     photo = _upload(walk)
     _at_once(lambda _: _receive(walk, photo))
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
 
 
 def _five_refused_at_once(walk: Walk) -> None:
     photo = _upload(walk, b"no photo at all")
     _at_once(lambda _: _receive(walk, photo))
-    walk.deliver(photo)
+    walk.publish(photo)
 
 
 def _five_photos_out_of_order(walk: Walk) -> None:
@@ -102,19 +102,19 @@ def _five_photos_out_of_order(walk: Walk) -> None:
     messages = [photo for photo in photos for _ in range(TIMES)]
     random.Random(7).shuffle(messages)
     for photo in messages:
-        walk.deliver(photo)
+        walk.publish(photo)
     walk.execute()
 
 
 def _redrive(walk: Walk) -> None:
     """An old message from the dead letters, days after the result."""
     photo = _upload(walk)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     before = walk.stage.results()
     for _ in range(3):
         walk.stage.clock.pass_by(2 * 86_400)
-        walk.deliver(photo)
+        walk.publish(photo)
         walk.execute()
     assert walk.stage.results() == before
 
@@ -123,10 +123,10 @@ def _five_requests(walk: Walk) -> None:
     """One request event five times, after a failure: it is one more run."""
     walk.adobe.add_rules({"route": MASK, "times": 1, "action": "failed"})
     photo = _upload(walk)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     for _ in range(TIMES):
-        walk.deliver(Photo(UPLOADS, photo.key), request_id="r1")
+        walk.publish(Photo(UPLOADS, photo.key), request_id="r1")
     _at_once(lambda _: _receive(walk, Photo(UPLOADS, photo.key), request_id="r1"))
     walk.execute()
     assert walk.stage.only_job().run == 2
@@ -144,7 +144,7 @@ def _every_step_twice(walk: Walk) -> None:
 
         if name != "CheckJobFunction":
             walk._functions[name] = twice
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     walk.execute()
 
 
@@ -153,11 +153,11 @@ def _last_step_at_once(walk: Walk) -> None:
     save = walk._functions["SaveResultFunction"]
 
     def many(event: dict[str, Any]) -> Any:
-        _at_once(lambda _: save_result(event["job_id"], walk.stage.tools))
+        _at_once(lambda _: save_result(event["job_id"], walk.stage.services))
         return save(event)
 
     walk._functions["SaveResultFunction"] = many
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
 
 
@@ -166,25 +166,25 @@ def _last_step_at_once(walk: Walk) -> None:
 
 def _replaced_in_work(walk: Walk) -> None:
     old = _upload(walk)
-    walk.deliver(old)
-    walk.deliver(_upload(walk, NEW))
+    walk.publish(old)
+    walk.publish(_upload(walk, NEW))
     walk.execute()
     _newest_is_there(walk)
 
 
 def _replaced_before_it_is_read(walk: Walk) -> None:
     old, new = _upload(walk), _upload(walk, NEW)
-    walk.deliver(old)
-    walk.deliver(new)
+    walk.publish(old)
+    walk.publish(new)
     walk.execute()
     _newest_is_there(walk)
 
 
 def _news_of_the_newer_first(walk: Walk) -> None:
     old, new = _upload(walk), _upload(walk, NEW)
-    walk.deliver(new)
+    walk.publish(new)
     walk.execute()
-    walk.deliver(old)
+    walk.publish(old)
     walk.execute()
     _newest_is_there(walk)
 
@@ -193,7 +193,7 @@ def _two_versions_at_once(walk: Walk) -> None:
     old, new = _upload(walk), _upload(walk, NEW)
     _at_once(lambda number: _receive(walk, (old, new)[number % 2]), 4)
     for photo in (new, old):
-        walk.deliver(photo)
+        walk.publish(photo)
     walk.execute()
     _newest_is_there(walk)
 
@@ -202,14 +202,14 @@ def _late_failure(walk: Walk, *, ended: bool) -> None:
     """The older version's fill fails after the newer version has ended, or while it is in work."""
     old = _upload(walk)
     walk.adobe.add_rules({"route": FILL, "times": 1, "action": "failed"})
-    walk.deliver(old)
+    walk.publish(old)
     ((first, start),) = walk.stage.executions()
     fill = walk._functions["FillMaskedAreasFunction"]
 
     def overtaken(event: dict[str, Any]) -> Any:
         answer = fill(event)
         walk._functions["FillMaskedAreasFunction"] = fill
-        walk.deliver(_upload(walk, NEW))
+        walk.publish(_upload(walk, NEW))
         if ended:
             ((name, other),) = [one for one in walk.stage.executions() if one[0] != first]
             walk.ended.add(name)
@@ -226,7 +226,7 @@ def _late_failure(walk: Walk, *, ended: bool) -> None:
 def _covered_while_it_was_composed(walk: Walk) -> None:
     """The older version has looked and is the newest; then a newer one is uploaded and cleaned; then the older writes."""
     old = _upload(walk)
-    walk.deliver(old)
+    walk.publish(old)
     ((first, start),) = walk.stage.executions()
     save = Storage.save_result
     seen: list[str] = []
@@ -234,7 +234,7 @@ def _covered_while_it_was_composed(walk: Walk) -> None:
     def overtaken(storage: Storage, key: str, *rest: Any, **named: Any) -> Any:
         if not seen:
             seen.append(key)
-            walk.deliver(_upload(walk, NEW))
+            walk.publish(_upload(walk, NEW))
             walk.execute()
         return save(storage, key, *rest, **named)
 
@@ -252,18 +252,18 @@ def _another_run_of_an_old_version(walk: Walk) -> None:
     """A version that failed at its fill is asked for again by name, when a newer one is clean."""
     walk.adobe.add_rules({"route": FILL, "times": 1, "action": "failed"})
     old = _upload(walk)
-    walk.deliver(old)
+    walk.publish(old)
     walk.execute()
-    walk.deliver(_upload(walk, NEW))
+    walk.publish(_upload(walk, NEW))
     walk.execute()
     walk.adobe.add_rules({"route": FILL, "action": "failed"})
-    walk.deliver(Photo(UPLOADS, old.key, version_id=old.version_id), request_id="r1")
+    walk.publish(Photo(UPLOADS, old.key, version_id=old.version_id), request_id="r1")
     walk.execute()
     _newest_is_there(walk)
 
 
 def _deleted_in_work(walk: Walk) -> None:
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
     walk.execute()
 
@@ -272,7 +272,7 @@ def _deleted_before(walk: Walk) -> None:
     photo = _upload(walk)
     walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
     for _ in range(TIMES):
-        walk.deliver(photo)
+        walk.publish(photo)
 
 
 def _newest_is_there(walk: Walk) -> None:
@@ -289,12 +289,12 @@ def _newest_is_there(walk: Walk) -> None:
 
 def _told_of_the_end(walk: Walk, name: str, times: int = TIMES) -> None:
     for _ in range(times):
-        record_failure(name, "ExecutionStoppedError", "FAILED", walk.stage.tools)
+        record_failure(name, "ExecutionStoppedError", "FAILED", walk.stage.services)
 
 
 def _end_told_after_the_machine(walk: Walk) -> None:
     walk.adobe.add_rules({"route": MASK, "action": "failed"})
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     walk.execute()
     _told_of_the_end(walk, walk.stage.only_job().execution_name)
 
@@ -302,14 +302,14 @@ def _end_told_after_the_machine(walk: Walk) -> None:
 def _end_told_before_the_machine(walk: Walk) -> None:
     """The event overtakes the machine's own RecordFailure."""
     walk.adobe.add_rules({"route": MASK, "action": "failed"})
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     _told_of_the_end(walk, walk.stage.only_job().execution_name)
     walk.execute()
 
 
 def _end_told_beside_the_machine(walk: Walk) -> None:
     walk.adobe.add_rules({"route": MASK, "action": "failed"})
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     name, record = walk.stage.only_job().execution_name, walk._functions["RecordFailureFunction"]
 
     def beside(event: dict[str, Any]) -> Any:
@@ -321,15 +321,15 @@ def _end_told_beside_the_machine(walk: Walk) -> None:
 
 
 def _end_told_of_a_photo_that_is_clean(walk: Walk) -> None:
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     walk.execute()
     _told_of_the_end(walk, walk.stage.only_job().execution_name)
-    deliver(walk.stage.only_job(), walk.stage.tools)
+    publish(walk.stage.only_job(), walk.stage.services)
 
 
 def _end_told_while_the_photo_ends(walk: Walk) -> None:
     """Whoever records the failure has read a job that is in work; before it writes, the photo is clean."""
-    walk.deliver(_upload(walk))
+    walk.publish(_upload(walk))
     finish = walk.stage.ledger.finish
 
     def late(job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float) -> bool:
@@ -344,9 +344,9 @@ def _end_told_while_the_photo_ends(walk: Walk) -> None:
 def _end_of_the_first_run_told_in_the_second(walk: Walk) -> None:
     walk.adobe.add_rules({"route": MASK, "times": 1, "action": "failed"})
     photo = _upload(walk)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
-    walk.deliver(Photo(UPLOADS, photo.key), request_id="r1")
+    walk.publish(Photo(UPLOADS, photo.key), request_id="r1")
     _told_of_the_end(walk, walk.stage.only_job().job_id)
     walk.execute()
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from local.adobe import Settings
 from local.paths import ROOT
-from local.stack import Laptop
+from local.stack import LocalCloud
 from tests.chaos.promises import Breach, Verdict
 from tests.chaos.report import Report
 from tests.end_to_end.conftest import Ended, System
@@ -250,12 +250,12 @@ def run(report: Report, *, quick: bool) -> None:
     parameters = {"LogLevel": "DEBUG", "CountPolls": "false", "RequestsPerMinute": "6000", "RequestsPerDay": "1000000"}
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "aws.log")
-        with Laptop(adobe=adobe, wait_scale=0.1, parameters=parameters, log=log) as laptop:
-            system = System(laptop)
+        with LocalCloud(adobe=adobe, wait_scale=0.1, parameters=parameters, log=log) as cloud:
+            system = System(cloud)
             _keep_events_as_messages(system)
             ended = go(system, fully=True)
             for name, _, _ in ended:
-                system.announced(name, deadline=1.0)
+                system.published(name, deadline=1.0)
             looked, found = search(system)
             for place in ("logs", "histories", "messages", "records", "events", "results", "work"):
                 wrong = "" if looked.get(place) else f"there were no {place} to search"

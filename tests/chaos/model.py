@@ -23,7 +23,18 @@ from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
 from cleanplate.uploads.messages import Upload
-from tests.chaos.protocol import BROKEN_RULES, MACHINE, OVER, RULE, Ask, Move, World, explore, moves, seen_to_break
+from tests.chaos.protocol import (
+    BROKEN_RULES,
+    MACHINE,
+    OVER,
+    RULE,
+    AdobeRequest,
+    Move,
+    World,
+    explore,
+    moves,
+    seen_to_break,
+)
 from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, logs, world
 from tests.integration.steps.walk import Walk, photo_bytes
@@ -145,17 +156,17 @@ def _before_dynamodb(model: Any, params: dict[str, Any], **_: Any) -> None:
     if ":outcome" in values:
         # Refused for a status that had only moved on within the open ones, it is written again at once.
         _at("finish", once=True)
-    elif "announced = :yes" in update:
-        _at("announced")
-    elif "asks.#ask" in update:
+    elif "published = :yes" in update:
+        _at("published")
+    elif "adobe_requests.#request" in update:
         actor: Actor | None = getattr(_here, "actor", None)
         if actor is None:
             return
         if "post" in actor.passed:
             _at("note", once=True)
-        elif ":attempts" in values and _attempts(values[":ask"]["M"]["attempts"]) > _attempts(values[":attempts"]):
+        elif ":attempts" in values and _attempts(values[":request"]["M"]["attempts"]) > _attempts(values[":attempts"]):
             _at("begin", once=True)
-        elif float(values[":ask"]["M"]["finished_at"]["N"]) > 0:
+        elif float(values[":request"]["M"]["finished_at"]["N"]) > 0:
             _at("kept")
 
 
@@ -217,7 +228,7 @@ class Conductor:
         while True:
             try:
                 actor.begin("claim")
-                request_mask(Upload(self._photo), self._stage.tools)
+                request_mask(Upload(self._photo), self._stage.services)
             except (PostponedError, JobMovedOnError, KilledError):
                 continue
             return
@@ -230,15 +241,15 @@ class Conductor:
 
             return called
 
-        tools = self._stage.tools
+        services = self._stage.services
         functions = {
             "CheckJobFunction": function(
-                "check", lambda event: check_job(event["job_id"], event["step"], tools, waited=event["waited"])
+                "check", lambda event: check_job(event["job_id"], event["step"], services, waited=event["waited"])
             ),
-            "FillMaskedAreasFunction": function("fill", lambda event: fill_masked_areas(event["job_id"], tools)),
-            "SaveResultFunction": function("save", lambda event: save_result(event["job_id"], tools)),
+            "FillMaskedAreasFunction": function("fill", lambda event: fill_masked_areas(event["job_id"], services)),
+            "SaveResultFunction": function("save", lambda event: save_result(event["job_id"], services)),
             "RecordFailureFunction": function(
-                "record", lambda event: record_failure(event["execution"], event["error"], event["cause"], tools)
+                "record", lambda event: record_failure(event["execution"], event["error"], event["cause"], services)
             ),
         }
         machine = Machine(functions, wait=lambda _: None, clock=self._stage.clock)
@@ -251,7 +262,7 @@ class Conductor:
             try:
                 actor.begin("record")
                 name = self._stage.only_job().execution_name
-                record_failure(name, "ExecutionStoppedError", "ABORTED", self._stage.tools)
+                record_failure(name, "ExecutionStoppedError", "ABORTED", self._stage.services)
             except KilledError:
                 continue
             return
@@ -295,10 +306,10 @@ class Conductor:
 
     def _end_lease(self) -> None:
         job = self._stage.only_job()
-        for ask in job.asks.values():
-            if ask.attempts and not ask.adobe_job and job.status not in OVER:
+        for request in job.adobe_requests.values():
+            if request.attempts and not request.adobe_job and job.status not in OVER:
                 now = self._stage.clock()
-                self._stage.ledger.note_answer_lost(job, replace(ask), now=now, until=now)
+                self._stage.ledger.record_answer_lost(job, replace(request), now=now, until=now)
 
     # --- looking ---
 
@@ -310,21 +321,21 @@ class Conductor:
         paid = self._walk.jobs_at_adobe()
         results = self._stage.results()
         manifest = json.loads(results["dog.jpg.json"])["outcome"] if "dog.jpg.json" in results else ""
-        asks = {}
+        adobe_requests = {}
         for name, route in (("mask", "mask-objects"), ("fill", "fill-masked-areas")):
-            kept = job.asks.get("mask" if name == "mask" else "fill-1") if job else None
-            asks[name] = (
-                Ask(kept.attempts, min(kept.refusals, 1), kept.adobe_job is not None, kept.finished_at > 0)
+            kept = job.adobe_requests.get("mask" if name == "mask" else "fill-1") if job else None
+            adobe_requests[name] = (
+                AdobeRequest(kept.attempts, min(kept.refusals, 1), kept.adobe_job is not None, kept.finished_at > 0)
                 if kept
-                else Ask()
+                else AdobeRequest()
             )._replace(paid=paid.get(route, 0))
         found = {
             "status": job.status if job else "none",
-            **asks,
+            **adobe_requests,
             "result": "dog.jpg" in results,
             "manifest": manifest,
             "events": frozenset(self._events),
-            "announced": bool(job and job.announced),
+            "published": bool(job and job.published),
             "gates": tuple(self.actors[who].gate if who in self.actors else "idle" for who in range(4)),
         }
         said = {name: getattr(world, name) for name in found if name != "gates"}

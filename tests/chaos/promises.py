@@ -80,7 +80,12 @@ def extra_posts(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, A
 
 def _attempts(jobs: Sequence[Job]) -> dict[tuple[str, str], int]:
     """POSTs that may have made a job, by job and ask, as the records have them."""
-    return {(job.job_id, ask.name): ask.attempts for job in jobs for ask in job.asks.values() if ask.attempts > 0}
+    return {
+        (job.job_id, request.name): request.attempts
+        for job in jobs
+        for request in job.adobe_requests.values()
+        if request.attempts > 0
+    }
 
 
 def _earlier_attempts(jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, str], int]:
@@ -93,7 +98,7 @@ def _earlier_attempts(jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) 
         if job is None or told["run"] >= job.run:
             continue
         for asked in told["adobe_jobs"]:
-            now = job.asks.get(asked["ask"])
+            now = job.adobe_requests.get(asked["ask"])
             kept = now is not None and now.adobe_job is not None and now.adobe_job.job_id == asked["job_id"]
             if asked["posts"] > 0 and not kept:
                 found[(job.job_id, told["run"], asked["ask"])] = asked["posts"]
@@ -106,7 +111,7 @@ def _losses(jobs: Sequence[Job], uploads: int) -> Iterable[Breach]:
     for job in jobs:
         if job.status not in TERMINAL:
             yield Breach("hang", f"{job.photo.key} is {job.status} for ever")
-        elif not job.announced:
+        elif not job.published:
             yield Breach("lost", f"nobody was told that {job.photo.key} ended as {job.status}")
 
 
@@ -133,7 +138,7 @@ def _of_one(walk: Walk, job: Job, events: Sequence[Mapping[str, Any]]) -> Iterab
 
 
 def _statement(walk: Walk, job: Job) -> Any:
-    return json.loads(json.dumps(describe(job, result_key=walk.stage.tools.result_key(job.photo))))
+    return json.loads(json.dumps(describe(job, result_key=walk.stage.services.result_key(job.photo))))
 
 
 def _others(walk: Walk, job: Job) -> list[Job]:
@@ -147,7 +152,7 @@ def _of_failure(walk: Walk, job: Job) -> Iterable[Breach]:
         yield Breach("lie", f"{job.photo.key} failed for {reason!r}, which is not on the closed list of reasons")
     elif not job.outcome.get("what_to_do") or not job.outcome.get("message"):
         yield Breach("lie", f"{job.photo.key} failed for {reason} without words")
-    key = walk.stage.tools.result_key(job.photo)
+    key = walk.stage.services.result_key(job.photo)
     if key in walk.stage.results():
         by = walk.stage.s3.head_object(Bucket=RESULTS, Key=key)["Metadata"].get("cleanplate-job")
         if by == job.job_id and job.run == 1:
@@ -202,12 +207,12 @@ def _original(walk: Walk, job: Job) -> bytes:
 def _payments(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> Iterable[Breach]:
     allowed = sum(posts - 1 for posts in _earlier_attempts(jobs, events).values())
     for job in jobs:
-        for ask in job.asks.values():
-            allowed += max(0, ask.attempts - 1)
-            if ask.attempts > MAX_ATTEMPTS:
-                yield Breach("paid twice", f"the {ask.name} of {job.photo.key} was sent {ask.attempts} times")
-            if ask.attempts > 1 and not describe(job)["possible_duplicate"]:
-                yield Breach("paid twice", f"the {ask.name} of {job.photo.key} was sent again, and nobody was told")
+        for request in job.adobe_requests.values():
+            allowed += max(0, request.attempts - 1)
+            if request.attempts > MAX_ATTEMPTS:
+                yield Breach("paid twice", f"the {request.name} of {job.photo.key} was sent {request.attempts} times")
+            if request.attempts > 1 and not describe(job)["possible_duplicate"]:
+                yield Breach("paid twice", f"the {request.name} of {job.photo.key} was sent again, and nobody was told")
     extra = extra_posts(walk, jobs, events)
     if extra > allowed:
         yield Breach("paid twice", f"{extra} jobs too many at Adobe, and the records know of {allowed}")

@@ -21,7 +21,7 @@ from cleanplate.jobs.ledger import MAX_ATTEMPTS
 
 Gate = Literal[
     "idle", "claim", "begin", "post", "note", "start", "check", "ask", "kept", "fill", "save", "result", "record",
-    "finish", "manifest", "event", "announced", "done",
+    "finish", "manifest", "event", "published", "done",
 ]  # fmt: skip
 Status = Literal["none", "claimed", "masking", "filling", "cleaned", "failed"]
 OVER = frozenset({"cleaned", "failed"})
@@ -31,7 +31,7 @@ POSTED = ("accepted", "lost", "refused", "busy")
 ASKED = ("pending", "succeeded", "ended")
 
 
-class Ask(NamedTuple):
+class AdobeRequest(NamedTuple):
     """One paid request as the record has it, and the jobs that Adobe was paid for."""
 
     attempts: int = 0
@@ -56,12 +56,12 @@ class World(NamedTuple):
     """Everything at one moment. ``processes``: two deliveries, the machine, the rule."""
 
     status: Status = "none"
-    mask: Ask = Ask()
-    fill: Ask = Ask()
+    mask: AdobeRequest = AdobeRequest()
+    fill: AdobeRequest = AdobeRequest()
     result: bool = False
     manifest: str = ""
     events: frozenset[str] = frozenset()
-    announced: bool = False
+    published: bool = False
     processes: tuple[Process, ...] = (Process("claim"), Process("claim"), Process(), Process())
     kills: int = 1
     stops: int = 1
@@ -122,8 +122,8 @@ def _put(world: World, who: int, process: Process) -> World:
     return world._replace(processes=processes)
 
 
-def _with(world: World, name: str, ask: Ask) -> World:
-    return world._replace(mask=ask) if name == "mask" else world._replace(fill=ask)
+def _with(world: World, name: str, request: AdobeRequest) -> World:
+    return world._replace(mask=request) if name == "mask" else world._replace(fill=request)
 
 
 def _reborn(who: int, process: Process) -> Process:
@@ -139,7 +139,7 @@ def _reborn(who: int, process: Process) -> Process:
 
 
 def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tuple[str, World]]:  # noqa: C901, PLR0912 - one branch per gate
-    ask: Ask = getattr(world, process.name)
+    request: AdobeRequest = getattr(world, process.name)
     match process.gate:
         case "claim" | "fill":
             yield _look(world, who, process._replace(name="mask" if who < MACHINE else "fill"), rules)
@@ -147,13 +147,13 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
             yield _begin(world, who, process, rules)
         case "post":
             for answer in POSTED:
-                if answer == "busy" and ask.refusals:
+                if answer == "busy" and request.refusals:
                     continue
-                paid = ask._replace(paid=ask.paid + (answer in {"accepted", "lost"}))
+                paid = request._replace(paid=request.paid + (answer in {"accepted", "lost"}))
                 sent = _with(world, process.name, paid)
                 yield answer, _put(sent, who, process._replace(gate="note", answer=answer))
         case "note":
-            yield process.answer, _note(world, who, process, ask)
+            yield process.answer, _note(world, who, process, request)
         case "start":
             machine = world.processes[MACHINE]
             started = world if machine.gate != "idle" else _put(world, MACHINE, Process("check", "mask"))
@@ -161,9 +161,9 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
         case "check":
             if world.status in OVER:
                 yield "over", _put(world, who, Process("record", aim="failed"))
-            elif process.name == "fill" and not ask.job:
+            elif process.name == "fill" and not request.job:
                 yield "not sent", _put(world, who, Process("fill", "fill"))
-            elif ask.finished:
+            elif request.finished:
                 yield "known", _put(world, who, _after_check(process))
             else:
                 yield "open", _put(world, who, process._replace(gate="ask"))
@@ -179,7 +179,7 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
             if world.status in OVER:
                 yield "over", _put(world, who, Process("record", aim="failed"))
             else:
-                kept = _with(world, process.name, ask._replace(finished=True))
+                kept = _with(world, process.name, request._replace(finished=True))
                 yield "written", _put(kept, who, _after_check(process))
         case "save":
             if world.status in OVER:
@@ -197,18 +197,18 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
             if world.status in OVER and rules.finishes_conditionally:
                 yield _tell(world, who, process, "over")
             else:
-                ended = world._replace(status="cleaned" if process.aim == "cleaned" else "failed", announced=False)
+                ended = world._replace(status="cleaned" if process.aim == "cleaned" else "failed", published=False)
                 yield _tell(ended, who, process, process.aim)
         case "manifest":
             written = world._replace(manifest=process.seen[0])
-            gate: Gate = "event" if rules.tells_before_noting else "announced"
+            gate: Gate = "event" if rules.tells_before_noting else "published"
             yield "written", _put(written, who, process._replace(gate=gate))
         case "event":
             told = world._replace(events=world.events | {process.seen[0]})
-            gate = "announced" if rules.tells_before_noting else "done"
+            gate = "published" if rules.tells_before_noting else "done"
             yield "put", _put(told, who, process._replace(gate=gate))
-        case "announced":
-            noted = world._replace(announced=True)
+        case "published":
+            noted = world._replace(published=True)
             if rules.tells_before_noting:
                 yield "noted", _end(noted, who, process)
             else:
@@ -221,7 +221,7 @@ def _after_check(process: Process) -> Process:
 
 def _tell(world: World, who: int, process: Process, word: str) -> tuple[str, World]:
     """Manifest and event of what the record says now, unless that was done."""
-    if world.announced:
+    if world.published:
         return f"{word}, told", _end(world, who, process)
     return word, _put(world, who, process._replace(gate="manifest", seen=(world.status, 0)))
 
@@ -239,18 +239,18 @@ def _look(world: World, who: int, process: Process, rules: Rules) -> tuple[str, 
     if who < MACHINE and world.status == "none":
         world = world._replace(status="claimed")
     elif who < MACHINE and not rules.claims_conditionally:
-        world = world._replace(status="claimed", mask=Ask(paid=world.mask.paid), announced=False)
-    ask: Ask = getattr(world, process.name)
+        world = world._replace(status="claimed", mask=AdobeRequest(paid=world.mask.paid), published=False)
+    request: AdobeRequest = getattr(world, process.name)
     if world.status in OVER:
         if who == MACHINE:
             return "over", _put(world, who, Process("record", aim="failed"))
         return _tell(world, who, process, "over")
-    if ask.job or (who < MACHINE and world.status == "filling"):
+    if request.job or (who < MACHINE and world.status == "filling"):
         return "known", _put(world, who, Process("check", "fill") if who == MACHINE else process._replace(gate="start"))
-    if ask.attempts and _is_sending(world, who, process.name):
+    if request.attempts and _is_sending(world, who, process.name):
         return "in flight", _put(world, who, _again(who, process))
-    seen = (world.status, ask.attempts)
-    if ask.attempts >= MAX_ATTEMPTS:
+    seen = (world.status, request.attempts)
+    if request.attempts >= MAX_ATTEMPTS:
         aim = Process("record", aim="failed") if who == MACHINE else process._replace(gate="finish", aim="failed")
         return "lost too often", _put(world, who, aim)
     return "free", _put(world, who, process._replace(gate="begin", seen=seen))
@@ -270,35 +270,35 @@ def _again(who: int, process: Process) -> Process:
 
 
 def _begin(world: World, who: int, process: Process, rules: Rules) -> tuple[str, World]:
-    ask: Ask = getattr(world, process.name)
+    request: AdobeRequest = getattr(world, process.name)
     status: Status = "masking" if process.name == "mask" else "filling"
     if not rules.writes_intent:
         return "written", _put(world, who, process._replace(gate="post"))
     if world.status in OVER:
         after = Process("record", aim="failed") if who == MACHINE else Process("claim")
         return "over", _put(world, who, after)
-    unchanged = process.seen[1] == ask.attempts and not ask.job
+    unchanged = process.seen[1] == request.attempts and not request.job
     if process.seen[0] == "claimed":
         unchanged = unchanged and world.status == "claimed"
     if not unchanged or _is_sending(world, who, process.name):
-        if ask.job:
+        if request.job:
             return "known", _put(world, who, process._replace(gate="start"))
         return "in flight", _put(world, who, _again(who, process))
-    begun = _with(world._replace(status=status), process.name, ask._replace(attempts=ask.attempts + 1))
+    begun = _with(world._replace(status=status), process.name, request._replace(attempts=request.attempts + 1))
     return "written", _put(begun, who, process._replace(gate="post"))
 
 
-def _note(world: World, who: int, process: Process, ask: Ask) -> World:
+def _note(world: World, who: int, process: Process, request: AdobeRequest) -> World:
     failing = Process("record", aim="failed") if who == MACHINE else process._replace(gate="finish", aim="failed")
     if world.status in OVER:
         # The write is refused: the record is closed.
         return _put(world, who, Process("record", aim="failed") if who == MACHINE else Process("claim"))
     if process.answer == "accepted":
-        noted = _with(world, process.name, ask._replace(job=True, attempts=max(1, ask.attempts)))
+        noted = _with(world, process.name, request._replace(job=True, attempts=max(1, request.attempts)))
         return _put(noted, who, Process("check", "fill") if who == MACHINE else process._replace(gate="start"))
     if process.answer == "lost":
         return _put(world, who, _again(who, process))
-    withdrawn = ask._replace(attempts=max(0, ask.attempts - 1), refusals=min(ask.refusals + 1, 1))
+    withdrawn = request._replace(attempts=max(0, request.attempts - 1), refusals=min(request.refusals + 1, 1))
     after = failing if process.answer == "refused" else _again(who, process)
     return _put(_with(world, process.name, withdrawn), who, after)
 
@@ -309,21 +309,21 @@ def _note(world: World, who: int, process: Process, ask: Ask) -> World:
 def broken(world: World) -> str:
     """Which promise this state breaks; empty where none."""
     for name in ("mask", "fill"):
-        ask: Ask = getattr(world, name)
-        if ask.paid > max(1, ask.attempts) or ask.paid > MAX_ATTEMPTS:
-            return f"paid twice: {ask.paid} jobs for the {name}, {ask.attempts} attempts in the record"
+        request: AdobeRequest = getattr(world, name)
+        if request.paid > max(1, request.attempts) or request.paid > MAX_ATTEMPTS:
+            return f"paid twice: {request.paid} jobs for the {name}, {request.attempts} attempts in the record"
     if world.status == "cleaned" and not world.result:
         return "lie: cleaned without a result"
     if world.events - {world.status}:
         return f"lie: an event says {sorted(world.events)}, the record {world.status}"
-    if world.announced and (world.manifest != world.status or world.status not in world.events):
+    if world.published and (world.manifest != world.status or world.status not in world.events):
         return "lost: announced, and manifest or event are not there"
     return ""
 
 
 def over(world: World) -> bool:
     """The photo has ended, and everybody was told."""
-    return world.status in OVER and world.announced and all(one.gate in {"done", "idle"} for one in world.processes)
+    return world.status in OVER and world.published and all(one.gate in {"done", "idle"} for one in world.processes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from cleanplate.jobs.ledger import Ledger
 from local.adobe import Settings
-from local.stack import Laptop
+from local.stack import LocalCloud
 from tests.chaos.report import Report
 from tests.end_to_end.conftest import OTHER_BUCKET, Dropped, System
 from tests.integration.steps.walk import mask_bytes, photo_bytes
@@ -63,8 +63,8 @@ def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
     dropped = system.drop(photo_bytes(), prefix="rights/")
     if _ended(system, dropped) != "cleaned":
         return False
-    (sight,) = system.find(dropped)
-    arn = f"{system.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{sight.job_id}"
+    (snapshot,) = system.find(dropped)
+    arn = f"{system.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{snapshot.job_id}"
     describe = system.aws.client("stepfunctions").describe_execution
     _until(system, lambda: describe(executionArn=arn)["status"] != "RUNNING")
     return describe(executionArn=arn)["status"] == "SUCCEEDED"
@@ -148,8 +148,8 @@ def a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill(system: System) -
     ledger = Ledger(system.aws.client("dynamodb"), table=system.stack.jobs_table, record_days=1)
 
     def was_refused() -> bool:
-        jobs = [ledger.get(sight.job_id) for sight in system.find(dropped)]
-        return any(job and "fill-1" in job.asks and job.asks["fill-1"].refusals for job in jobs)
+        jobs = [ledger.get(snapshot.job_id) for snapshot in system.find(dropped)]
+        return any(job and "fill-1" in job.adobe_requests and job.adobe_requests["fill-1"].refusals for job in jobs)
 
     _until(system, was_refused)
     _forget_the_pace(system)
@@ -160,7 +160,7 @@ def a_photo_is_cleaned_where_the_pacer_is_lost_meanwhile(system: System) -> bool
     """Somebody deletes the pacer's item while Adobe makes the mask."""
     key = f"rights/{uuid.uuid4().hex}.jpg"
     dropped = _drop_slow(system, key)
-    _until(system, lambda: any(sight.status == "masking" for sight in system.find(dropped)))
+    _until(system, lambda: any(snapshot.status == "masking" for snapshot in system.find(dropped)))
     _forget_the_pace(system)
     return _ended(system, dropped) == "cleaned"
 
@@ -171,13 +171,15 @@ def a_late_photo_is_ended(system: System) -> bool:
     system.aws.set_wait_scale(2.0)
     try:
         dropped = _drop_slow(system, f"rights/{uuid.uuid4().hex}.jpg", seconds=600)
-        if not _until(system, lambda: any(sight.stage == "Adobe makes the mask" for sight in system.find(dropped))):
+        if not _until(
+            system, lambda: any(snapshot.stage == "Adobe makes the mask" for snapshot in system.find(dropped))
+        ):
             return False
-        (sight,) = system.find(dropped)
-        past = ("due_at", "claimed_at", "asks.mask.deadline_at", "asks.mask.check_at")
+        (snapshot,) = system.find(dropped)
+        past = ("due_at", "claimed_at", "adobe_requests.mask.deadline_at", "adobe_requests.mask.check_at")
         system.aws.client("dynamodb").update_item(
             TableName=system.stack.jobs_table,
-            Key={"job_id": {"S": sight.job_id}},
+            Key={"job_id": {"S": snapshot.job_id}},
             UpdateExpression="SET " + ", ".join(f"{name} = :past" for name in past),
             ExpressionAttributeValues={":past": {"N": "1000"}},
         )
@@ -412,7 +414,7 @@ def _ended(system: System, dropped: Dropped) -> str:
     ended: list[str] = []
 
     def look() -> bool:
-        ended[:] = [sight.status for sight in system.find(dropped) if sight.ended]
+        ended[:] = [snapshot.status for snapshot in system.find(dropped) if snapshot.ended]
         return bool(ended)
 
     return ended[0] if _until(system, look) else "denied"
@@ -475,8 +477,8 @@ def run(report: Report, *, quick: bool) -> None:
         "RequestsPerDay": "1000000",
         "OtherBucket": OTHER_BUCKET,
     }
-    with Laptop(adobe=adobe, wait_scale=_WAIT_SCALE, parameters=parameters) as laptop:
-        system = System(laptop)
+    with LocalCloud(adobe=adobe, wait_scale=_WAIT_SCALE, parameters=parameters) as cloud:
+        system = System(cloud)
         wanted = [trial for trial in trials(system) if not is_untried(trial)]
         for scenario in dict.fromkeys(map(scenario_of, wanted)):
             worked = scenario(system)

@@ -121,9 +121,9 @@ def world() -> Iterator[MakeWalk]:
 class _ClosedDoor(BaseAdapter):
     """Sends some calls to a port at which nobody listens: the network's refusal is a real one."""
 
-    def __init__(self, usual: BaseAdapter, unreachable: Unreachable) -> None:
+    def __init__(self, durations: BaseAdapter, unreachable: Unreachable) -> None:
         super().__init__()
-        self._usual = usual
+        self._usual = durations
         self._which = unreachable
         self._left = unreachable.times
         with socket.create_server(("127.0.0.1", 0)) as gone:

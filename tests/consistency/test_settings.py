@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools.shared import constants
 
 from cleanplate.errors import SettingsError
-from cleanplate.rate_limit.reservations import PacerLimits
+from cleanplate.rate_limit.reservations import RateLimits
 from cleanplate.settings import read_settings
 from cleanplate.uploads.options import parse_options
 from tests.consistency.project import PACKAGE, TEMPLATE, Project, nested
@@ -245,7 +245,7 @@ def _accept(project: Project, chosen: dict[str, str]) -> None:
         default = str(parameters[parameter]["Default"]) if parameter in parameters else name.lower()
         environ[name] = chosen.get(parameter, default)
     stack = read_settings(environ)
-    PacerLimits(
+    RateLimits(
         per_minute=stack.requests_per_minute,
         per_day=stack.requests_per_day,
         polls_count=stack.count_polls,

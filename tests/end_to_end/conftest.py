@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from local.adobe import Settings, StandIn
-from local.demo.job_watcher import Sight, look, read_manifest, read_object
+from local.demo.job_watcher import JobSnapshot, look, read_manifest, read_object
 from local.demo.photographs import photograph
-from local.stack import Laptop
+from local.stack import LocalCloud
 
 DEADLINE = 60.0
 #: One that the stack may read, besides its own; a test creates it.
@@ -48,13 +48,13 @@ class Dropped:
 class Ended:
     """How it ended: the record as seen, the manifest, and the result's bytes."""
 
-    sight: Sight
+    snapshot: JobSnapshot
     manifest: Mapping[str, Any]
     result: bytes | None
 
     @property
     def outcome(self) -> str:
-        return self.sight.status
+        return self.snapshot.status
 
     @property
     def reason(self) -> str:
@@ -78,17 +78,17 @@ def output(execution: dict[str, Any]) -> dict[str, Any]:
 class System:
     """The deployed stack, with what tests do to it."""
 
-    def __init__(self, laptop: Laptop) -> None:
-        self.laptop = laptop
-        self.aws = laptop.aws
-        self.stack = laptop.stack
+    def __init__(self, cloud: LocalCloud) -> None:
+        self.cloud = cloud
+        self.aws = cloud.aws
+        self.stack = cloud.stack
         self.events_queue = self._listen()
         self._heard: list[dict[str, Any]] = []
 
     @property
     def adobe(self) -> StandIn:
-        assert self.laptop.stand_in is not None
-        return self.laptop.stand_in
+        assert self.cloud.stand_in is not None
+        return self.cloud.stand_in
 
     def invoke(self, function: str, event: Mapping[str, Any] | None = None) -> Any:
         """A function's answer; where it failed, what Lambda says of the error."""
@@ -116,27 +116,27 @@ class System:
         )
         return Dropped(key, answer["VersionId"])
 
-    def find(self, dropped: Dropped) -> list[Sight]:
+    def find(self, dropped: Dropped) -> list[JobSnapshot]:
         """Every job of one upload; there should be one."""
         return [
-            sight
-            for sight in look(self.aws, self.stack)
-            if sight.key == dropped.key and sight.version_id == dropped.version_id
+            snapshot
+            for snapshot in look(self.aws, self.stack)
+            if snapshot.key == dropped.key and snapshot.version_id == dropped.version_id
         ]
 
     def wait(self, dropped: Dropped, deadline: float = DEADLINE) -> Ended:
         """Wait for the outcome, record, manifest and event."""
         until = time.monotonic() + deadline
-        found: list[Sight] = []
+        found: list[JobSnapshot] = []
         while time.monotonic() < until:
             found = self.find(dropped)
-            if found and all(sight.ended for sight in found):
-                sight = found[0]
-                manifest = read_manifest(self.aws, self.stack, sight)
-                assert manifest is not None, f"{dropped.key} ended as {sight.status} without a manifest"
+            if found and all(snapshot.ended for snapshot in found):
+                snapshot = found[0]
+                manifest = read_manifest(self.aws, self.stack, snapshot)
+                assert manifest is not None, f"{dropped.key} ended as {snapshot.status} without a manifest"
                 result = manifest.get("result")
                 content = read_object(self.aws, self.stack.results_bucket, result["key"]) if result else None
-                return Ended(sight, manifest, content)
+                return Ended(snapshot, manifest, content)
             time.sleep(0.1)
         raise AssertionError(f"{dropped.key} came to nothing in {deadline:g} s: {found}. {self.aws.last_words(40)}")
 
@@ -144,7 +144,7 @@ class System:
         """Drop a photo and wait for what comes of it."""
         return self.wait(self.drop(content, key, prefix=prefix, **metadata))
 
-    def announced(self, key: str, deadline: float = 10.0, *, count: int = 1) -> list[dict[str, Any]]:
+    def published(self, key: str, deadline: float = 10.0, *, count: int = 1) -> list[dict[str, Any]]:
         """The events about one photo that came over the bus, at least ``count``."""
         until = time.monotonic() + deadline
         while True:
@@ -175,7 +175,7 @@ class System:
 
 @pytest.fixture(scope="session")
 def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with Laptop(
+    with LocalCloud(
         adobe=Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True),
         wait_scale=0.1,
         parameters={
@@ -185,8 +185,8 @@ def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             "OtherBucket": OTHER_BUCKET,
         },
         log=tmp_path_factory.mktemp("aws") / "aws.log",
-    ) as laptop:
-        yield System(laptop)
+    ) as cloud:
+        yield System(cloud)
 
 
 @pytest.fixture

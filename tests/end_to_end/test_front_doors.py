@@ -135,7 +135,7 @@ def test_run_cleans_own_photos_and_names_the_one_that_fails(
     out = tmp_path / "out put"
 
     # An Adobe that somebody else runs is honoured; this one is as fast as a test needs.
-    service = system.laptop.service
+    service = system.cloud.service
     run = start(
         "run", "--deadline", "60", *FAST,
         PHOTOS=f"'{mine}'", REMOVE="subject", OUT=str(out),
@@ -162,7 +162,7 @@ def test_run_cleans_own_photos_and_names_the_one_that_fails(
 def test_up_serves_any_s3_client_and_leaves_nothing(
     start: Start, checkout: Path, photo: bytes, system: System, tmp_path: Path
 ) -> None:
-    service = system.laptop.service
+    service = system.cloud.service
     up = start(
         "up", *FAST,
         ADOBE_API_URL=service.api_url, ADOBE_IMS_URL=service.ims_url,
@@ -223,7 +223,7 @@ def test_up_starts_a_stand_in_where_no_service_is_named(start: Start, checkout: 
 
 
 def test_a_killed_up_leaves_no_embedded_aws(start: Start, checkout: Path, system: System, tmp_path: Path) -> None:
-    service = system.laptop.service
+    service = system.cloud.service
     up = start("up", ADOBE_API_URL=service.api_url)
     read_stack(checkout, up)
     started = descendants(up.pid)
@@ -250,7 +250,7 @@ def test_a_taken_port_is_said_in_one_sentence(start: Start, system: System) -> N
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        up = start("up", "--port", str(port), ADOBE_API_URL=system.laptop.service.api_url)
+        up = start("up", "--port", str(port), ADOBE_API_URL=system.cloud.service.api_url)
         said, _ = up.communicate(timeout=30)
     assert up.returncode == 2
     assert f"Port {port} is taken by another program." in said

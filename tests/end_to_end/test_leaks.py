@@ -16,7 +16,7 @@ def test_a_run_with_photos_that_fail_in_talkative_ways_leaves_no_secret_behind(s
     ended = go(system, fully=False)
     assert {name: end.reason for name, _, end in ended} == {name: reason for name, reason, _ in ended}
     for name, _, end in ended:
-        assert system.announced(end.sight.key), name
+        assert system.published(end.snapshot.key), name
     looked, found = search(system)
     assert {"logs", "histories", "records", "events", "results", "work"} <= looked.keys()
     assert not found

@@ -14,7 +14,7 @@ def test_a_photo_comes_back_clean(system: System, photo: bytes) -> None:
     assert ended.result is not None
     assert ended.result != photo
     assert hashlib.sha256(ended.result).hexdigest() == ended.manifest["result"]["sha256"]
-    events = system.announced("Straße 1+1 [50%] 📷.jpg")
+    events = system.published("Straße 1+1 [50%] 📷.jpg")
     assert [event["detail-type"] for event in events] == ["Photo Cleaned"]
     assert events[0]["detail"] == ended.manifest
 

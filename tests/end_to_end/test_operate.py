@@ -135,8 +135,8 @@ def test_a_job_that_was_lost_is_ended_announced_and_rings(system: System, bell: 
     assert sweep(system)["swept"] == 1
 
     ended = record(system, job)
-    assert (ended.status, ended.outcome["reason"], ended.announced) == ("failed", "DeadlinePassedError", True)
-    (event,) = system.announced(key)
+    assert (ended.status, ended.outcome["reason"], ended.published) == ("failed", "DeadlinePassedError", True)
+    (event,) = system.published(key)
     assert event["detail-type"] == "Photo Failed"
     hears(bell, "StuckJobsAlarm")
     assert sweep(system)["swept"] == 0
@@ -228,7 +228,7 @@ def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system:
     system.aws.client("dynamodb").update_item(
         TableName=table,
         Key=key,
-        UpdateExpression="SET due_at = :past, claimed_at = :past, asks.mask.deadline_at = :past, asks.mask.check_at = :past",
+        UpdateExpression="SET due_at = :past, claimed_at = :past, adobe_requests.mask.deadline_at = :past, adobe_requests.mask.check_at = :past",
         ExpressionAttributeValues=past,
     )
 
@@ -239,14 +239,14 @@ def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system:
     machine = system.aws.client("stepfunctions")
     arn = f"{system.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{job}"
     assert machine.describe_execution(executionArn=arn)["status"] != "RUNNING"
-    assert len(system.announced(dropped.key)) == 1
+    assert len(system.published(dropped.key)) == 1
 
 
 def _asked(system: System, key: str) -> str:
     """The job of a photo once Adobe is at work on its mask and its execution runs."""
     for item in system.aws.client("dynamodb").scan(TableName=system.stack.jobs_table)["Items"]:
         if item.get("photo", {}).get("M", {}).get("key", {}).get("S") == key:
-            mask = item["asks"]["M"].get("mask", {}).get("M", {})
+            mask = item["adobe_requests"]["M"].get("mask", {}).get("M", {})
             if int(mask.get("polls", {}).get("N", 0)):
                 return item["job_id"]["S"]
     return ""
@@ -295,7 +295,7 @@ def test_failed_photos_are_retried_by_folder_once_that_was_confirmed(system: Sys
     assert counted["failed_for"] == {"AdobeJobFailedError": 2, "NotAPhotoError": 1}
     assert output(retry(system, prefix=folder, confirm=2))["sent"] == 2
     deadline = time.monotonic() + DEADLINE
-    while {sight.status for each in dropped for sight in system.find(each)} != {"cleaned"}:
+    while {snapshot.status for each in dropped for snapshot in system.find(each)} != {"cleaned"}:
         assert time.monotonic() < deadline, [system.find(each) for each in dropped]
         time.sleep(0.2)
     assert all(len(system.find(each)) == 1 for each in dropped)

@@ -13,7 +13,7 @@ import pytest
 from tests.end_to_end.conftest import OTHER_BUCKET, System, output, until
 
 
-def ask(system: System, **asked: Any) -> dict[str, Any]:
+def request(system: System, **asked: Any) -> dict[str, Any]:
     """What report_progress answers."""
     found: dict[str, Any] = system.invoke("ReportProgressFunction", asked)
     return found
@@ -27,7 +27,7 @@ def backfill(system: System, **asked: Any) -> dict[str, Any]:
 def done(system: System, photos: int, **asked: Any) -> dict[str, Any]:
     """The report when so many photos are known and none is open."""
     return until(
-        lambda: ask(system, **asked),
+        lambda: request(system, **asked),
         lambda told: told.get("photos") == photos and not told["waiting"] and not told["in_work"],
     )
 
@@ -74,7 +74,7 @@ def test_a_folder_is_reported_on_and_says_when_it_is_done(system: System, photo:
 
     assert (told["cleaned"], told["failed"], told["failed_for"]) == (3, 1, {"NotAPhotoError": 1})
     assert told["done_at"] is None
-    assert ask(system)["photos"] >= 4
+    assert request(system)["photos"] >= 4
     events = folders_done(system, folder)
     # Each end of the folder says so once; the last of them is the end of all four.
     assert [event["photos"] for event in events].count(4) == 1
@@ -84,7 +84,7 @@ def test_a_folder_is_reported_on_and_says_when_it_is_done(system: System, photo:
 
 
 def test_a_folder_that_nobody_knows_is_a_named_error(system: System) -> None:
-    assert ask(system, folder="nobody knows/")["errorType"] == "UnknownFolderError"
+    assert request(system, folder="nobody knows/")["errorType"] == "UnknownFolderError"
 
 
 def test_a_backfill_asks_before_it_spends_and_pays_for_no_photo_twice(
@@ -102,7 +102,7 @@ def test_a_backfill_asks_before_it_spends_and_pays_for_no_photo_twice(
     assert (estimate["photos"], estimate["to_clean"], estimate["confirm"]) == (3, 2, 2)
     assert estimate["already"] == {"cleaned": 1}
     assert estimate["paid_requests"]["usual"] == 4
-    assert ask(system, folder=folder)["photos"] == 1
+    assert request(system, folder=folder)["photos"] == 1
     wrong = backfill(system, prefix=folder, confirm=99)
     assert (wrong["status"], wrong["error"]) == ("FAILED", "WrongConfirmationError")
     assert system.adobe.counters()["jobs"] == {}

@@ -45,15 +45,15 @@ def key(_system: System) -> str:
 @pytest.fixture(scope="module")
 def keyed(_system: System, key: str) -> Iterator[System]:
     """A second stack, encrypted with a key of its own."""
-    laptop = _system.laptop
+    cloud = _system.cloud
     parameters = {
-        **laptop._deployed_parameters(),
+        **cloud._deployed_parameters(),
         "KmsKeyArn": key,
         "BucketKeyArns": f"{key},{key}",
         "NotificationEmail": "ops@example.com",
     }
     system = copy.copy(_system)
-    system.stack = deploy(laptop.aws, parameters, name="keyed", max_concurrency=2)
+    system.stack = deploy(cloud.aws, parameters, name="keyed", max_concurrency=2)
     for bucket in (system.stack.uploads_bucket, system.stack.results_bucket, system.stack.work_bucket):
         # In the template, and dropped by the embedded AWS.
         system.aws.client("s3").put_bucket_encryption(
@@ -63,7 +63,7 @@ def keyed(_system: System, key: str) -> Iterator[System]:
             },
         )
     yield system
-    laptop.aws.client("cloudformation").delete_stack(StackName="keyed")
+    cloud.aws.client("cloudformation").delete_stack(StackName="keyed")
 
 
 def test_a_photo_is_cleaned_in_buckets_that_a_key_encrypts(keyed: System, key: str, photo: bytes) -> None:

@@ -38,7 +38,7 @@ def _posts(system: System) -> int:
 def _history(system: System, ended: Ended) -> list[dict[str, Any]]:
     client = system.aws.client("stepfunctions")
     arn = system.stack.state_machine_arn.replace(":stateMachine:", ":execution:")
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=f"{arn}:{ended.sight.job_id}")
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=f"{arn}:{ended.snapshot.job_id}")
     return [json.loads(json.dumps(event, default=str)) for page in pages for event in page["events"]]
 
 
@@ -52,7 +52,7 @@ def test_every_route_to_a_mask_ends_in_a_clean_photo(system: System, photo: byte
     assert (ended.outcome, ended.reason) == ("cleaned", "")
     assert ended.result is not None
     assert _size(ended.result) == _size(photo)
-    assert [(ask["ask"], ask["route"], ask["posts"]) for ask in ended.manifest["adobe_jobs"]] == [
+    assert [(request["ask"], request["route"], request["posts"]) for request in ended.manifest["adobe_jobs"]] == [
         ("mask", route, 1),
         ("fill-1", "fill-masked-areas", 1),
     ]
@@ -64,7 +64,7 @@ def test_a_mask_of_ones_own_is_used_and_none_is_bought(system: System, photo: by
     ended = system.clean(photo, f"{stem}.jpg")
 
     assert ended.outcome == "cleaned"
-    assert [ask["ask"] for ask in ended.manifest["adobe_jobs"]] == ["fill-1"]
+    assert [request["ask"] for request in ended.manifest["adobe_jobs"]] == ["fill-1"]
     assert ended.manifest["options"]["mask_route"] == "own-mask"
 
 
@@ -90,8 +90,8 @@ def test_nothing_to_remove_passes_the_original_on_and_says_what_was_seen(system:
     assert ended.outcome == "nothing_to_remove"
     assert ended.result == photo
     assert "dog" in ended.manifest["labels_seen"]
-    assert [event["detail-type"] for event in system.announced(ended.sight.key)] == ["Nothing To Remove"]
-    assert [ask["ask"] for ask in ended.manifest["adobe_jobs"]] == ["mask"]
+    assert [event["detail-type"] for event in system.published(ended.snapshot.key)] == ["Nothing To Remove"]
+    assert [request["ask"] for request in ended.manifest["adobe_jobs"]] == ["mask"]
 
 
 # --- keys ---
@@ -104,7 +104,7 @@ def test_a_result_lies_at_the_photos_own_key_however_odd(system: System, photo: 
     ended = system.clean(photo, f"{uuid.uuid4().hex}/{key}")
 
     assert ended.outcome == "cleaned"
-    assert ended.manifest["result"]["key"] == ended.sight.key
+    assert ended.manifest["result"]["key"] == ended.snapshot.key
 
 
 def test_two_photos_that_differ_only_in_their_extension_stay_two(system: System, photo: bytes) -> None:
@@ -152,14 +152,14 @@ def test_one_upload_heard_of_six_times_is_paid_once(system: System, photo: bytes
 
     assert len(system.find(dropped)) == 1
     assert _posts(system) == 2
-    assert len(system.announced(dropped.key, deadline=3, count=2)) == 1
+    assert len(system.published(dropped.key, deadline=3, count=2)) == 1
 
 
 def test_a_photo_uploaded_again_is_a_job_of_its_own(system: System, photo: bytes) -> None:
     first = system.clean(photo, f"{uuid.uuid4().hex}.jpg")
-    second = system.clean(photo, first.sight.key)
+    second = system.clean(photo, first.snapshot.key)
 
-    assert first.sight.job_id != second.sight.job_id
+    assert first.snapshot.job_id != second.snapshot.job_id
     assert second.outcome == "cleaned"
 
 
@@ -213,7 +213,7 @@ def test_bad_input_is_a_named_failure_that_costs_nothing(
     assert (ended.outcome, ended.reason) == ("failed", reason)
     assert ended.manifest["what_to_do"]
     assert _posts(system) == 0
-    events = system.announced(ended.sight.key)
+    events = system.published(ended.snapshot.key)
     assert [(event["detail-type"], event["detail"]["reason"]) for event in events] == [("Photo Failed", reason)]
 
 
@@ -248,7 +248,7 @@ def test_a_photo_deleted_before_it_is_read_is_a_named_failure(system: System, ph
         ]
     }
     system.aws.client("sqs").send_message(QueueUrl=system.stack.uploads_queue_url, MessageBody=json.dumps(body))
-    events = system.announced(key, deadline=30)
+    events = system.published(key, deadline=30)
 
     assert [event["detail"]["reason"] for event in events] == ["PhotoGoneError"]
     assert _posts(system) == 0
@@ -278,11 +278,11 @@ def test_refused_credentials_fail_the_photo_by_name_and_a_request_retries_it(sys
             {
                 "Source": "a.shop",
                 "DetailType": "Photo Cleaning Requested",
-                "Detail": json.dumps({"bucket": system.stack.uploads_bucket, "key": ended.sight.key}),
+                "Detail": json.dumps({"bucket": system.stack.uploads_bucket, "key": ended.snapshot.key}),
             }
         ]
     )
-    events = system.announced(ended.sight.key, deadline=30, count=2)
+    events = system.published(ended.snapshot.key, deadline=30, count=2)
     assert [event["detail-type"] for event in events] == ["Photo Failed", "Photo Cleaned"]
 
 
@@ -314,13 +314,13 @@ def test_a_request_event_cleans_a_photo_with_other_options(system: System, photo
     first = system.clean(photo)
     detail = {
         "bucket": system.stack.uploads_bucket,
-        "key": first.sight.key,
+        "key": first.snapshot.key,
         "options": {"remove": ["everything"], "output_format": "png"},
     }
     system.aws.client("events").put_events(
         Entries=[{"Source": "a.shop", "DetailType": "Photo Cleaning Requested", "Detail": json.dumps(detail)}]
     )
-    events = system.announced(first.sight.key, deadline=30, count=2)
+    events = system.published(first.snapshot.key, deadline=30, count=2)
 
     assert [event["detail-type"] for event in events] == ["Photo Cleaned", "Photo Cleaned"]
-    assert events[1]["detail"]["result"]["key"] == f"{first.sight.key}.png"
+    assert events[1]["detail"]["result"]["key"] == f"{first.snapshot.key}.png"

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cleanplate.aws.metrics import Measure
+from cleanplate.aws.metrics import Metric
 from cleanplate.aws.metrics import metrics as ours
 from tests.template.world import World
 
 Template = dict[str, Any]
-Metric = tuple[str, str, dict[str, str]]
+MetricName = tuple[str, str, dict[str, str]]
 
 #: Namespace -> its dimension, the kind of resource that the dimension names, and the metrics that AWS documents.
 AWS_METRICS: dict[str, tuple[str, str, set[str]]] = {
@@ -47,7 +47,7 @@ AWS_METRICS: dict[str, tuple[str, str, set[str]]] = {
 }
 
 
-def _of_alarm(alarm: dict[str, Any]) -> Iterator[Metric]:
+def _of_alarm(alarm: dict[str, Any]) -> Iterator[MetricName]:
     stats = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
     for metric in stats or [alarm]:
         yield (
@@ -57,7 +57,7 @@ def _of_alarm(alarm: dict[str, Any]) -> Iterator[Metric]:
         )
 
 
-def _of_dashboard(world: World) -> Iterator[Metric]:
+def _of_dashboard(world: World) -> Iterator[MetricName]:
     (dashboard,) = world.of_type("AWS::CloudWatch::Dashboard").values()
     for widget in json.loads(dashboard["DashboardBody"])["widgets"]:
         for namespace, name, *rest in widget["properties"]["metrics"]:
@@ -65,10 +65,10 @@ def _of_dashboard(world: World) -> Iterator[Metric]:
             yield namespace, name, dict(zip(words[::2], words[1::2], strict=True))
 
 
-def _check(world: World, where: str, metric: Metric) -> None:
+def _check(world: World, where: str, metric: MetricName) -> None:
     namespace, name, dimensions = metric
     if namespace == ours.namespace:
-        assert name in set(Measure), f"{where}: nothing measures {name}"
+        assert name in set(Metric), f"{where}: nothing measures {name}"
         # Powertools gives every metric this one dimension.
         assert dimensions == {"service": "cleanplate"}, where
         return
@@ -128,7 +128,7 @@ def test_what_is_compared_is_said_by_the_sweeper_even_where_nothing_happens(temp
     """A metric without a value would leave the whole expression without one."""
     from cleanplate.aws.metrics import COMPARED
 
-    always = {str(measure) for measure in COMPARED} | {str(Measure.HELD)}
+    always = {str(measure) for measure in COMPARED} | {str(Metric.HELD)}
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:
             own = {metric for namespace, metric, _ in _of_alarm(alarm) if namespace == ours.namespace}

@@ -14,7 +14,7 @@ from cleanplate.errors import (
     StepCrashedError,
     StepTimedOutError,
 )
-from cleanplate.models import AdobeJob, Ask, Failure, Job, Options
+from cleanplate.models import AdobeJob, AdobeRequest, Failure, Job, Options
 from cleanplate.outcomes import describe, fail, failure_named, failure_of, succeed
 from cleanplate.steps.record_failure import record_failure
 from tests.stage import UPLOADS, KilledError, Stage
@@ -33,29 +33,31 @@ def walked(stage: Stage) -> Job:
     job = stage.claim()
     for name, route in (("mask", "mask-objects"), ("fill-1", "fill-masked-areas")):
         status: Any = "masking" if name == "mask" else "filling"
-        ask = stage.ledger.begin_ask(stage.job(job.job_id), name, route=route, status=status, now=stage.clock())
-        sent = replace(ask, adobe_job=AdobeJob(f"urn:{name}", "https://image.adobe.io/s"), submitted_at=stage.clock())
+        request = stage.ledger.begin_request(stage.job(job.job_id), name, route=route, status=status, now=stage.clock())
+        sent = replace(
+            request, adobe_job=AdobeJob(f"urn:{name}", "https://image.adobe.io/s"), submitted_at=stage.clock()
+        )
         stage.clock.pass_by(6.5)
-        job = stage.ledger.note_adobe_job(job, replace(sent, polls=2, finished_at=stage.clock()), now=stage.clock())
+        job = stage.ledger.record_adobe_job(job, replace(sent, polls=2, finished_at=stage.clock()), now=stage.clock())
         job = stage.job(job.job_id)
     return job
 
 
 def test_record_manifest_and_event_say_the_same(stage: Stage) -> None:
     job = walked(stage)
-    succeed(job, "cleaned", FOUND, stage.tools)
+    succeed(job, "cleaned", FOUND, stage.services)
     manifest = stage.manifest("dog.jpg.json")
     (event,) = stage.news()
     assert event["Detail"] == manifest == json.loads(json.dumps(describe(stage.job(job.job_id))))
     assert (event["Source"], event["DetailType"]) == ("cleanplate", "Photo Cleaned")
     assert event["Resources"] == [f"arn:aws:s3:::{UPLOADS}"]
-    assert stage.job(job.job_id).announced
+    assert stage.job(job.job_id).published
 
 
 def test_a_manifest_tells_the_whole_walk(stage: Stage) -> None:
     job = walked(stage)
     stage.clock.pass_by(2)
-    succeed(job, "cleaned", FOUND, stage.tools)
+    succeed(job, "cleaned", FOUND, stage.services)
     told = stage.manifest("dog.jpg.json")
     assert (told["schema"], told["outcome"], told["job_id"], told["run"]) == ("cleanplate/1", "cleaned", job.job_id, 1)
     assert (told["photo"]["bucket"], told["photo"]["key"], told["photo"]["version_id"]) == (UPLOADS, "dog.jpg", "v1")
@@ -70,7 +72,7 @@ def test_a_manifest_tells_the_whole_walk(stage: Stage) -> None:
 
 
 def test_a_failure_is_told_with_its_reason_and_what_to_do_next(stage: Stage) -> None:
-    fail(stage.claim(), GONE, stage.tools)
+    fail(stage.claim(), GONE, stage.services)
     told = stage.manifest("dog.jpg.json")
     assert (told["outcome"], told["reason"], told["retryable"]) == ("failed", "PhotoGoneError", False)
     assert told["what_to_do"] == PhotoGoneError.what_to_do
@@ -79,19 +81,19 @@ def test_a_failure_is_told_with_its_reason_and_what_to_do_next(stage: Stage) -> 
 
 
 def test_the_manifest_lies_beside_the_result_whose_key_may_have_grown(stage: Stage) -> None:
-    succeed(stage.claim("a.heic"), "cleaned", {**FOUND, "result": {**RESULT, "key": "a.heic.jpg"}}, stage.tools)
+    succeed(stage.claim("a.heic"), "cleaned", {**FOUND, "result": {**RESULT, "key": "a.heic.jpg"}}, stage.services)
     assert list(stage.results()) == ["a.heic.jpg.json"]
 
 
 def test_a_key_without_room_for_its_manifest_still_has_one(stage: Stage) -> None:
     job = stage.claim("k" * 1024)
-    fail(job, GONE, stage.tools)
+    fail(job, GONE, stage.services)
     assert stage.manifest(f"{job.job_id}.json")["photo"]["key"] == "k" * 1024
 
 
 def test_a_replaced_photo_leaves_the_newer_ones_manifest_alone(stage: Stage) -> None:
     stage.s3.put_object(Bucket="the-results", Key="dog.jpg.json", Body=b"{}")
-    fail(stage.claim(), failure_of(PhotoReplacedError("newer")), stage.tools)
+    fail(stage.claim(), failure_of(PhotoReplacedError("newer")), stage.services)
     assert stage.results() == {"dog.jpg.json": b"{}"}
     assert [event["Detail"]["reason"] for event in stage.news()] == ["PhotoReplacedError"]
 
@@ -118,11 +120,11 @@ def test_an_end_that_was_cut_short_anywhere_is_made_up_for(
     """GIVEN a process that dies between record, manifest and event WHEN the step comes again THEN all three are there."""
     job = walked(stage)
     with pytest.raises(KilledError), stage.killed(operation, when=when, after=_earlier(operation)):
-        succeed(job, "cleaned", FOUND, stage.tools) if cleaned else fail(job, GONE, stage.tools)
+        succeed(job, "cleaned", FOUND, stage.services) if cleaned else fail(job, GONE, stage.services)
     stage.clock.pass_by(300)
     # Another step, with another story: whoever ended the job first has said how.
     written = stage.job(job.job_id).status != "filling"
-    fail(job, failure_of(AdobeJobFailedError("too late")), stage.tools)
+    fail(job, failure_of(AdobeJobFailedError("too late")), stage.services)
     expected = ("cleaned", None) if cleaned else ("failed", "PhotoGoneError")
     if not written:
         expected = ("failed", "AdobeJobFailedError")
@@ -132,7 +134,7 @@ def test_an_end_that_was_cut_short_anywhere_is_made_up_for(
     assert told
     assert all(detail == manifest for detail in told)
     assert len(told) == (2 if (operation, when) == ("events.PutEvents", "after") or _died_later(operation) else 1)
-    assert stage.job(job.job_id).announced
+    assert stage.job(job.job_id).published
 
 
 def _earlier(operation: str) -> int:
@@ -148,8 +150,8 @@ def _died_later(operation: str) -> bool:
 def test_an_end_is_announced_once_however_often_it_is_come_across(stage: Stage) -> None:
     job = walked(stage)
     for _ in range(3):
-        succeed(job, "cleaned", FOUND, stage.tools)
-        fail(job, GONE, stage.tools)
+        succeed(job, "cleaned", FOUND, stage.services)
+        fail(job, GONE, stage.services)
     assert len(stage.news()) == 1
 
 
@@ -160,23 +162,23 @@ def test_an_event_that_the_bus_refuses_is_tried_again(stage: Stage) -> None:
 
     job, refusing = walked(stage), Refusing()
     with pytest.raises(NotAnnouncedError, match="ThrottlingException"):
-        succeed(job, "cleaned", FOUND, replace(stage.tools, make_events=lambda: refusing))  # type: ignore[arg-type, return-value]
-    assert not stage.job(job.job_id).announced
-    succeed(job, "cleaned", FOUND, stage.tools)
+        succeed(job, "cleaned", FOUND, replace(stage.services, make_events=lambda: refusing))  # type: ignore[arg-type, return-value]
+    assert not stage.job(job.job_id).published
+    succeed(job, "cleaned", FOUND, stage.services)
     assert len(stage.news()) == 1
 
 
 def test_a_run_that_was_overtaken_says_nothing_about_the_next(stage: Stage) -> None:
     """GIVEN a job that failed and is in another run WHEN a late call of the first run fails THEN the run goes on."""
     first = stage.claim()
-    fail(first, GONE, stage.tools)
+    fail(first, GONE, stage.services)
     stage.news()
     second = stage.ledger.reclaim(
         stage.job(first.job_id), request_id="r", now=stage.clock(), deadline_at=stage.clock() + 100
     )
     before = stage.results()
-    fail(first, failure_of(AdobeJobFailedError("late")), stage.tools)
-    succeed(first, "cleaned", FOUND, stage.tools)
+    fail(first, failure_of(AdobeJobFailedError("late")), stage.services)
+    succeed(first, "cleaned", FOUND, stage.services)
     assert stage.job(first.job_id) == second
     assert (stage.results(), stage.news()) == (before, [])
 
@@ -189,9 +191,9 @@ def test_even_the_largest_statement_fits_into_an_event_and_a_record(stage: Stage
     mask = {"label": "🐶" * 100, "score": 0.123456, "box": [1234.123456] * 4, "background": False}
     options = Options(remove=tuple(f"{n:02}" + "é" * 98 for n in range(50)))
     job = stage.claim("ü" * 500, options)
-    stage.ledger.note_facts(job, {"notes": ["n" * 100] * 10}, now=stage.clock())
+    stage.ledger.record_facts(job, {"notes": ["n" * 100] * 10}, now=stage.clock())
     found = {"masks": [mask] * 300, "labels_seen": ["🐶" * 100] * 100, "result": {**RESULT, "key": "ü" * 500}}
-    succeed(job, "cleaned", found, stage.tools)
+    succeed(job, "cleaned", found, stage.services)
     (event,) = stage.news()
     assert len(json.dumps(event["Detail"], ensure_ascii=False).encode()) < 256 * 1024 - 2048
 
@@ -247,7 +249,7 @@ def test_what_step_functions_reports_is_told_in_our_words(
 
 def test_a_failed_execution_ends_its_photo(stage: Stage) -> None:
     job = walked(stage)
-    answer = record_failure(job.execution_name, "States.Timeout", "", stage.tools)
+    answer = record_failure(job.execution_name, "States.Timeout", "", stage.services)
     assert answer == {"outcome": "failed", "reason": "StepTimedOutError"}
     assert stage.manifest("dog.jpg.json")["what_to_do"] == StepTimedOutError.what_to_do
 
@@ -255,8 +257,8 @@ def test_a_failed_execution_ends_its_photo(stage: Stage) -> None:
 def test_a_photo_that_has_ended_is_left_as_it_is(stage: Stage) -> None:
     """GIVEN a cleaned photo whose execution is reported as failed all the same THEN it stays cleaned."""
     job = walked(stage)
-    succeed(job, "cleaned", FOUND, stage.tools)
-    answer = record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", stage.tools)
+    succeed(job, "cleaned", FOUND, stage.services)
+    answer = record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", stage.services)
     assert answer["outcome"] == "cleaned"
     assert stage.manifest("dog.jpg.json")["outcome"] == "cleaned"
     assert len(stage.news()) == 1
@@ -264,27 +266,27 @@ def test_a_photo_that_has_ended_is_left_as_it_is(stage: Stage) -> None:
 
 def test_an_execution_of_an_earlier_run_ends_nothing(stage: Stage) -> None:
     job = walked(stage)
-    fail(job, GONE, stage.tools)
+    fail(job, GONE, stage.services)
     stage.ledger.reclaim(stage.job(job.job_id), request_id="r", now=stage.clock(), deadline_at=stage.clock() + 100)
-    assert record_failure(job.execution_name, "States.Timeout", "", stage.tools) == {"outcome": "claimed"}
+    assert record_failure(job.execution_name, "States.Timeout", "", stage.services) == {"outcome": "claimed"}
     assert stage.only_job().status == "claimed"
     second = f"{job.job_id}-2"
-    assert record_failure(second, "StepCrashedError", "x", stage.tools)["reason"] == StepCrashedError.__name__
+    assert record_failure(second, "StepCrashedError", "x", stage.services)["reason"] == StepCrashedError.__name__
 
 
 def test_an_outcome_that_was_not_announced_is_announced_when_its_execution_fails(stage: Stage) -> None:
     job = walked(stage)
     with pytest.raises(KilledError), stage.killed("events.PutEvents"):
-        succeed(job, "cleaned", FOUND, stage.tools)
-    record_failure(job.execution_name, "Lambda.Unknown", "", stage.tools)
+        succeed(job, "cleaned", FOUND, stage.services)
+    record_failure(job.execution_name, "Lambda.Unknown", "", stage.services)
     assert [event["DetailType"] for event in stage.news()] == ["Photo Cleaned"]
 
 
 def test_a_job_whose_answer_was_lost_is_told_as_a_possible_duplicate(stage: Stage) -> None:
     job = stage.claim()
-    ask = Ask("mask", route="mask-objects", attempts=2, refusals=3, polls=1)
-    stage.ledger.note_poll(job, ask, now=stage.clock())
-    fail(job, GONE, stage.tools)
+    request = AdobeRequest("mask", route="mask-objects", attempts=2, refusals=3, polls=1)
+    stage.ledger.record_poll(job, request, now=stage.clock())
+    fail(job, GONE, stage.services)
     told = stage.manifest("dog.jpg.json")
     assert told["possible_duplicate"] is True
     assert told["requests"] == {"posts": 5, "polls": 1}

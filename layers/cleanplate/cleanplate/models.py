@@ -103,7 +103,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class AdobeRequest:
     """One paid request of a job in the ledger: ``mask``, ``fill-1``, ``fill-2``.
 
     Times are seconds since the epoch. ``intent_at`` is written before the POST, ``adobe_job`` after it.
@@ -142,10 +142,10 @@ class Job:
     deadline_at: float = 0.0
     own_mask: Photo | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    asks: Mapping[str, Ask] = field(default_factory=dict)
+    adobe_requests: Mapping[str, AdobeRequest] = field(default_factory=dict)
     outcome: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
-    announced: bool = False
+    published: bool = False
 
     @property
     def execution_name(self) -> str:
@@ -161,7 +161,7 @@ class Job:
     @property
     def possible_duplicate(self) -> bool:
         """True where a POST was repeated because its answer was lost."""
-        return any(ask.attempts > 1 for ask in self.asks.values())
+        return any(request.attempts > 1 for request in self.adobe_requests.values())
 
 
 @dataclass(frozen=True, slots=True)

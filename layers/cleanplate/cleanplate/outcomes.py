@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cleanplate.adobe.answers import scrub
-from cleanplate.aws.metrics import Measure, count
+from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.storage import MAX_KEY_BYTES
 from cleanplate.errors import (
     CleanplateError,
@@ -21,22 +21,22 @@ from cleanplate.errors import (
     PhotoReplacedError,
     error_named,
 )
-from cleanplate.jobs.folder_counts import Place, Tally
+from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus
 from cleanplate.uploads.options import options_to_dict
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-    from cleanplate.services import Tools
+    from cleanplate.services import Services
 
 SOURCE = "cleanplate"
 SCHEMA = "cleanplate/1"
 FOLDER_DONE = "Folder Done"
 _MEASURES = {
-    "cleaned": Measure.CLEANED,
-    "nothing_to_remove": Measure.NOTHING_TO_REMOVE,
-    "failed": Measure.FAILED,
+    "cleaned": Metric.CLEANED,
+    "nothing_to_remove": Metric.NOTHING_TO_REMOVE,
+    "failed": Metric.FAILED,
 }
 DETAIL_TYPES = {"cleaned": "Photo Cleaned", "nothing_to_remove": "Nothing To Remove", "failed": "Photo Failed"}
 
@@ -62,77 +62,77 @@ def failure_named(name: str, cause: str) -> Failure:
     )
 
 
-def fail(job: Job, failure: Failure, tools: Tools) -> None:
+def fail(job: Job, failure: Failure, services: Services) -> None:
     """End a job as failed, and say so."""
-    _conclude(job, "failed", {**asdict(failure), "result": None}, tools)
+    _conclude(job, "failed", {**asdict(failure), "result": None}, services)
 
 
-def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], tools: Tools) -> None:
+def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> None:
     """End a job with its result, and say so."""
-    _conclude(job, status, found, tools)
+    _conclude(job, status, found, services)
 
 
-def _conclude(job: Job, status: JobStatus, found: Mapping[str, Any], tools: Tools) -> None:
-    now = tools.clock()
+def _conclude(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> None:
+    now = services.clock()
     outcome = {"outcome": status, "ended_at": now, **found}
-    if tools.ledger.finish(job, status, outcome, now=now):
+    if services.ledger.finish(job, status, outcome, now=now):
         _count(job, status, str(found.get("reason", "")))
-    deliver(tools.read_job(job.job_id), tools)
+    publish(services.read_job(job.job_id), services)
 
 
 def _count(job: Job, status: JobStatus, reason: str) -> None:
     count(_MEASURES[status])
     if job.possible_duplicate:
-        count(Measure.POSSIBLE_DUPLICATES)
+        count(Metric.POSSIBLE_DUPLICATES)
     if reason == CredentialsRefusedError.__name__:
-        count(Measure.CREDENTIALS_REFUSED)
+        count(Metric.CREDENTIALS_REFUSED)
 
 
-def deliver(job: Job, tools: Tools) -> None:
+def publish(job: Job, services: Services) -> None:
     """Write the manifest and announce the outcome of an ended job, unless that was done before."""
-    if job.announced or job.status not in TERMINAL:
+    if job.published or job.status not in TERMINAL:
         # Said already, or in another run by now, which will say it.
         return
-    statement = describe(job, result_key=tools.result_key(job.photo))
+    statement = describe(job, result_key=services.result_key(job.photo))
     # A newer upload of the same key has its own manifest there.
     if statement.get("reason") != PhotoReplacedError.__name__:
-        _write_manifest(job, statement, tools)
-    announce(tools.events, statement, bus=tools.event_bus)
+        _write_manifest(job, statement, services)
+    put_outcome(services.events, statement, bus=services.event_bus)
     # Before the photo counts as announced: whoever makes up for a call that was cut short makes up for this too.
-    announce_folder(job, tools)
-    tools.ledger.note_announced(job, now=tools.clock())
+    publish_folder(job, services)
+    services.ledger.record_published(job, now=services.clock())
 
 
-def _write_manifest(job: Job, statement: Mapping[str, Any], tools: Tools) -> None:
+def _write_manifest(job: Job, statement: Mapping[str, Any], services: Services) -> None:
     """Write the manifest, unless that of a newer upload of the same key is there, which must not be covered."""
-    if not tools.ledger.take_manifest(job, now=tools.clock()):
+    if not services.ledger.take_manifest(job, now=services.clock()):
         return
-    tools.storage.write_manifest(statement["manifest"]["key"], statement)
-    told = tools.ledger.manifest_of(job.photo)
+    services.storage.write_manifest(statement["manifest"]["key"], statement)
+    told = services.ledger.manifest_of(job.photo)
     if told not in {None, job.job_id}:
         # Another job took it before that was written, so its manifest may have just been covered.
-        other = tools.read_job(str(told))
+        other = services.read_job(str(told))
         if other.status in TERMINAL:
-            again = describe(other, result_key=tools.result_key(other.photo))
-            tools.storage.write_manifest(again["manifest"]["key"], again)
+            again = describe(other, result_key=services.result_key(other.photo))
+            services.storage.write_manifest(again["manifest"]["key"], again)
 
 
-def say_again(job: Job, tools: Tools) -> None:
+def republish(job: Job, services: Services) -> None:
     """One more event of an ended job, for somebody who asked for a photo that was done before and waits for an answer."""
-    announce(tools.events, describe(job, result_key=tools.result_key(job.photo)), bus=tools.event_bus)
+    put_outcome(services.events, describe(job, result_key=services.result_key(job.photo)), bus=services.event_bus)
 
 
-def announce_folder(job: Job, tools: Tools) -> None:
+def publish_folder(job: Job, services: Services) -> None:
     """Say that the folder is done, where this was its last photo; a folder that gets more photos will say so again."""
-    tally = tools.ledger.progress.end_round(job.photo, job.job_id, now=tools.clock())
+    tally = services.ledger.progress.end_round(job.photo, job.job_id, now=services.clock())
     if tally is None:
         return
     statement = describe_folder(Place.of(job.photo), tally)
-    put_event(tools.events, FOLDER_DONE, statement, bucket=job.photo.bucket, bus=tools.event_bus)
-    tools.ledger.progress.note_said(job.photo, job.job_id, tally)
+    put_event(services.events, FOLDER_DONE, statement, bucket=job.photo.bucket, bus=services.event_bus)
+    services.ledger.progress.note_said(job.photo, job.job_id, tally)
 
 
-def announce(client: EventBridgeClient, statement: Mapping[str, Any], *, bus: str) -> None:
+def put_outcome(client: EventBridgeClient, statement: Mapping[str, Any], *, bus: str) -> None:
     """Say how a photo ended; raises :class:`NotAnnouncedError` where the event was not taken."""
     put_event(client, DETAIL_TYPES[statement["outcome"]], statement, bucket=statement["photo"]["bucket"], bus=bus)
 
@@ -171,20 +171,20 @@ def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
         "manifest": {"key": _manifest_key(result_key, job)},
         "adobe_jobs": [
             {
-                "ask": ask.name,
-                "route": ask.route,
-                "job_id": ask.adobe_job.job_id if ask.adobe_job else None,
-                "posts": ask.attempts,
-                "refusals": ask.refusals,
-                "polls": ask.polls,
-                "submitted_at": ask.submitted_at or None,
-                "finished_at": ask.finished_at or None,
+                "ask": request.name,
+                "route": request.route,
+                "job_id": request.adobe_job.job_id if request.adobe_job else None,
+                "posts": request.attempts,
+                "refusals": request.refusals,
+                "polls": request.polls,
+                "submitted_at": request.submitted_at or None,
+                "finished_at": request.finished_at or None,
             }
-            for ask in job.asks.values()
+            for request in job.adobe_requests.values()
         ],
         "requests": {
-            "posts": sum(ask.attempts + ask.refusals for ask in job.asks.values()),
-            "polls": sum(ask.polls for ask in job.asks.values()),
+            "posts": sum(request.attempts + request.refusals for request in job.adobe_requests.values()),
+            "polls": sum(request.polls for request in job.adobe_requests.values()),
         },
         "possible_duplicate": job.possible_duplicate,
         "claimed_at": job.claimed_at,
@@ -199,7 +199,7 @@ def _manifest_key(result_key: str, job: Job) -> str:
     return key if len(key.encode()) <= MAX_KEY_BYTES else f"{job.job_id}.json"
 
 
-def describe_folder(place: Place, tally: Tally) -> dict[str, Any]:
+def describe_folder(place: Place, tally: FolderCounts) -> dict[str, Any]:
     """The detail of the event that a folder is done: how many photos it has had, and how they ended."""
     return {
         "schema": SCHEMA,
@@ -219,6 +219,6 @@ def _timings(job: Job, ended_at: float) -> dict[str, float]:
     """Seconds: the whole, and per ask from its POST to the answer that said succeeded."""
     spans: Sequence[tuple[str, float, float]] = [
         ("total", job.claimed_at, ended_at),
-        *((ask.name, ask.submitted_at, ask.finished_at) for ask in job.asks.values()),
+        *((request.name, request.submitted_at, request.finished_at) for request in job.adobe_requests.values()),
     ]
     return {name: round(end - start, 3) for name, start, end in spans if start and end}

@@ -14,7 +14,7 @@ from cleanplate.aws.storage import Storage
 from cleanplate.errors import JobMovedOnError
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, JobStatus, Photo
-from cleanplate.rate_limit.limiter import Pacer
+from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tools:
+class Services:
     """The ledger, the buckets, Adobe, the pacer, the clock."""
 
     settings: Settings
     ledger: Ledger
     storage: Storage
-    pacer: Pacer
+    limiter: RateLimiter
     make_adobe: Callable[[], AdobeClient]
     make_events: Callable[[], EventBridgeClient]
     make_stepfunctions: Callable[[], SFNClient]
@@ -67,20 +67,20 @@ class Tools:
             raise JobMovedOnError(f"There is no job {job_id}.")
         return job
 
-    def ask_deadline(self, status: JobStatus) -> int:
+    def request_deadline(self, status: JobStatus) -> int:
         """How long Adobe may work on one ask, in seconds."""
         return self.settings.mask_deadline if status == "masking" else self.settings.fill_deadline
 
 
 @lru_cache(maxsize=1)
-def tools() -> Tools:
+def services() -> Services:
     """The tools of this process."""
     stack = settings()
-    return Tools(
+    return Services(
         settings=stack,
         ledger=Ledger(clients.dynamodb(), table=stack.jobs_table, record_days=stack.record_days),
         storage=Storage(clients.s3(), work_bucket=stack.work_bucket, results_bucket=stack.results_bucket),
-        pacer=clients.pacer(),
+        limiter=clients.limiter(),
         make_adobe=clients.adobe,
         make_events=clients.events,
         make_stepfunctions=clients.stepfunctions,

@@ -51,7 +51,7 @@ class Action:
     def on_answer(self, answer: Answer, job: Job | None) -> None:
         """Change the answer in place."""
 
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
+    async def publish(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
         """Send the answer in another way, or None for the normal one."""
         return None
 
@@ -700,7 +700,7 @@ class ResultExpired(Action):
 class LostAnswer(Action):
     """The work is done (a POST does create its job), and the connection is reset instead of the answer."""
 
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
+    async def publish(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
         raise cut(request)
 
 
@@ -711,7 +711,7 @@ class LateAnswer(Action):
 
     seconds: float = 30.0
 
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
+    async def publish(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
         await asyncio.sleep(self.seconds)
         return None
 
@@ -723,7 +723,7 @@ class ResetInBody(Action):
 
     keep: float = 0.5
 
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
+    async def publish(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
         body = answer.encoded()
         response = _streamed(answer, len(body))
         await response.prepare(request)
@@ -740,7 +740,7 @@ class SlowDrip(Action):
     seconds: float = 5.0
     pieces: int = 20
 
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
+    async def publish(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse | None:
         body = answer.encoded()
         response = _streamed(answer, len(body))
         await response.prepare(request)

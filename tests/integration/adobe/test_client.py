@@ -59,8 +59,8 @@ def submit(adobe: AdobeClient) -> AdobeJob:
     return adobe.submit(OBJECTS, REQUEST)
 
 
-def ask(adobe: AdobeClient, server: Scripted) -> Answer:
-    return adobe.ask(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))
+def request(adobe: AdobeClient, server: Scripted) -> Answer:
+    return adobe.request(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))
 
 
 # --- what is sent -----------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_the_organisation_is_named_with_a_post_where_it_is_given(server: Scripte
     adobe = client_for(server.url, lambda _: Credentials("the-id", "the-secret", org_id="X@AdobeOrg"))
     server.script = [accepted(server), reply(200, {"status": "running"})]
     submit(adobe)
-    ask(adobe, server)
+    request(adobe, server)
     assert [seen.headers.get("x-gw-ims-org-id") for seen in server.seen] == ["X@AdobeOrg", None]
 
 
@@ -127,13 +127,13 @@ def test_the_status_link_is_found_and_asked(
     server.script = [reply(202, told, **dict[str, Any](header)), reply(200, {"jobId": "j1", "status": "running"})]
     job = submit(adobe)
     assert job.job_id == "j1"
-    assert adobe.ask(OBJECTS, job) == Answer("pending", "running")
+    assert adobe.request(OBJECTS, job) == Answer("pending", "running")
     assert server.seen[1].path == "/v1/status/j1"
 
 
 def test_a_job_id_with_colons_and_slashes_is_asked_about_as_it_is(server: Scripted, adobe: AdobeClient) -> None:
     server.script = [reply(202, {"jobId": "urn:ff:jobs:x/1 ü"}), reply(200, {"status": "running"})]
-    adobe.ask(OBJECTS, submit(adobe))
+    adobe.request(OBJECTS, submit(adobe))
     assert server.seen[1].path == "/v1/status/urn%3Aff%3Ajobs%3Ax%2F1%20%C3%BC"
 
 
@@ -165,7 +165,7 @@ def test_a_status_link_to_anybody_else_is_refused_and_the_job_is_not_bought_agai
         submit(adobe)
     assert len(server.seen) == 1
     with pytest.raises(ForeignLinkError):
-        adobe.ask(OBJECTS, AdobeJob("j1", link))
+        adobe.request(OBJECTS, AdobeJob("j1", link))
     assert len(server.seen) == 1
 
 
@@ -265,7 +265,7 @@ def test_a_429_says_how_long_to_wait(
     with pytest.raises(RateLimitedError) as raised:
         submit(adobe)
     assert raised.value.retry_after == seconds
-    assert ask(adobe, server) == Answer("pending", "too_many_requests", retry_after=seconds)
+    assert request(adobe, server) == Answer("pending", "too_many_requests", retry_after=seconds)
 
 
 def test_where_nobody_listens_nothing_was_sent(server: Scripted, adobe: AdobeClient) -> None:
@@ -275,7 +275,7 @@ def test_where_nobody_listens_nothing_was_sent(server: Scripted, adobe: AdobeCli
     with pytest.raises(AdobeUnavailableError):
         submit(adobe)
     with pytest.raises(AdobeUnavailableError):
-        ask(adobe, server)
+        request(adobe, server)
 
 
 def test_where_no_name_is_known_nothing_was_sent(server: Scripted) -> None:
@@ -374,7 +374,7 @@ def test_credentials_that_fit_into_no_header_are_refused_before_anything_is_sent
 @pytest.mark.parametrize("act", [reply(500), reply(502), reply(503), reply(504), reset, close], ids=range(6))
 def test_a_status_request_is_tried_again_within_the_call(server: Scripted, adobe: AdobeClient, act: Act) -> None:
     server.script = [act, act, reply(200, {"status": "running"})]
-    assert ask(adobe, server) == Answer("pending", "running")
+    assert request(adobe, server) == Answer("pending", "running")
     assert [seen.method for seen in server.seen] == ["GET"] * 3
 
 
@@ -400,7 +400,7 @@ def test_a_status_request_that_fails_for_good_says_only_that_adobe_is_not_there(
 ) -> None:
     server.script = [act]
     with pytest.raises(AdobeUnavailableError):
-        ask(adobe, server)
+        request(adobe, server)
     assert {seen.method for seen in server.seen} == {"GET"}
     assert len(server.seen) <= 3
 
@@ -421,7 +421,7 @@ def test_a_status_request_that_is_refused_names_why(
 ) -> None:
     server.script = [reply(status, b"", Location="https://evil.example/")]
     with pytest.raises(error):
-        ask(adobe, server)
+        request(adobe, server)
 
 
 def test_adobes_wish_to_be_asked_later_is_passed_on(server: Scripted, adobe: AdobeClient) -> None:
@@ -429,19 +429,19 @@ def test_adobes_wish_to_be_asked_later_is_passed_on(server: Scripted, adobe: Ado
         reply(200, {"status": "running"}, Retry_After="9"),
         reply(200, {"status": "x", "Retry-After": "4"}),
     ]
-    assert ask(adobe, server) == Answer("pending", "running", retry_after=9)
-    assert ask(adobe, server) == Answer("pending", "x", retry_after=4)
+    assert request(adobe, server) == Answer("pending", "running", retry_after=9)
+    assert request(adobe, server) == Answer("pending", "x", retry_after=4)
 
 
 def test_an_answer_may_come_compressed(server: Scripted, adobe: AdobeClient) -> None:
     server.script = [reply(200, gzip.compress(b'{"status": "running"}'), Content_Encoding="gzip")]
-    assert ask(adobe, server) == Answer("pending", "running")
+    assert request(adobe, server) == Answer("pending", "running")
 
 
 def test_half_a_character_in_an_answer_is_replaced_before_it_is_kept(server: Scripted, adobe: AdobeClient) -> None:
     item = {"label": "half \ud83d", "destination": {"url": "https://r/m"}}
     server.script = [reply(200, {"status": "succeeded", "semanticMasks": [item]})]
-    assert ask(adobe, server).masks[0].label == "half ?"
+    assert request(adobe, server).masks[0].label == "half ?"
 
 
 # --- 401 ------------------------------------------------------------------------------------------------------------------------
@@ -580,7 +580,7 @@ def test_neither_secret_nor_token_nor_signature_gets_into_errors_and_logs(
         reply(503),
     ):
         server.script = [act]
-        for call in (lambda: submit(adobe), lambda: ask(adobe, server)):
+        for call in (lambda: submit(adobe), lambda: request(adobe, server)):
             try:
                 call()
             except AdobeError as error:

@@ -84,7 +84,7 @@ class TestMatching:
 
     def test_faults_at_the_identity_service(self, client: Client) -> None:
         rule(client, "POST /ims/token/*", "error", status=500, shape="html", times=1)
-        answers = [client.ask_for_token() for _ in range(2)]
+        answers = [client.request_token() for _ in range(2)]
         assert [answer.status_code for answer in answers] == [500, 200]
         assert client.adobe.counters()["requests"]["POST /ims/token/v3"] == {"200": 2, "500": 1}
 

@@ -84,11 +84,11 @@ class Client:
         self.http = requests.Session()
         self.http.trust_env = False
         self.headers = {
-            "Authorization": f"Bearer {self.ask_for_token().json()['access_token']}",
+            "Authorization": f"Bearer {self.request_token().json()['access_token']}",
             "x-api-key": adobe.settings.client_id,
         }
 
-    def ask_for_token(self) -> requests.Response:
+    def request_token(self) -> requests.Response:
         form = {
             "grant_type": "client_credentials",
             "client_id": self.adobe.settings.client_id,

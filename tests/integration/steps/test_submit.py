@@ -22,7 +22,7 @@ from cleanplate.errors import (
     RequestRefusedError,
 )
 from cleanplate.models import Job
-from cleanplate.services import Tools
+from cleanplate.services import Services
 from cleanplate.steps.submit import MAX_REFUSALS, send
 from tests.integration.conftest import client_for
 from tests.integration.steps.walk import Walk
@@ -32,7 +32,7 @@ POST = "POST /v1/mask-objects"
 OBJECTS = ROUTES["mask-objects"]
 
 
-def ask_once(walk: Walk, job: Job, tools: Tools | None = None) -> Job:
+def request_once(walk: Walk, job: Job, services: Services | None = None) -> Job:
     """One call of one function."""
     return send(
         walk.stage.job(job.job_id),
@@ -40,15 +40,15 @@ def ask_once(walk: Walk, job: Job, tools: Tools | None = None) -> Job:
         route=OBJECTS,
         status="masking",
         make_request=lambda: Request(image_url="http://127.0.0.1:1/dog.jpg"),
-        tools=tools or walk.stage.tools,
+        services=services or walk.stage.services,
     )
 
 
-def ask(walk: Walk, job: Job) -> Job:
+def request(walk: Walk, job: Job) -> Job:
     """As often as the queue brings the message back."""
     for _ in range(300):
         try:
-            return ask_once(walk, job)
+            return request_once(walk, job)
         except PostponedError as later:
             walk.stage.clock.now = max(walk.stage.clock() + 1, later.until)
     raise AssertionError("it was postponed for ever")
@@ -67,9 +67,9 @@ def agreed(walk: Walk) -> int:
 
 def test_a_job_is_bought_once_however_often_it_is_wanted(walk: Walk) -> None:
     job = walk.stage.claim()
-    first = ask(walk, job)
-    assert [ask(walk, job), ask(walk, job)] == [first, first]
-    (kept,) = first.asks.values()
+    first = request(walk, job)
+    assert [request(walk, job), request(walk, job)] == [first, first]
+    (kept,) = first.adobe_requests.values()
     assert kept.adobe_job is not None
     assert (kept.attempts, kept.refusals, kept.lease_until) == (1, 0, 0)
     assert kept.check_at > walk.stage.clock()
@@ -80,9 +80,9 @@ def test_a_job_is_bought_once_however_often_it_is_wanted(walk: Walk) -> None:
 def test_the_intent_is_written_before_adobe_hears_of_it(walk: Walk) -> None:
     job = walk.stage.claim()
     with pytest.raises(KilledError), walk.stage.killed("dynamodb.TransactWriteItems", when="after"):
-        ask_once(walk, job)
+        request_once(walk, job)
     assert walk.posts() == {}
-    assert walk.stage.job(job.job_id).asks["mask"].attempts == 1
+    assert walk.stage.job(job.job_id).adobe_requests["mask"].attempts == 1
 
 
 @pytest.mark.parametrize("action", ["lost_answer", "reset_in_body", {"do": "error", "status": 504}, "broken_json"])
@@ -90,12 +90,12 @@ def test_a_lost_answer_is_asked_for_once_more_and_marked(walk: Walk, action: Any
     job = walk.stage.claim()
     rule(walk, action, times=1)
     with pytest.raises(PostponedError):
-        ask_once(walk, job)
+        request_once(walk, job)
     with pytest.raises(PostponedError):
-        ask_once(walk, job)
+        request_once(walk, job)
     assert agreed(walk) == 1
-    asked = ask(walk, job)
-    assert asked.asks["mask"].attempts == 2
+    asked = request(walk, job)
+    assert asked.adobe_requests["mask"].attempts == 2
     assert asked.possible_duplicate
     assert agreed(walk) == 2
 
@@ -104,9 +104,9 @@ def test_an_answer_that_is_lost_twice_is_not_asked_for_again(walk: Walk) -> None
     job = walk.stage.claim()
     rule(walk, "lost_answer")
     with pytest.raises(PostOutcomeUnknownError):
-        ask(walk, job)
+        request(walk, job)
     with pytest.raises(PostOutcomeUnknownError):
-        ask(walk, job)
+        request(walk, job)
     assert agreed(walk) == 2
     assert walk.jobs_at_adobe() == {"mask-objects": 2}
 
@@ -114,30 +114,30 @@ def test_an_answer_that_is_lost_twice_is_not_asked_for_again(walk: Walk) -> None
 def test_a_process_that_dies_after_the_post_leaves_one_more_try_after_the_lease(walk: Walk) -> None:
     job = walk.stage.claim()
     with pytest.raises(KilledError), walk.stage.killed("dynamodb.UpdateItem"):
-        ask_once(walk, job)
+        request_once(walk, job)
     walk.stage.clock.pass_by(100)
     with pytest.raises(PostponedError):
-        ask_once(walk, job)
+        request_once(walk, job)
     assert agreed(walk) == 1
-    assert ask(walk, job).possible_duplicate
+    assert request(walk, job).possible_duplicate
     assert agreed(walk) == 2
 
 
 def test_once_adobes_job_is_in_the_ledger_nothing_that_fails_can_buy_it_again(walk: Walk) -> None:
     """GIVEN a POST whose job was kept WHEN the pacer fails right after THEN the job is known and not a duplicate."""
     job = walk.stage.claim()
-    tools = walk.stage.tools
+    services = walk.stage.services
 
     class Broken:
         def __getattr__(self, name: str) -> Any:
-            if name in {"note_success", "expected", "learn"}:
+            if name in {"record_success", "expected", "learn"}:
                 raise KilledError(name)
-            return getattr(tools.pacer, name)
+            return getattr(services.limiter, name)
 
     with pytest.raises(KilledError):
-        ask_once(walk, job, replace(tools, pacer=Broken()))  # type: ignore[arg-type]
-    asked = ask(walk, job)
-    assert asked.asks["mask"].check_at > walk.stage.clock()
+        request_once(walk, job, replace(services, limiter=Broken()))  # type: ignore[arg-type]
+    asked = request(walk, job)
+    assert asked.adobe_requests["mask"].check_at > walk.stage.clock()
     assert not asked.possible_duplicate
     assert agreed(walk) == 1
 
@@ -147,14 +147,14 @@ def test_a_429_closes_the_gate_for_everybody_and_costs_no_attempt(walk: Walk, re
     job, other = walk.stage.claim(), walk.stage.claim("cat.jpg")
     rule(walk, {"do": "too_many_requests", "retry_after": retry_after}, times=1)
     with pytest.raises(PostponedError) as later:
-        ask_once(walk, job)
+        request_once(walk, job)
     assert later.value.until >= walk.stage.clock() + (retry_after or 1)
     with pytest.raises(PostponedError):
-        ask_once(walk, other)
+        request_once(walk, other)
     assert agreed(walk) == 1
-    assert ask(walk, job).asks["mask"].refusals == 1
+    assert request(walk, job).adobe_requests["mask"].refusals == 1
     assert not walk.stage.job(job.job_id).possible_duplicate
-    ask(walk, other)
+    request(walk, other)
     assert agreed(walk) == 3
 
 
@@ -162,8 +162,8 @@ def test_a_429_closes_the_gate_for_everybody_and_costs_no_attempt(walk: Walk, re
 def test_a_short_outage_is_waited_out_and_costs_no_attempt(walk: Walk, status: int) -> None:
     job = walk.stage.claim()
     rule(walk, {"do": "error", "status": status, "shape": "html"}, times=3)
-    asked = ask(walk, job)
-    assert (asked.asks["mask"].attempts, asked.asks["mask"].refusals) == (1, 3)
+    asked = request(walk, job)
+    assert (asked.adobe_requests["mask"].attempts, asked.adobe_requests["mask"].refusals) == (1, 3)
     assert not asked.possible_duplicate
     assert agreed(walk) == 4
 
@@ -172,26 +172,26 @@ def test_an_outage_without_end_is_given_up_by_name(walk: Walk) -> None:
     job = walk.stage.claim()
     rule(walk, {"do": "error", "status": 502, "shape": "html"})
     with pytest.raises(AdobeUnavailableError):
-        ask(walk, job)
+        request(walk, job)
     assert agreed(walk) == MAX_REFUSALS + 1
-    assert walk.stage.job(job.job_id).asks["mask"].attempts == 0
+    assert walk.stage.job(job.job_id).adobe_requests["mask"].attempts == 0
 
 
 def test_patience_with_limits_does_not_use_up_the_patience_with_outages(walk: Walk) -> None:
     job = walk.stage.claim()
     rule(walk, {"do": "too_many_requests", "retry_after": 1}, times=MAX_REFUSALS + 2)
     rule(walk, {"do": "error", "status": 503}, times=1)
-    assert ask(walk, job).asks["mask"].refusals == MAX_REFUSALS + 3
+    assert request(walk, job).adobe_requests["mask"].refusals == MAX_REFUSALS + 3
 
 
 def test_where_nobody_listens_nothing_was_bought(walk: Walk) -> None:
     job = walk.stage.claim()
-    nobody = replace(walk.stage.tools, make_adobe=lambda: client_for("http://127.0.0.1:1"))
+    nobody = replace(walk.stage.services, make_adobe=lambda: client_for("http://127.0.0.1:1"))
     with pytest.raises(PostponedError):
-        ask_once(walk, job, nobody)
-    kept = walk.stage.job(job.job_id).asks["mask"]
+        request_once(walk, job, nobody)
+    kept = walk.stage.job(job.job_id).adobe_requests["mask"]
     assert (kept.attempts, kept.refusals) == (0, 1)
-    assert ask(walk, job).asks["mask"].attempts == 1
+    assert request(walk, job).adobe_requests["mask"].attempts == 1
     assert walk.posts() == {"mask-objects": 1}
 
 
@@ -207,42 +207,42 @@ def test_a_refusal_ends_it_at_once_and_costs_nothing(walk: Walk, action: Any, er
     job = walk.stage.claim()
     rule(walk, action)
     with pytest.raises(error or Exception) as raised:
-        ask_once(walk, job)
+        request_once(walk, job)
     assert not isinstance(raised.value, PostponedError)
-    assert walk.stage.job(job.job_id).asks["mask"].attempts == 0
+    assert walk.stage.job(job.job_id).adobe_requests["mask"].attempts == 0
     assert walk.jobs_at_adobe() == {}
 
 
 def test_wrong_credentials_cost_nothing_and_a_corrected_secret_is_enough(walk: Walk) -> None:
     wrong = replace(
-        walk.stage.tools, make_adobe=lambda: client_for(walk.adobe.url, lambda _: Credentials("no", "nothing"))
+        walk.stage.services, make_adobe=lambda: client_for(walk.adobe.url, lambda _: Credentials("no", "nothing"))
     )
     job = walk.stage.claim()
     with pytest.raises(CredentialsRefusedError):
-        ask_once(walk, job, wrong)
+        request_once(walk, job, wrong)
     assert walk.posts() == {}
-    assert not ask(walk, job).possible_duplicate
+    assert not request(walk, job).possible_duplicate
 
 
 def test_a_secret_that_cannot_be_read_is_not_a_lost_answer(walk: Walk) -> None:
     def unreadable(_: bool) -> Credentials:
         raise AdobeUnavailableError("The Adobe secret could not be read.")
 
-    tools = replace(walk.stage.tools, make_adobe=lambda: client_for(walk.adobe.url, unreadable))
+    services = replace(walk.stage.services, make_adobe=lambda: client_for(walk.adobe.url, unreadable))
     job = walk.stage.claim()
     with pytest.raises(PostponedError):
-        ask_once(walk, job, tools)
-    assert walk.stage.job(job.job_id).asks["mask"].attempts == 0
+        request_once(walk, job, services)
+    assert walk.stage.job(job.job_id).adobe_requests["mask"].attempts == 0
 
 
 def test_a_link_that_adobe_could_not_read_is_signed_afresh_once(walk: Walk) -> None:
     once, twice = walk.stage.claim(), walk.stage.claim("cat.jpg")
     gone = {"do": "error", "status": 410, "shape": "B"}
     rule(walk, gone, times=1)
-    assert ask(walk, once).asks["mask"].refusals == 1
+    assert request(walk, once).adobe_requests["mask"].refusals == 1
     rule(walk, gone)
     with pytest.raises(InputLinkRefusedError):
-        ask(walk, twice)
+        request(walk, twice)
     assert agreed(walk) == 4
 
 
@@ -250,9 +250,9 @@ def test_a_job_with_a_foreign_link_is_paid_and_never_bought_again_by_itself(walk
     job = walk.stage.claim()
     rule(walk, "foreign_status_link")
     with pytest.raises(ForeignLinkError):
-        ask_once(walk, job)
+        request_once(walk, job)
     with pytest.raises(PostponedError):
-        ask_once(walk, job)
+        request_once(walk, job)
     assert agreed(walk) == 1
 
 
@@ -261,7 +261,7 @@ def test_a_turn_that_would_come_after_the_photos_deadline_ends_it(walk: Walk) ->
     rule(walk, {"do": "too_many_requests", "retry_after": 86_400})
     walk.stage.clock.pass_by(3600)
     with pytest.raises(DeadlinePassedError):
-        ask_once(walk, job)
+        request_once(walk, job)
 
 
 def test_however_many_deliveries_run_at_once_one_of_them_sends(walk: Walk) -> None:
@@ -270,7 +270,7 @@ def test_however_many_deliveries_run_at_once_one_of_them_sends(walk: Walk) -> No
 
     def one(_: int) -> str:
         try:
-            ask_once(walk, job, walk.stage.tools)
+            request_once(walk, job, walk.stage.services)
         except PostponedError:
             return "waits"
         return "sent"
@@ -279,7 +279,7 @@ def test_however_many_deliveries_run_at_once_one_of_them_sends(walk: Walk) -> No
         outcomes = list(pool.map(one, range(6)))
     assert "sent" in outcomes
     assert agreed(walk) == 1
-    assert not ask(walk, job).possible_duplicate
+    assert not request(walk, job).possible_duplicate
 
 
 def test_a_slow_delivery_does_not_wipe_out_what_a_quick_one_is_sending(walk: Walk) -> None:
@@ -287,9 +287,9 @@ def test_a_slow_delivery_does_not_wipe_out_what_a_quick_one_is_sending(walk: Wal
     THEN a third delivery still sees that somebody is sending."""
     job = walk.stage.claim()
     stale = walk.stage.job(job.job_id)
-    walk.stage.ledger.begin_ask(stale, "mask", route="mask-objects", status="masking", now=walk.stage.clock())
-    tools = walk.stage.tools
-    tools.pacer.close_gate(5, "test")
+    walk.stage.ledger.begin_request(stale, "mask", route="mask-objects", status="masking", now=walk.stage.clock())
+    services = walk.stage.services
+    services.limiter.close_gate(5, "test")
     with pytest.raises(PostponedError):
         send(
             stale,
@@ -297,16 +297,16 @@ def test_a_slow_delivery_does_not_wipe_out_what_a_quick_one_is_sending(walk: Wal
             route=OBJECTS,
             status="masking",
             make_request=lambda: Request(image_url="http://127.0.0.1:1/dog.jpg"),
-            tools=tools,
+            services=services,
         )
     walk.stage.clock.pass_by(10)
     with pytest.raises(PostponedError):
-        ask_once(walk, job)
+        request_once(walk, job)
     assert walk.posts() == {}
 
 
 def test_the_first_check_is_planned_with_a_slot_where_polls_count(make_walk: Callable[..., Walk]) -> None:
     walk = make_walk(COUNT_POLLS="true", REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000")
-    asked = ask(walk, walk.stage.claim()).asks["mask"]
+    asked = request(walk, walk.stage.claim()).adobe_requests["mask"]
     assert asked.check_at == asked.slot_at > asked.submitted_at
     assert asked.deadline_at == asked.submitted_at + 900

@@ -193,16 +193,16 @@ def test_a_message_that_comes_back_before_its_turn_looks_at_no_object(make_walk:
     waiting: list[float] = []
     for photo in photos:
         with contextlib.suppress(PostponedError):
-            request_mask(Upload(photo), walk.stage.tools)
+            request_mask(Upload(photo), walk.stage.services)
     with walk.stage.killed("s3.HeadObject", "s3.GetObject", after=1000) as looked:
         for photo in photos[1:]:
             with pytest.raises(PostponedError) as later:
-                request_mask(Upload(photo), walk.stage.tools)
+                request_mask(Upload(photo), walk.stage.services)
             waiting.append(later.value.until)
     assert looked == []
     assert waiting == sorted(waiting)
     for photo in photos:
-        walk.deliver(photo)
+        walk.publish(photo)
     walk.execute()
     assert [job.status for job in walk.stage.jobs()] == ["cleaned"] * 3
 
@@ -268,13 +268,13 @@ def test_a_hostile_sidecar_ends_its_photo_by_name(walk: Walk, sidecar: bytes) ->
 
 @pytest.mark.parametrize("key", ["folder/", "dog.jpg.json", "dog.mask.png"])
 def test_what_lies_beside_photos_leaves_no_trace(walk: Walk, key: str) -> None:
-    assert walk.deliver(walk.stage.upload(key, b"x")) is None
+    assert walk.publish(walk.stage.upload(key, b"x")) is None
     assert (walk.stage.jobs(), walk.stage.results()) == ([], {})
 
 
 def test_a_copy_of_a_result_starts_no_job(walk: Walk) -> None:
     put = walk.stage.s3.put_object(Bucket=UPLOADS, Key="copy.jpg", Body=PHOTO, Metadata={"cleanplate-job": "1" * 40})
-    walk.deliver(Photo(bucket=UPLOADS, key="copy.jpg", version_id=put["VersionId"]))
+    walk.publish(Photo(bucket=UPLOADS, key="copy.jpg", version_id=put["VersionId"]))
     assert walk.stage.jobs() == []
 
 
@@ -287,8 +287,8 @@ def test_a_photo_deleted_before_it_is_read_is_told_so(walk: Walk) -> None:
 
 def test_a_photo_replaced_before_it_is_begun_leaves_the_newer_one_alone(walk: Walk) -> None:
     older, newer = walk.stage.upload("dog.jpg", PHOTO), walk.stage.upload("dog.jpg", photo_bytes(seed=2))
-    walk.deliver(newer)
-    walk.deliver(older)
+    walk.publish(newer)
+    walk.publish(older)
     walk.execute()
     by_version = {job.photo.version_id: job for job in walk.stage.jobs()}
     assert by_version[older.version_id].outcome["reason"] == "PhotoReplacedError"
@@ -299,9 +299,9 @@ def test_a_photo_replaced_before_it_is_begun_leaves_the_newer_one_alone(walk: Wa
 
 def test_a_photo_replaced_while_in_work_does_not_cover_the_newer_result(walk: Walk) -> None:
     older = walk.stage.upload("dog.jpg", PHOTO)
-    walk.deliver(older)
+    walk.publish(older)
     newer = walk.stage.upload("dog.jpg", photo_bytes(seed=2))
-    walk.deliver(newer)
+    walk.publish(newer)
     walk.execute()
     assert cleaned(walk, "dog.jpg", photo_bytes(seed=2))["photo"]["version_id"] == newer.version_id
     assert sorted(news(walk)) == [("Photo Cleaned", ""), ("Photo Failed", "PhotoReplacedError")]
@@ -309,7 +309,7 @@ def test_a_photo_replaced_while_in_work_does_not_cover_the_newer_result(walk: Wa
 
 def test_a_photo_deleted_while_in_work_still_gets_its_result(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
     walk.execute()
     cleaned(walk, "dog.jpg")
@@ -364,10 +364,10 @@ def test_a_job_that_was_never_asked_about_is_asked_once_however_late_it_is(make_
     walk = make_walk(COUNT_POLLS="true", REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000")
     photo = walk.stage.upload("dog.jpg", PHOTO)
     with pytest.raises(KilledError), walk.stage.killed("stepfunctions.StartExecution"):
-        request_mask(Upload(photo), walk.stage.tools)
+        request_mask(Upload(photo), walk.stage.services)
     walk.settle()
     walk.stage.clock.pass_by(1080)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     cleaned(walk, "dog.jpg")
 
@@ -376,7 +376,7 @@ def test_an_ended_job_is_never_asked_about(walk: Walk) -> None:
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     before = walk.adobe.counters()["requests"]
     with pytest.raises(JobMovedOnError):
-        check_job(job.job_id, "mask", walk.stage.tools)
+        check_job(job.job_id, "mask", walk.stage.services)
     assert walk.adobe.counters()["requests"] == before
 
 
@@ -385,7 +385,7 @@ def check_until_the_end(walk: Walk, job: Job) -> None:
     wait = 6
     for _ in range(60):
         walk.stage.clock.pass_by(wait)
-        answer = check_job(job.job_id, "mask", walk.stage.tools, waited=wait)
+        answer = check_job(job.job_id, "mask", walk.stage.services, waited=wait)
         if answer["state"] != "pending":
             return
         wait = answer["wait_seconds"]
@@ -393,19 +393,19 @@ def check_until_the_end(walk: Walk, job: Job) -> None:
 
 
 def test_an_answer_that_is_kept_is_not_asked_for_again(walk: Walk) -> None:
-    walk.deliver(walk.stage.upload("dog.jpg", PHOTO))
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     job = walk.stage.only_job()
     walk.settle()
     with pytest.raises(KilledError), walk.stage.killed("s3.PutObject", when="after"):
-        check_job(job.job_id, "mask", walk.stage.tools)
+        check_job(job.job_id, "mask", walk.stage.services)
     polls = walk.adobe.counters()["requests"]["GET /v1/status/{job_id}"]
-    assert check_job(job.job_id, "mask", walk.stage.tools)["state"] == "succeeded"
+    assert check_job(job.job_id, "mask", walk.stage.services)["state"] == "succeeded"
     assert walk.adobe.counters()["requests"]["GET /v1/status/{job_id}"] == polls
 
 
 def test_the_deadline_ends_a_wait_in_a_bounded_number_of_checks(walk: Walk) -> None:
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "never_finishes"})
-    walk.deliver(walk.stage.upload("dog.jpg", PHOTO))
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     with pytest.raises(DeadlinePassedError):
         check_until_the_end(walk, walk.stage.only_job())
 
@@ -416,10 +416,10 @@ def test_the_deadline_ends_a_wait_in_a_bounded_number_of_checks(walk: Walk) -> N
 def test_news_that_comes_again_at_any_time_changes_nothing(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     for _ in range(3):
-        walk.deliver(photo)
+        walk.publish(photo)
     walk.execute()
     for _ in range(2):
-        walk.deliver(photo)
+        walk.publish(photo)
         walk.execute()
     cleaned(walk, "dog.jpg")
     assert walk.posts() == {"mask-objects": 1, "fill-masked-areas": 1}
@@ -429,10 +429,10 @@ def test_news_that_comes_again_at_any_time_changes_nothing(walk: Walk) -> None:
 
 def test_a_sidecar_and_a_mask_that_come_after_the_photo_do_not_make_a_second_job(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.stage.upload("dog.jpg.json", b'{"remove": "cat"}')
     walk.stage.upload("dog.mask.png", mask_bytes())
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     assert walk.stage.only_job().options.remove == ("subject",)
     assert sum(walk.posts().values()) == 2
@@ -442,9 +442,9 @@ def test_a_broken_sidecar_that_comes_after_the_photo_does_not_end_the_job_in_wor
     """GIVEN a photo whose paid mask is in work WHEN its news comes again beside a sidecar full of nonsense
     THEN the options that it was first read with hold."""
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.stage.upload("dog.jpg.json", b"nonsense")
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
 
@@ -455,11 +455,11 @@ def test_a_photo_with_its_own_mask_that_is_deleted_in_mid_fill_is_finished_when_
     walk.stage.upload("dog.mask.png", mask_bytes())
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 1, "action": {"do": "status_word", "word": "running"}})
-    walk.deliver(photo)
+    walk.publish(photo)
     job = walk.stage.only_job()
-    assert fill_masked_areas(job.job_id, walk.stage.tools)["state"] == "submitted"
+    assert fill_masked_areas(job.job_id, walk.stage.services)["state"] == "submitted"
     walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
 
@@ -469,12 +469,12 @@ def test_a_late_failure_of_one_delivery_does_not_end_the_next_run(walk: Walk) ->
     THEN only run 1 may be ended by it."""
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": {"do": "error", "status": 422}})
-    walk.deliver(photo)
+    walk.publish(photo)
     first = walk.stage.only_job()
     second = walk.stage.ledger.reclaim(
         first, request_id="r", now=walk.stage.clock(), deadline_at=walk.stage.clock() + 9000
     )
-    fail(replace(first, status="claimed"), failure_of(PhotoGoneError("late")), walk.stage.tools)
+    fail(replace(first, status="claimed"), failure_of(PhotoGoneError("late")), walk.stage.services)
     assert walk.stage.only_job() == second
 
 
@@ -488,7 +488,7 @@ def asked_for(photo: Photo) -> Photo:
 
 def test_a_request_starts_a_job_with_its_own_options(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.deliver(asked_for(photo), request_id="r1", options={"remove": "zebra"})
+    walk.publish(asked_for(photo), request_id="r1", options={"remove": "zebra"})
     walk.execute()
     assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
     assert walk.stage.only_job().photo.version_id == photo.version_id
@@ -499,9 +499,9 @@ def test_a_request_for_a_photo_that_is_clean_already_is_answered_and_costs_nothi
     walk.clean(photo)
     (first,) = walk.stage.news()
     paid = walk.posts()
-    walk.deliver(photo)
+    walk.publish(photo)
     assert walk.stage.news() == [], "news that comes twice asks nothing"
-    walk.deliver(asked_for(photo), request_id="r1")
+    walk.publish(asked_for(photo), request_id="r1")
     walk.execute()
     assert [event["Detail"] for event in walk.stage.news()] == [first["Detail"]]
     assert walk.posts() == paid
@@ -511,7 +511,7 @@ def test_a_request_for_a_photo_that_is_clean_already_is_answered_and_costs_nothi
 def test_a_request_that_names_a_version_can_pass_the_original_on(walk: Walk, with_version: bool) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO, remove="zebra")
     named = replace(asked_for(photo), version_id=photo.version_id if with_version else "")
-    walk.deliver(named, request_id="r1")
+    walk.publish(named, request_id="r1")
     walk.execute()
     assert walk.stage.manifest("dog.jpg.json")["result"]["bytes"] == len(PHOTO)
 
@@ -522,14 +522,14 @@ def test_a_request_without_options_is_another_try_of_the_same_job(walk: Walk) ->
     walk.stage.upload("dog.jpg.json", b'{"grow": 5}')
     photo = walk.stage.upload("dog.jpg", PHOTO)
     assert walk.clean(photo).outcome["reason"] == "AdobeJobFailedError"
-    walk.deliver(asked_for(photo), request_id="r1")
+    walk.publish(asked_for(photo), request_id="r1")
     walk.execute()
     job = walk.stage.only_job()
     assert (job.status, job.run, job.options.grow) == ("cleaned", 2, 5)
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 2}
     assert {name for name, _ in walk.stage.executions()} == {job.job_id, f"{job.job_id}-2"}
     cleaned(walk, "dog.jpg")
-    walk.deliver(asked_for(photo), request_id="r1")
+    walk.publish(asked_for(photo), request_id="r1")
     walk.execute()
     assert walk.stage.only_job().run == 2
 
@@ -548,7 +548,7 @@ def test_another_try_is_not_given_what_was_of_no_use(
     walk.adobe.add_rules({"route": route, "times": 1, "action": spoilt})
     photo = walk.stage.upload("dog.jpg", PHOTO)
     assert walk.clean(photo).status == "failed"
-    walk.deliver(asked_for(photo), request_id="r1")
+    walk.publish(asked_for(photo), request_id="r1")
     walk.execute()
     cleaned(walk, "dog.jpg")
     assert walk.jobs_at_adobe() == {"mask-objects": masks, "fill-masked-areas": fills}
@@ -564,7 +564,7 @@ def test_credentials_refused_in_mid_wait_do_not_throw_away_what_adobe_is_at_work
     assert walk.clean(photo).outcome["reason"] == "CredentialsRefusedError"
     walk.settle()
     walk.stage.clock.pass_by(ANSWER_SECONDS / 2)
-    walk.deliver(asked_for(photo), request_id="r1")
+    walk.publish(asked_for(photo), request_id="r1")
     walk.execute()
     cleaned(walk, "dog.jpg")
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
@@ -576,11 +576,11 @@ def test_another_try_after_an_hour_uses_its_own_answers_and_not_the_old_ones(wal
     photo = walk.stage.upload("dog.jpg", PHOTO, mask_route=route)
     assert walk.clean(photo).outcome["reason"] == "FillUnusableError"
     walk.stage.clock.pass_by(ANSWER_SECONDS + 1)
-    walk.deliver(asked_for(photo), request_id="r1")
+    walk.publish(asked_for(photo), request_id="r1")
     walk.execute()
     cleaned(walk, "dog.jpg")
     assert sum(walk.jobs_at_adobe().values()) == 4
-    assert walk.stage.only_job().asks["mask"].polls > 0
+    assert walk.stage.only_job().adobe_requests["mask"].polls > 0
 
 
 def test_a_request_with_bad_options_never_pays_with_other_ones(walk: Walk) -> None:
@@ -588,13 +588,13 @@ def test_a_request_with_bad_options_never_pays_with_other_ones(walk: Walk) -> No
     too, and nothing is cleaned with options that nobody chose."""
     walk.stage.upload("dog.jpg.json", b"nonsense")
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.deliver(photo)
+    walk.publish(photo)
     for request in ("r1", "r2", "r2"):
-        walk.deliver(asked_for(photo), request_id=request, options={"remove": 5})
+        walk.publish(asked_for(photo), request_id=request, options={"remove": 5})
     walk.execute()
     assert walk.posts() == {}
     assert [kind for kind, _ in news(walk)] == ["Photo Failed"] * 3
-    walk.deliver(asked_for(photo), request_id="r3", options={})
+    walk.publish(asked_for(photo), request_id="r3", options={})
     walk.execute()
     cleaned(walk, "dog.jpg")
 
@@ -618,7 +618,7 @@ WRITES_OF_A_WALK = 32
 def test_no_write_of_a_walk_is_left_out_below(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     with walk.stage.killed(*WRITES, after=1000) as writes:
-        walk.deliver(photo)
+        walk.publish(photo)
         walk.execute()
     # A job that is not ready at a check costs two more.
     assert len(writes) <= WRITES_OF_A_WALK + 2 * (walk.polls - 2)
@@ -630,14 +630,14 @@ def test_a_process_that_dies_between_any_two_writes_loses_nothing_and_pays_at_mo
 ) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     with walk.stage.killed(*WRITES, after=number) as writes:
-        walk.deliver(photo)
+        walk.publish(photo)
         walk.execute()
     assert len(writes) > number
-    walk.deliver(photo)
+    walk.publish(photo)
     walk.execute()
     manifest = cleaned(walk, "dog.jpg")
     job = walk.stage.only_job()
-    assert (job.status, job.announced) == ("cleaned", True)
+    assert (job.status, job.published) == ("cleaned", True)
     # The one window that cannot be closed: between a POST and the record of its answer.
     paid = walk.jobs_at_adobe()
     again = sum(paid.values()) - 2
@@ -653,7 +653,7 @@ def test_a_process_that_dies_between_any_two_writes_loses_nothing_and_pays_at_mo
 def test_a_step_that_is_repeated_after_it_succeeded_changes_nothing(walk: Walk) -> None:
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     before = walk.stage.results()
-    assert save_result(job.job_id, walk.stage.tools) == {"outcome": "cleaned"}
+    assert save_result(job.job_id, walk.stage.services) == {"outcome": "cleaned"}
     assert walk.stage.results() == before
     assert news(walk) == [("Photo Cleaned", "")]
 
@@ -671,6 +671,6 @@ def test_a_fault_of_ours_is_no_failure_of_the_photo(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.stage.dynamodb.delete_table(TableName="the-jobs")
     with pytest.raises(Exception, match="ResourceNotFound") as raised:
-        request_mask(Upload(photo), walk.stage.tools)
+        request_mask(Upload(photo), walk.stage.services)
     assert not isinstance(raised.value, CleanplateError)
     assert (walk.stage.results(), walk.posts(), news(walk)) == ({}, {}, [])

@@ -119,22 +119,22 @@ class Walk:
         self._others = {job["jobId"] for job in adobe.jobs()}
         self._functions: dict[str, Function] = {
             "CheckJobFunction": self._check,
-            "FillMaskedAreasFunction": lambda event: fill_masked_areas(event["job_id"], stage.tools),
-            "SaveResultFunction": lambda event: save_result(event["job_id"], stage.tools),
+            "FillMaskedAreasFunction": lambda event: fill_masked_areas(event["job_id"], stage.services),
+            "SaveResultFunction": lambda event: save_result(event["job_id"], stage.services),
             "RecordFailureFunction": lambda event: record_failure(
-                event["execution"], event["error"], event["cause"], stage.tools
+                event["execution"], event["error"], event["cause"], stage.services
             ),
         }
         self._machine = Machine(self._functions, wait=self._pass_by, clock=stage.clock)
 
     # --- SQS ---
 
-    def deliver(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> Exception | None:
+    def publish(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> Exception | None:
         """One message until it is done with; what ended it at last, if it was a fault."""
         upload = Upload(photo, options=options, request_id=request_id)
         for _ in range(200):
             try:
-                request_mask(upload, self.stage.tools)
+                request_mask(upload, self.stage.services)
             except PostponedError as later:
                 self.stage.clock.now = max(self.stage.clock.now + 1, later.until)
             except (KilledError, JobMovedOnError):
@@ -157,7 +157,7 @@ class Walk:
 
     def clean(self, photo: Photo) -> Job:
         """The whole walk of one photo."""
-        self.deliver(photo)
+        self.publish(photo)
         self.execute()
         return self.stage.only_job()
 
@@ -171,7 +171,7 @@ class Walk:
             )
 
     def _check(self, event: dict[str, Any]) -> dict[str, Any]:
-        answer = check_job(event["job_id"], event["step"], self.stage.tools, waited=event["waited"])
+        answer = check_job(event["job_id"], event["step"], self.stage.services, waited=event["waited"])
         self.polls += 1
         if answer["state"] == "pending":
             assert answer["wait_seconds"] >= 1
@@ -217,4 +217,6 @@ class Walk:
 
     def posts_in_the_ledger(self) -> int:
         """POSTs that the records know of."""
-        return sum(ask.attempts + ask.refusals for job in self.stage.jobs() for ask in job.asks.values())
+        return sum(
+            request.attempts + request.refusals for job in self.stage.jobs() for request in job.adobe_requests.values()
+        )

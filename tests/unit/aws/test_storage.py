@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cleanplate.aws.storage import LINK_SECONDS, MARK
 from cleanplate.errors import PhotoGoneError, PhotoTooLargeError, ResultNotSavedError
-from cleanplate.models import AdobeJob, Answer, Ask, Box, Job, Mask, Photo
-from cleanplate.steps.work_files import ask_key, keep_answer, kept_answer
+from cleanplate.models import AdobeJob, AdobeRequest, Answer, Box, Job, Mask, Photo
+from cleanplate.steps.work_files import request_key, save_answer, stored_answer
 from tests.stage import RESULTS, UPLOADS, WORK, Stage
 
 ODD_KEYS = [
@@ -217,29 +217,32 @@ ANSWERS = st.builds(
 
 
 def with_adobe_job(stage: Stage, adobe_job_id: str) -> Job:
-    return replace(stage.claim(), asks={"mask": Ask("mask", adobe_job=AdobeJob(adobe_job_id, "https://a.adobe.io"))})
+    return replace(
+        stage.claim(),
+        adobe_requests={"mask": AdobeRequest("mask", adobe_job=AdobeJob(adobe_job_id, "https://a.adobe.io"))},
+    )
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANSWERS)
 def test_an_answer_comes_back_as_it_was_kept(stage: Stage, answer: Answer) -> None:
     job = with_adobe_job(stage, "urn:ff:1")
-    keep_answer(stage.storage, job, "mask", answer)
-    assert kept_answer(stage.storage, job, "mask") == answer
+    save_answer(stage.storage, job, "mask", answer)
+    assert stored_answer(stage.storage, job, "mask") == answer
 
 
 def test_the_answer_of_another_adobe_job_is_never_taken_for_this_ones(stage: Stage) -> None:
     """GIVEN a second run that paid for a mask of its own THEN the first run's mask is not its answer."""
     first, second = with_adobe_job(stage, "urn:ff:1"), with_adobe_job(stage, "urn:ff:2")
-    keep_answer(stage.storage, first, "mask", Answer("succeeded", "succeeded", image_url="old"))
-    assert kept_answer(stage.storage, second, "mask") is None
-    assert kept_answer(stage.storage, stage.claim(), "mask") is None
+    save_answer(stage.storage, first, "mask", Answer("succeeded", "succeeded", image_url="old"))
+    assert stored_answer(stage.storage, second, "mask") is None
+    assert stored_answer(stage.storage, stage.claim(), "mask") is None
 
 
 @pytest.mark.parametrize("adobe_job_id", ["urn:ff:jobs:x:1", "../../other", "a b/ü:", "🐶" * 200])
 def test_whatever_adobes_id_holds_the_key_stays_in_the_jobs_own_folder(stage: Stage, adobe_job_id: str) -> None:
     job = with_adobe_job(stage, adobe_job_id)
-    key = ask_key(job, "mask", "plan.json")
+    key = request_key(job, "mask", "plan.json")
     assert key.startswith(f"jobs/{job.job_id}/")
     assert key.isascii()
     assert ".." not in key

@@ -16,7 +16,7 @@ from cleanplate.imaging import compose as compose_whole
 from cleanplate.imaging.webp import webp_manner
 from cleanplate.models import Options
 from local.demo.photographs import photograph
-from tests.unit.imaging.variants import VARIANTS, WIDE, encoded, opened_upright, pixels, scene
+from tests.unit.imaging.variants import VARIANTS, WIDE, encoded, open_upright, pixels, scene
 
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 SPOT = (120, 60, 180, 130)
@@ -75,7 +75,7 @@ def test_nothing_of_the_object_remains_after_a_perfect_fill(sigma: float, limit:
 
     answer, _ = composed(photo, facts, plan, perfect_fill(plan, background))
 
-    difference = ImageChops.difference(opened_upright(answer).convert("RGB"), background)
+    difference = ImageChops.difference(open_upright(answer).convert("RGB"), background)
     assert difference.getextrema() == ((0, 0), (0, 0), (0, 0))
 
 
@@ -101,7 +101,7 @@ def test_a_perfect_fill_gives_back_the_true_picture_in_every_orientation(orienta
 
     answer, _ = composed(content, facts, plan, perfect_fill(plan, background))
 
-    assert np.array_equal(pixels(opened_upright(answer)), pixels(background))
+    assert np.array_equal(pixels(open_upright(answer)), pixels(background))
 
 
 def psnr(one: Image.Image, other: Image.Image) -> float:
@@ -123,7 +123,7 @@ def test_a_window_at_native_resolution_is_sharper_than_the_scaled_photo() -> Non
 
     small = background.resize((304, round(304 * 427 / 640)), Image.Resampling.LANCZOS)
     whole_scaled = small.resize(background.size, Image.Resampling.BICUBIC)
-    native = psnr(opened_upright(answer).crop(roof), background.crop(roof))
+    native = psnr(open_upright(answer).crop(roof), background.crop(roof))
     scaled = psnr(whole_scaled.crop(roof), background.crop(roof))
     assert native >= 38
     assert native > scaled + 8
@@ -154,7 +154,7 @@ def test_two_windows_fill_each_its_own_part() -> None:
 
     answer, _ = composed(content, facts, plan, fills)
 
-    after = opened_upright(answer)
+    after = open_upright(answer)
     middle = [((box[0] + box[2]) // 2, (box[1] + box[3]) // 2) for box in (each.hole_box for each in plan.windows)]
     assert [after.getpixel(point) for point in middle] == colours
     assert {point[0] > 700 for point in middle} == {True, False}
@@ -181,7 +181,7 @@ def test_a_fill_may_come_in_any_format_and_mode(kind: str) -> None:
     content = encoded(background, "PNG")
     facts, plan = planned(content, disc())
     answer, _ = composed(content, facts, plan, [FILLS[kind](background)])
-    assert np.abs(pixels(opened_upright(answer)) - 120).max() <= 3
+    assert np.abs(pixels(open_upright(answer)) - 120).max() <= 3
 
 
 @pytest.mark.parametrize(
@@ -217,10 +217,10 @@ def test_a_wide_gamut_photo_gets_its_own_colours_back() -> None:
     assert sent is not None
     answer, _ = composed(content, facts, plan, [sent])
     inside = pixels(disc()) == 255
-    away = np.abs(pixels(opened_upright(answer)) - pixels(background))[inside]
+    away = np.abs(pixels(open_upright(answer)) - pixels(background))[inside]
     assert away.mean() < 4
     untagged, _ = composed(content, facts, plan, [encoded(background, "PNG")])
-    assert np.abs(pixels(opened_upright(untagged)) - pixels(background))[inside].mean() > away.mean() + 2
+    assert np.abs(pixels(open_upright(untagged)) - pixels(background))[inside].mean() > away.mean() + 2
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_a_fill_that_came_back_darker_is_brought_into_tone() -> None:
     darker = background.point(lambda level: max(0, level - 9))
     answer, _ = composed(content, facts, plan, [encoded(darker, "PNG")])
     lit = (pixels(disc()) == 255) & (pixels(background).min(axis=2) > 10)
-    assert np.abs(pixels(opened_upright(answer)) - pixels(background))[lit].max() <= 1
+    assert np.abs(pixels(open_upright(answer)) - pixels(background))[lit].max() <= 1
 
 
 @pytest.mark.parametrize("away", [0, 60])
@@ -245,7 +245,7 @@ def test_tone_is_left_alone_where_it_is_right_or_not_to_be_told(away: int) -> No
     fill = background.point(lambda level: max(0, level - away))
     answer, _ = composed(content, facts, plan, [encoded(fill, "PNG")])
     inside = pixels(disc()) == 255
-    assert np.array_equal(pixels(opened_upright(answer))[inside], pixels(fill)[inside])
+    assert np.array_equal(pixels(open_upright(answer))[inside], pixels(fill)[inside])
 
 
 def test_an_uneasy_ring_says_nothing_about_tone() -> None:
@@ -255,7 +255,7 @@ def test_an_uneasy_ring_says_nothing_about_tone() -> None:
     fill = ImageEnhance.Contrast(background).enhance(2.5)
     answer, _ = composed(content, facts, plan, [encoded(fill, "PNG")])
     inside = pixels(disc()) == 255
-    assert np.array_equal(pixels(opened_upright(answer))[inside], pixels(fill)[inside])
+    assert np.array_equal(pixels(open_upright(answer))[inside], pixels(fill)[inside])
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_the_result_has_the_format_that_was_asked_for(
     answer, result = composed(content, facts, plan, perfect_fill(plan, background), output_format=output_format)
 
     assert (result.media_type, result.extension, result.width, result.height) == (media_type, extension, 300, 200)
-    after = opened_upright(answer)
+    after = open_upright(answer)
     assert after.size == (300, 200)
     assert f"image/{Image.open(io.BytesIO(answer)).format}".lower() == media_type
     changed = bool(extension)
@@ -365,7 +365,7 @@ def test_transparency_is_kept_and_what_is_wholly_transparent_is_not_touched() ->
     content = encoded(picture, "PNG")
     facts, plan = planned(content, disc())
     answer, _ = composed(content, facts, plan, [encoded(Image.new("RGB", (300, 200), "lime"), "PNG")])
-    after = opened_upright(answer)
+    after = open_upright(answer)
     assert after.getchannel("A").tobytes() == alpha.tobytes()
     assert np.array_equal(pixels(after)[:, :150], pixels(picture)[:, :150])
     assert after.getpixel((170, 95)) == (0, 255, 0, 255)

@@ -23,7 +23,7 @@ from cleanplate.errors import (
 from cleanplate.imaging import PhotoFacts, check_own_mask
 from cleanplate.imaging.composing import _fill
 from cleanplate.imaging.filling import Window
-from cleanplate.imaging.masks import joined
+from cleanplate.imaging.masks import union_of
 from cleanplate.imaging.reading import quiet
 
 SIZE = (24, 16)
@@ -93,7 +93,7 @@ def test_whatever_adobes_masks_are_they_are_one_grey_picture_or_refused_by_name(
     masks: list[bytes], invert: Any
 ) -> None:
     try:
-        union = quiet(joined)(masks, SIZE, invert=invert)
+        union = quiet(union_of)(masks, SIZE, invert=invert)
     except MaskUnusableError:
         return
     assert union.mode == "L"
@@ -109,7 +109,7 @@ def test_whatever_ones_own_mask_is_it_fits_or_is_refused_by_name(content: bytes)
         check_own_mask(io.BytesIO(content), FACTS)
     except (OwnMaskUnreadableError, OwnMaskSizeError, OwnMaskBlankError):
         return
-    assert quiet(joined)([content], SIZE, invert=False).size == SIZE
+    assert quiet(union_of)([content], SIZE, invert=False).size == SIZE
 
 
 @fuzzed
@@ -133,7 +133,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch)
     for module in ("masks", "composing"):
         monkeypatch.setattr(f"cleanplate.imaging.{module}.decode", decoded)
     with pytest.raises(MaskUnusableError, match="megapixels"):
-        joined([BOMB], SIZE, invert=False)
+        union_of([BOMB], SIZE, invert=False)
     with pytest.raises(OwnMaskSizeError):
         check_own_mask(io.BytesIO(BOMB), FACTS)
     with pytest.raises(FillUnusableError, match="60000 x 60000"):

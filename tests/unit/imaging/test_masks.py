@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from cleanplate.errors import MaskUnusableError, OwnMaskBlankError, OwnMaskSizeError, OwnMaskUnreadableError
 from cleanplate.imaging import PhotoFacts, check_own_mask
-from cleanplate.imaging.masks import BLOCK, RIM, feathered, grown, hardened, joined, shrunk, with_rim, without_rim
+from cleanplate.imaging.masks import BLOCK, RIM, binarize, dilate, erode, feathered, union_of, with_rim, without_rim
 from cleanplate.imaging.orientation import upright
 from tests.unit.imaging.variants import encoded, pixels, random_mask
 
@@ -50,8 +50,8 @@ MASKS = {
 
 @pytest.mark.parametrize("kind", [kind for kind in MASKS if kind != "cmyk"])
 def test_a_mask_in_any_mode_means_the_same(kind: str) -> None:
-    mask = joined([encoded(MASKS[kind], "PNG")], SIZE, invert=False)
-    assert hardened(mask).tobytes() == drawn().tobytes()
+    mask = union_of([encoded(MASKS[kind], "PNG")], SIZE, invert=False)
+    assert binarize(mask).tobytes() == drawn().tobytes()
 
 
 @pytest.mark.parametrize("picture_format", ["PNG", "TIFF", "GIF", "WEBP", "BMP"])
@@ -60,19 +60,19 @@ def test_a_mask_in_any_format_is_read_by_its_content(picture_format: str) -> Non
     content = encoded(drawn(), picture_format, **how)
     if picture_format == "BMP":
         with pytest.raises(MaskUnusableError):
-            joined([content], SIZE, invert=False)
+            union_of([content], SIZE, invert=False)
         return
-    assert hardened(joined([content], SIZE, invert=False)).tobytes() == drawn().tobytes()
+    assert binarize(union_of([content], SIZE, invert=False)).tobytes() == drawn().tobytes()
 
 
 def test_the_noise_of_a_jpeg_mask_is_not_mask() -> None:
-    mask = hardened(joined([encoded(drawn(), "JPEG", quality=90)], SIZE, invert=False))
+    mask = binarize(union_of([encoded(drawn(), "JPEG", quality=90)], SIZE, invert=False))
     assert mask.getbbox() is not None
     assert np.abs(np.array(mask.getbbox()) - (20, 10, 41, 31)).max() <= 4
 
 
 def test_a_jpeg_of_cmyk_ink_is_a_mask_too() -> None:
-    mask = hardened(joined([encoded(drawn(mode="RGB").convert("CMYK"), "JPEG", quality=95)], SIZE, invert=False))
+    mask = binarize(union_of([encoded(drawn(mode="RGB").convert("CMYK"), "JPEG", quality=95)], SIZE, invert=False))
     assert mask.getpixel((30, 20)) == 255
     assert mask.getpixel((3, 3)) == 0
 
@@ -81,43 +81,43 @@ def test_masks_are_joined() -> None:
     left, right = Image.new("L", SIZE), Image.new("L", SIZE)
     left.paste(255, (0, 0, 10, 10))
     right.paste(90, (50, 30, 60, 40))
-    both = joined([encoded(left, "PNG"), encoded(right, "PNG")], SIZE, invert=False)
+    both = union_of([encoded(left, "PNG"), encoded(right, "PNG")], SIZE, invert=False)
     assert (both.getpixel((5, 5)), both.getpixel((55, 35)), both.getpixel((30, 20))) == (255, 90, 0)
 
 
 def test_masks_of_two_sizes_are_joined_at_the_larger() -> None:
     small, large = drawn((64, 48)).resize((32, 24)), Image.new("L", SIZE)
     large.paste(255, (50, 30, 60, 40))
-    both = joined([encoded(small, "PNG"), encoded(large, "PNG")], SIZE, invert=False)
+    both = union_of([encoded(small, "PNG"), encoded(large, "PNG")], SIZE, invert=False)
     assert both.size == SIZE
     assert (both.getpixel((30, 20)), both.getpixel((55, 35)), both.getpixel((5, 5))) == (255, 255, 0)
 
 
 def test_an_inverted_mask_keeps_what_was_white() -> None:
-    mask = hardened(joined([encoded(drawn(), "PNG")], SIZE, invert=True))
+    mask = binarize(union_of([encoded(drawn(), "PNG")], SIZE, invert=True))
     assert (mask.getpixel((30, 20)), mask.getpixel((3, 3))) == (0, 255)
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 64), (64, 40), (640, 400)])
 def test_a_mask_of_other_proportions_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(MaskUnusableError, match="proportions"):
-        joined([encoded(Image.new("L", size), "PNG")], SIZE, invert=False)
+        union_of([encoded(Image.new("L", size), "PNG")], SIZE, invert=False)
 
 
 @pytest.mark.parametrize("size", [(4000, 2669), (4000, 2668), (4000, 2670), (8482, 5659), (1000, 667)])
 def test_rounding_in_a_scaled_masks_size_is_forgiven(size: tuple[int, int]) -> None:
-    assert joined([encoded(Image.new("1", size), "PNG")], (8482, 5659), invert=False).size == size
+    assert union_of([encoded(Image.new("1", size), "PNG")], (8482, 5659), invert=False).size == size
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", encoded(drawn(), "PNG")[:60]])
 def test_a_mask_that_is_no_picture_is_refused(content: bytes) -> None:
     with pytest.raises(MaskUnusableError):
-        joined([content], SIZE, invert=False)
+        union_of([content], SIZE, invert=False)
 
 
 def test_a_mask_that_is_a_bomb_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(MaskUnusableError, match="megapixels"):
-        joined([encoded(Image.new("1", (6400, 4800)), "PNG")], SIZE, invert=False)
+        union_of([encoded(Image.new("1", (6400, 4800)), "PNG")], SIZE, invert=False)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -135,26 +135,26 @@ def by_hand(mask: np.ndarray, radius: int) -> np.ndarray:
 @given(seed=st.integers(0, 10_000), radius=st.integers(0, 12))
 def test_growing_is_a_square_dilation_and_shrinking_its_reverse(seed: int, radius: int) -> None:
     mask = random_mask((60, 44), seed)
-    assert np.array_equal(np.asarray(grown(mask, radius)) == 255, by_hand(np.asarray(mask), radius))
-    assert np.array_equal(np.asarray(shrunk(mask, radius)) == 0, by_hand(255 - np.asarray(mask), radius))
+    assert np.array_equal(np.asarray(dilate(mask, radius)) == 255, by_hand(np.asarray(mask), radius))
+    assert np.array_equal(np.asarray(erode(mask, radius)) == 0, by_hand(255 - np.asarray(mask), radius))
 
 
 @pytest.mark.parametrize("radius", [99, 100, 101, 250])
 def test_a_single_pixel_grows_by_any_radius(radius: int) -> None:
     mask = Image.new("L", (700, 20))
     mask.putpixel((350, 10), 255)
-    assert grown(mask, radius).getbbox() == (350 - radius, 0, 350 + radius + 1, 20)
+    assert dilate(mask, radius).getbbox() == (350 - radius, 0, 350 + radius + 1, 20)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000), half=st.integers(0, 9), spare=st.integers(0, 4))
 def test_the_feather_lies_inside_the_grown_ring(seed: int, half: int, spare: int) -> None:
     mask, feather = random_mask((80, 60), seed), 2 * half
-    hole = grown(mask, feather + spare)
+    hole = dilate(mask, feather + spare)
     weights = pixels(feathered(hole, feather))
 
     assert (weights[pixels(hole) == 0] == 0).all(), "outside the hole nothing changes"
-    assert (weights[pixels(grown(mask, spare)) == 255] == 255).all(), "of the object nothing stays"
+    assert (weights[pixels(dilate(mask, spare)) == 255] == 255).all(), "of the object nothing stays"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

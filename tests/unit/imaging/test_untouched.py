@@ -27,7 +27,7 @@ from tests.unit.imaging.variants import (
     VARIANTS,
     Variant,
     encoded,
-    opened_upright,
+    open_upright,
     pixels,
     random_mask,
     scene,
@@ -83,20 +83,20 @@ def reencoded(photo: bytes) -> bytes:
 def resaved(before: Image.Image, walked: Walked) -> Image.Image:
     """The untouched picture, once through the result's encoder."""
     if walked.facts.format == "webp":
-        return opened_upright(encoded(before, "WEBP", quality=webp_manner(io.BytesIO(walked.photo))[1]))
+        return open_upright(encoded(before, "WEBP", quality=webp_manner(io.BytesIO(walked.photo))[1]))
     if walked.facts.format == "avif":
-        return opened_upright(encoded(before, "AVIF", quality=90))
+        return open_upright(encoded(before, "AVIF", quality=90))
     subsampling = 2 if walked.facts.format == "heic" else 0
-    return opened_upright(encoded(before, "JPEG", quality=95, subsampling=subsampling))
+    return open_upright(encoded(before, "JPEG", quality=95, subsampling=subsampling))
 
 
 def assert_untouched(walked: Walked, variant: Variant) -> None:
-    before, after = opened_upright(walked.photo), opened_upright(walked.result)
+    before, after = open_upright(walked.photo), open_upright(walked.result)
     assert after.size == before.size == walked.facts.upright_size
     outside = walked.hole == 0
     assert outside.any()
     if walked.facts.format == "jpeg":
-        expected = pixels(opened_upright(reencoded(walked.photo)))
+        expected = pixels(open_upright(reencoded(walked.photo)))
         assert np.array_equal(pixels(after)[outside], expected[outside])
     elif variant.exact:
         assert after.mode == before.mode
@@ -110,7 +110,7 @@ def assert_untouched(walked: Walked, variant: Variant) -> None:
 
 def assert_filled(walked: Walked) -> None:
     """The middle of the hole shows the fill."""
-    after = opened_upright(walked.result)
+    after = open_upright(walked.result)
     inside = walked.hole == 255
     if after.mode in ("L", "LA", "I;16", "CMYK"):
         return
@@ -196,8 +196,8 @@ def test_any_photo_with_any_mask_keeps_what_is_outside_the_hole(case: Case) -> N
         walked = walk(photo, mask, limit=case.limit, options=Options(grow=case.grow, feather=case.feather))
     except MaskUnusableError:
         # The one reason to refuse: on a small photo the grown mask may cover everything.
-        grown = case.sigma * 3 + (8 if case.grow is None else case.grow) + 2
-        assert min(case.width, case.height) <= 4 * (grown + max(case.width, case.height) / 4)
+        dilate = case.sigma * 3 + (8 if case.grow is None else case.grow) + 2
+        assert min(case.width, case.height) <= 4 * (dilate + max(case.width, case.height) / 4)
         return
     if (walked.hole == 0).any():
         assert_untouched(walked, variant)

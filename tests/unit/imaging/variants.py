@@ -317,7 +317,7 @@ def softened(mask: Image.Image, sigma: float) -> Image.Image:
     return mask.filter(ImageFilter.GaussianBlur(sigma)) if sigma else mask
 
 
-def opened_upright(content: bytes) -> Image.Image:
+def open_upright(content: bytes) -> Image.Image:
     """The picture as any viewer shows it, palette and bilevel ones as their colours, 16-bit grey as it is."""
     with Image.open(io.BytesIO(content)) as image:
         image.load()

@@ -12,28 +12,28 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cleanplate.aws.dynamodb import in_turn
+from cleanplate.aws.dynamodb import retry_on_conflict
 from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError, NotAPhotoError, WorkGoneError
-from cleanplate.jobs.folder_counts import SHARDS, Place, Tally
+from cleanplate.jobs.folder_counts import SHARDS, FolderCounts, Place
 from cleanplate.models import TERMINAL, Job, JobStatus
-from cleanplate.outcomes import deliver, fail, failure_of, succeed
+from cleanplate.outcomes import fail, failure_of, publish, succeed
 from tests.stage import UPLOADS, KilledError, Stage
 
 BUCKET = Place(UPLOADS)
 
 
-def tally(stage: Stage, folder: str | None = None) -> Tally:
+def tally(stage: Stage, folder: str | None = None) -> FolderCounts:
     (found,) = stage.ledger.progress.read(Place(UPLOADS, folder))
     assert found is not None
     return found
 
 
-def columns(found: Tally) -> tuple[int, int, int, int, int]:
+def columns(found: FolderCounts) -> tuple[int, int, int, int, int]:
     return found.waiting, found.in_work, found.cleaned, found.nothing_to_remove, found.failed
 
 
 def begin(stage: Stage, job: Job, status: JobStatus = "masking") -> None:
-    stage.ledger.begin_ask(job, "mask", route="mask-objects", status=status, now=stage.clock())
+    stage.ledger.begin_request(job, "mask", route="mask-objects", status=status, now=stage.clock())
 
 
 def finish(stage: Stage, job: Job, status: JobStatus = "cleaned", **outcome: Any) -> bool:
@@ -108,8 +108,8 @@ def test_a_photo_that_went_to_work_since_it_was_read_leaves_the_right_column(sta
 
 def test_a_photo_with_its_own_mask_is_in_work_from_its_fill_on(stage: Stage) -> None:
     job = stage.claim()
-    stage.ledger.begin_ask(job, "fill-1", route="fill-masked-areas", status="filling", now=stage.clock())
-    stage.ledger.begin_ask(
+    stage.ledger.begin_request(job, "fill-1", route="fill-masked-areas", status="filling", now=stage.clock())
+    stage.ledger.begin_request(
         stage.job(job.job_id), "fill-2", route="fill-masked-areas", status="filling", now=stage.clock()
     )
     assert columns(tally(stage)) == (0, 1, 0, 0, 0)
@@ -225,7 +225,7 @@ def test_a_tally_whose_item_was_deleted_in_mid_run_is_never_below_zero(stage: St
 
 
 def clean(stage: Stage, job: Job) -> None:
-    succeed(job, "cleaned", {"result": {"bucket": "b", "key": job.photo.key}}, stage.tools)
+    succeed(job, "cleaned", {"result": {"bucket": "b", "key": job.photo.key}}, stage.services)
 
 
 def said(stage: Stage) -> list[dict[str, Any]]:
@@ -236,7 +236,7 @@ def test_a_folder_says_once_that_its_last_photo_is_done(stage: Stage) -> None:
     jobs = [stage.claim(f"shoot/{number}.jpg") for number in range(3)]
     other = stage.claim("elsewhere/dog.jpg")
     clean(stage, jobs[0])
-    fail(jobs[1], failure_of(NotAPhotoError("no picture")), stage.tools)
+    fail(jobs[1], failure_of(NotAPhotoError("no picture")), stage.services)
     assert said(stage) == []
     stage.clock.pass_by(10)
     clean(stage, jobs[2])
@@ -254,7 +254,7 @@ def test_a_folder_says_once_that_its_last_photo_is_done(stage: Stage) -> None:
         "ended_at": stage.clock(),
     }
     for job in (*jobs, jobs[2]):
-        deliver(stage.job(job.job_id), stage.tools)
+        publish(stage.job(job.job_id), stage.services)
     assert said(stage) == []
     clean(stage, other)
     assert [event["folder"] for event in said(stage)] == ["elsewhere/"]
@@ -265,7 +265,7 @@ def test_a_folder_whose_tally_was_deleted_says_nothing(stage: Stage) -> None:
     finish(stage, job, outcome="cleaned")
     for shard in Place(UPLOADS, "shoot/").shards():
         stage.dynamodb.delete_item(TableName="the-jobs", Key={"job_id": {"S": shard}})
-    deliver(stage.job(job.job_id), stage.tools)
+    publish(stage.job(job.job_id), stage.services)
     assert said(stage) == []
 
 
@@ -282,7 +282,7 @@ def test_a_folder_that_gets_more_photos_says_so_again_at_its_next_end(stage: Sta
 
 def test_a_photo_that_is_retried_opens_its_folder_again(stage: Stage) -> None:
     job = stage.claim("shoot/1.jpg")
-    fail(job, failure_of(WorkGoneError("gone")), stage.tools)
+    fail(job, failure_of(WorkGoneError("gone")), stage.services)
     assert [event["failed"] for event in said(stage)] == [1]
     again = stage.ledger.reclaim(stage.job(job.job_id), request_id="r1", now=stage.clock(), deadline_at=2e9)
     clean(stage, again)
@@ -311,9 +311,9 @@ def test_whoever_makes_up_for_a_dead_process_says_it_and_nobody_else(
     clean(stage, first)
     with pytest.raises(KilledError), stage.killed(operation, when=when, after=after):
         clean(stage, last)
-    deliver(replace(stage.job(first.job_id), announced=False), stage.tools)
-    deliver(stage.job(last.job_id), stage.tools)
-    deliver(stage.job(last.job_id), stage.tools)
+    publish(replace(stage.job(first.job_id), published=False), stage.services)
+    publish(stage.job(last.job_id), stage.services)
+    publish(stage.job(last.job_id), stage.services)
     assert [event["photos"] for event in said(stage)] == [2]
 
 
@@ -322,7 +322,7 @@ def test_only_a_death_between_event_and_note_says_it_twice_with_the_same_name(st
     job = stage.claim("shoot/1.jpg")
     with pytest.raises(KilledError), stage.killed("events.PutEvents", when="after", after=1):
         clean(stage, job)
-    deliver(stage.job(job.job_id), stage.tools)
+    publish(stage.job(job.job_id), stage.services)
     first, second = said(stage)
     assert first == second
 
@@ -365,7 +365,7 @@ def _failing(*errors: Exception) -> Any:
 )
 def test_a_write_that_met_another_is_tried_again(error: ClientError) -> None:
     pauses: list[float] = []
-    assert in_turn(_failing(error, error, error), jitter=lambda: 1.0, sleep=pauses.append) == "done"
+    assert retry_on_conflict(_failing(error, error, error), jitter=lambda: 1.0, sleep=pauses.append) == "done"
     assert pauses == [0.01, 0.02, 0.04]
 
 
@@ -373,7 +373,7 @@ def test_a_crowd_that_does_not_end_postpones_the_step_within_seconds() -> None:
     pauses: list[float] = []
     crowd = [_refusal("TransactionConflict")] * 100
     with pytest.raises(LedgerBusyError) as busy:
-        in_turn(_failing(*crowd), clock=lambda: 1000.0, jitter=lambda: 1.0, sleep=pauses.append)
+        retry_on_conflict(_failing(*crowd), clock=lambda: 1000.0, jitter=lambda: 1.0, sleep=pauses.append)
     assert 1001 < busy.value.until < 1020
     assert sum(pauses) < 4
 
@@ -381,7 +381,7 @@ def test_a_crowd_that_does_not_end_postpones_the_step_within_seconds() -> None:
 @pytest.mark.parametrize("codes", [("ConditionalCheckFailed",), ("ConditionalCheckFailed", "TransactionConflict")])
 def test_a_condition_that_failed_is_an_answer_and_not_a_crowd(codes: tuple[str, ...]) -> None:
     with pytest.raises(ClientError):
-        in_turn(_failing(_refusal(*codes)), sleep=lambda _: pytest.fail("waits"))
+        retry_on_conflict(_failing(_refusal(*codes)), sleep=lambda _: pytest.fail("waits"))
 
 
 def test_what_was_there_is_found_where_the_refusal_does_not_bring_it(stage: Stage) -> None:

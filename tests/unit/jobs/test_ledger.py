@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleanplate.errors import AskInFlightError, CleanplateError, JobMovedOnError, PostOutcomeUnknownError
-from cleanplate.jobs.ledger import ANSWER_SECONDS, LEASE_SECONDS, Ledger, _read_ask, _values
-from cleanplate.models import AdobeJob, Ask, Job, Options, Photo
+from cleanplate.jobs.ledger import ANSWER_SECONDS, LEASE_SECONDS, Ledger, _read_request, _values
+from cleanplate.models import AdobeJob, AdobeRequest, Job, Options, Photo
 from cleanplate.uploads.identity import job_id
 from tests.stage import UPLOADS, KilledError, Stage
 
@@ -18,15 +18,17 @@ ADOBE_JOB = AdobeJob("urn:ff:jobs:eso851243:1", "https://image.adobe.io/v1/statu
 PHOTO = Photo(bucket=UPLOADS, key="dog.jpg", version_id="v1", size=1000)
 
 
-def begin(stage: Stage, job: Job, name: str = "mask") -> Ask:
-    return stage.ledger.begin_ask(job, name, route="mask-objects", status="masking", now=stage.clock())
+def begin(stage: Stage, job: Job, name: str = "mask") -> AdobeRequest:
+    return stage.ledger.begin_request(job, name, route="mask-objects", status="masking", now=stage.clock())
 
 
 def paid(stage: Stage, job: Job, name: str = "mask", *, finished: bool = False) -> Job:
     """A job whose ask has its job at Adobe."""
     now = stage.clock()
-    ask = replace(begin(stage, job, name), adobe_job=ADOBE_JOB, submitted_at=now, finished_at=now if finished else 0.0)
-    return stage.ledger.note_adobe_job(job, ask, now=now)
+    request = replace(
+        begin(stage, job, name), adobe_job=ADOBE_JOB, submitted_at=now, finished_at=now if finished else 0.0
+    )
+    return stage.ledger.record_adobe_job(job, request, now=now)
 
 
 def failed(stage: Stage, job: Job, reason: str = "AdobeJobFailedError") -> Job:
@@ -106,21 +108,25 @@ def test_another_version_has_a_choice_of_its_own(stage: Stage) -> None:
 
 def test_the_intent_is_in_the_ledger_before_anybody_may_post(stage: Stage) -> None:
     job = stage.claim()
-    ask = begin(stage, job)
+    request = begin(stage, job)
     kept = stage.job(job.job_id)
     assert kept.status == "masking"
-    assert kept.asks["mask"] == ask
-    assert (ask.attempts, ask.intent_at, ask.lease_until) == (1, stage.clock(), stage.clock() + LEASE_SECONDS)
+    assert kept.adobe_requests["mask"] == request
+    assert (request.attempts, request.intent_at, request.lease_until) == (
+        1,
+        stage.clock(),
+        stage.clock() + LEASE_SECONDS,
+    )
 
 
 def test_while_one_call_is_sending_nobody_else_may(stage: Stage) -> None:
     stale = stage.claim()
-    ask = begin(stage, stale)
+    request = begin(stage, stale)
     stage.clock.pass_by(LEASE_SECONDS - 1)
     for seen in (stale, stage.job(stale.job_id)):
         with pytest.raises(AskInFlightError) as postponed:
             begin(stage, seen)
-        assert postponed.value.until == ask.lease_until
+        assert postponed.value.until == request.lease_until
 
 
 def test_of_many_that_want_to_send_at_the_same_moment_one_may(stage: Stage) -> None:
@@ -142,8 +148,8 @@ def test_whoever_comes_later_finds_adobes_job_and_sends_nothing(stage: Stage) ->
     stale = stage.claim()
     job = paid(stage, stale)
     for seen in (stale, job):
-        ask = begin(stage, seen)
-        assert (ask.adobe_job, ask.attempts, ask.lease_until) == (ADOBE_JOB, 1, 0.0)
+        request = begin(stage, seen)
+        assert (request.adobe_job, request.attempts, request.lease_until) == (ADOBE_JOB, 1, 0.0)
 
 
 def test_a_lost_answer_is_asked_for_once_more_and_never_a_third_time(stage: Stage) -> None:
@@ -156,7 +162,7 @@ def test_a_lost_answer_is_asked_for_once_more_and_never_a_third_time(stage: Stag
     stage.clock.pass_by(LEASE_SECONDS + 1)
     with pytest.raises(PostOutcomeUnknownError):
         begin(stage, stage.job(job.job_id))
-    assert stage.job(job.job_id).asks["mask"] == second
+    assert stage.job(job.job_id).adobe_requests["mask"] == second
 
 
 def test_a_call_that_overslept_its_lease_does_not_send_beside_the_second_one(stage: Stage) -> None:
@@ -172,7 +178,7 @@ def test_a_call_that_overslept_its_lease_does_not_send_beside_the_second_one(sta
 def test_a_lost_answer_shortens_the_lease(stage: Stage) -> None:
     job = stage.claim()
     until = stage.clock() + 5
-    stage.ledger.note_answer_lost(job, begin(stage, job), now=stage.clock(), until=until)
+    stage.ledger.record_answer_lost(job, begin(stage, job), now=stage.clock(), until=until)
     with pytest.raises(AskInFlightError):
         begin(stage, stage.job(job.job_id))
     stage.clock.pass_by(5)
@@ -182,31 +188,33 @@ def test_a_lost_answer_shortens_the_lease(stage: Stage) -> None:
 def test_a_refused_post_counts_as_refusal_and_not_as_attempt(stage: Stage) -> None:
     job = stage.claim()
     for refusals in (1, 2, 3):
-        kept = stage.ledger.withdraw_ask(job, begin(stage, stage.job(job.job_id)), now=stage.clock())
-        assert (kept.asks["mask"].attempts, kept.asks["mask"].refusals) == (0, refusals)
+        kept = stage.ledger.withdraw_request(job, begin(stage, stage.job(job.job_id)), now=stage.clock())
+        assert (kept.adobe_requests["mask"].attempts, kept.adobe_requests["mask"].refusals) == (0, refusals)
         assert not kept.possible_duplicate
 
 
 def test_a_slot_is_kept_with_its_ticket(stage: Stage) -> None:
     job = stage.claim()
-    kept = stage.ledger.note_slot(job, Ask("mask"), slot_at=stage.clock() + 3.25, ticket=7, now=stage.clock())
-    assert (kept.asks["mask"].slot_at, kept.asks["mask"].ticket) == (stage.clock() + 3.25, 7)
+    kept = stage.ledger.record_slot(
+        job, AdobeRequest("mask"), slot_at=stage.clock() + 3.25, ticket=7, now=stage.clock()
+    )
+    assert (kept.adobe_requests["mask"].slot_at, kept.adobe_requests["mask"].ticket) == (stage.clock() + 3.25, 7)
     assert begin(stage, kept).slot_at == 0.0
 
 
 def test_a_slot_is_never_written_over_the_intent_of_another_call(stage: Stage) -> None:
     """GIVEN two deliveries that both saw no intent WHEN one sends THEN the other's slot must not wipe that out."""
     stale = stage.claim()
-    ask = begin(stage, stale)
+    request = begin(stage, stale)
     with pytest.raises(JobMovedOnError):
-        stage.ledger.note_slot(stale, Ask("mask"), slot_at=stage.clock() + 3, ticket=0, now=stage.clock())
-    assert stage.job(stale.job_id).asks["mask"] == ask
+        stage.ledger.record_slot(stale, AdobeRequest("mask"), slot_at=stage.clock() + 3, ticket=0, now=stage.clock())
+    assert stage.job(stale.job_id).adobe_requests["mask"] == request
 
 
 def test_two_fills_do_not_know_of_each_other(stage: Stage) -> None:
     job = paid(stage, stage.claim(), "fill-1")
     assert begin(stage, job, "fill-2").attempts == 1
-    assert set(stage.job(job.job_id).asks) == {"fill-1", "fill-2"}
+    assert set(stage.job(job.job_id).adobe_requests) == {"fill-1", "fill-2"}
 
 
 # --- ending -------------------------------------------------------------------------------------------------------------
@@ -225,11 +233,11 @@ def test_nothing_is_written_into_an_ended_job(stage: Stage, status: Any) -> None
     stage.ledger.finish(job, status, {"outcome": status}, now=stage.clock())
     ended = stage.job(job.job_id)
     with pytest.raises(JobMovedOnError):
-        stage.ledger.note_facts(job, {"format": "jpeg"}, now=stage.clock())
+        stage.ledger.record_facts(job, {"format": "jpeg"}, now=stage.clock())
     with pytest.raises(JobMovedOnError):
         begin(stage, job)
     with pytest.raises(JobMovedOnError):
-        stage.ledger.note_poll(job, Ask("mask"), now=stage.clock())
+        stage.ledger.record_poll(job, AdobeRequest("mask"), now=stage.clock())
     assert stage.job(job.job_id) == ended
 
 
@@ -241,7 +249,7 @@ def test_a_stale_run_can_neither_write_nor_end_the_next_one(stage: Stage) -> Non
     with pytest.raises(JobMovedOnError):
         begin(stage, first)
     with pytest.raises(JobMovedOnError):
-        stage.ledger.note_announced(first, now=stage.clock())
+        stage.ledger.record_published(first, now=stage.clock())
     assert stage.job(first.job_id) == second
 
 
@@ -262,10 +270,10 @@ def test_only_a_failed_job_has_another_run(stage: Stage, status: Any) -> None:
 
 
 def test_another_run_begins_afresh_and_will_be_announced_again(stage: Stage) -> None:
-    job = stage.ledger.note_facts(stage.claim(), {"format": "jpeg"}, now=stage.clock())
-    stage.ledger.note_announced(failed(stage, paid(stage, job)), now=stage.clock())
+    job = stage.ledger.record_facts(stage.claim(), {"format": "jpeg"}, now=stage.clock())
+    stage.ledger.record_published(failed(stage, paid(stage, job)), now=stage.clock())
     again = reclaim(stage, stage.job(job.job_id))
-    assert (again.status, again.asks, again.outcome, again.announced) == ("claimed", {}, {}, False)
+    assert (again.status, again.adobe_requests, again.outcome, again.published) == ("claimed", {}, {}, False)
     assert (again.facts, again.request_id) == ({"format": "jpeg"}, "again")
 
 
@@ -282,7 +290,7 @@ def another_run(stage: Stage, reason: str, *, fill: bool, wait: float = 10, own_
         job = paid(stage, job, "fill-1", finished=True)
     job = failed(stage, job, reason)
     stage.clock.pass_by(wait)
-    return set(reclaim(stage, job).asks)
+    return set(reclaim(stage, job).adobe_requests)
 
 
 def test_what_was_paid_for_and_can_still_be_fetched_is_not_paid_for_again(stage: Stage) -> None:
@@ -315,7 +323,7 @@ def test_a_fill_that_was_of_no_use_is_not_taken_again_and_its_mask_is(stage: Sta
 
 def test_a_job_that_never_finished_is_not_waited_for_again(stage: Stage) -> None:
     job = failed(stage, paid(stage, stage.claim()), "DeadlinePassedError")
-    assert reclaim(stage, job).asks == {}
+    assert reclaim(stage, job).adobe_requests == {}
 
 
 # --- values ---------------------------------------------------------------------------------------------------------------
@@ -323,7 +331,7 @@ def test_a_job_that_never_finished_is_not_waited_for_again(stage: Stage) -> None
 TIMES = st.floats(0, 4e9, allow_subnormal=False).map(lambda seconds: round(seconds, 6))
 COUNTS = st.integers(0, 1_000_000)
 ASKS = st.builds(
-    Ask,
+    AdobeRequest,
     name=st.sampled_from(["mask", "fill-1", "fill-2"]),
     route=st.sampled_from(["", "mask-objects"]),
     attempts=COUNTS,
@@ -355,11 +363,11 @@ PLAIN = st.recursive(
 
 
 @settings(max_examples=500)
-@given(ask=ASKS, facts=st.dictionaries(st.text("abc", min_size=1), PLAIN, max_size=4))
-def test_numbers_and_words_come_back_as_they_went(ask: Ask, facts: dict[str, Any]) -> None:
-    item = Ledger._plain(_values(facts=facts, ask=Ledger._ask_item(ask)))
+@given(request=ASKS, facts=st.dictionaries(st.text("abc", min_size=1), PLAIN, max_size=4))
+def test_numbers_and_words_come_back_as_they_went(request: AdobeRequest, facts: dict[str, Any]) -> None:
+    item = Ledger._plain(_values(facts=facts, request=Ledger._request_item(request)))
     assert item[":facts"] == facts
-    assert asdict(_read_ask(ask.name, item[":ask"])) == asdict(ask)
+    assert asdict(_read_request(request.name, item[":request"])) == asdict(request)
 
 
 def test_the_record_leads_back_to_the_job_id(stage: Stage) -> None:
@@ -383,4 +391,4 @@ def test_a_process_that_dies_before_its_write_has_written_nothing(stage: Stage) 
     job = stage.claim()
     with pytest.raises(KilledError), stage.killed("dynamodb.TransactWriteItems"):
         begin(stage, job)
-    assert stage.job(job.job_id).asks == {}
+    assert stage.job(job.job_id).adobe_requests == {}

@@ -21,9 +21,9 @@ from cleanplate.errors import (
 )
 from cleanplate.models import Job, Options, Photo
 from cleanplate.operations.count_photos import count_photos
-from cleanplate.operations.listing import count, describe, ending, look_again_in, most_ahead, photos_per_day, why_not
+from cleanplate.operations.listing import count, describe, ending, look_again_in, max_ahead, photos_per_day, why_not
 from cleanplate.operations.send_photos import send_photos
-from cleanplate.rate_limit.reservations import PacerLimits, fresh
+from cleanplate.rate_limit.reservations import RateLimits, fresh
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import Upload, read_uploads
 from tests.stage import REGION, RESULTS, UPLOADS, KilledError, Stage
@@ -80,7 +80,7 @@ def counted(stage: Stage, prefix: Any = "", confirm: Any = None, bucket: Any = "
     state: dict[str, Any] = {"state": "more", "after": {}, "counted": {}}
     while state["state"] == "more":
         state = count_photos(
-            bucket, prefix, confirm, state["after"], json.loads(json.dumps(state["counted"])), stage.tools
+            bucket, prefix, confirm, state["after"], json.loads(json.dumps(state["counted"])), stage.services
         )
     return state
 
@@ -95,7 +95,7 @@ def send(stage: Stage, prefix: str = "", *, confirm: int = 10_000, ahead_hours: 
     state: dict[str, Any] = {"state": "more", "after": {}, "sent": 0}
     words = []
     while state["state"] == "more":
-        state = send_photos(UPLOADS, prefix, state["after"], state["sent"], confirm, ahead_hours, stage.tools)
+        state = send_photos(UPLOADS, prefix, state["after"], state["sent"], confirm, ahead_hours, stage.services)
         words.append(state["state"])
     return state["sent"], words
 
@@ -149,26 +149,26 @@ def test_paid_requests_are_two_a_photo_less_the_masks_that_people_bring() -> Non
 
 
 def test_the_queue_takes_what_is_worked_off_in_the_hours_ahead() -> None:
-    limits = PacerLimits(per_minute=60, per_day=9000, polls_count=True)
+    limits = RateLimits(per_minute=60, per_day=9000, polls_count=True)
     per_day = photos_per_day(fresh(limits, 1e9), limits)
     assert per_day == 2250
-    assert most_ahead(per_day, 12) == 1125
+    assert max_ahead(per_day, 12) == 1125
     assert look_again_in(per_day, 1125) == pytest.approx(6 * 3600, rel=0.01)
 
 
 def test_a_budget_bounds_the_photos_of_a_day() -> None:
-    limits = PacerLimits(per_minute=60, per_day=9000, daily_budget=100)
+    limits = RateLimits(per_minute=60, per_day=9000, daily_budget=100)
     assert photos_per_day(fresh(limits, 1e9), limits) == 50
 
 
 @pytest.mark.parametrize("per_day", [1, 2250, 10_000_000])
 def test_neither_the_queue_nor_a_year_of_history_overflows(per_day: float) -> None:
-    ahead, wait = most_ahead(per_day, 240), look_again_in(per_day, most_ahead(per_day, 240))
+    ahead, wait = max_ahead(per_day, 240), look_again_in(per_day, max_ahead(per_day, 240))
     assert 100 <= ahead <= 50_000
     assert 60 <= wait <= 6 * 3600
     if per_day <= 2250:
         # Nine events a look, and Step Functions keeps 25 000.
-        assert 365 * 86_400 / look_again_in(per_day, most_ahead(per_day, 12)) * 9 < 25_000
+        assert 365 * 86_400 / look_again_in(per_day, max_ahead(per_day, 12)) * 9 < 25_000
 
 
 # --- counting and confirming ---
@@ -210,7 +210,7 @@ def test_counting_goes_on_page_by_page_and_call_by_call(
     drop(stage, "3.jpg", "3.jpg")
     stage.s3.delete_object(Bucket=UPLOADS, Key="5.jpg")
     pages_of(stage, 2)
-    assert count_photos("", "", None, {}, {}, stage.tools)["state"] == "more"
+    assert count_photos("", "", None, {}, {}, stage.services)["state"] == "more"
     assert estimate(stage)["photos"] == 6
 
 
@@ -302,13 +302,13 @@ def test_no_more_are_sent_than_were_agreed_to(stage: Stage, queue: Queue) -> Non
 def test_a_full_queue_is_waited_for_and_the_rest_follows(
     stage: Stage, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cleanplate.operations.send_photos.most_ahead", lambda *_: 5)
+    monkeypatch.setattr("cleanplate.operations.send_photos.max_ahead", lambda *_: 5)
     drop(stage, *(f"{number}.jpg" for number in range(12)))
     pages_of(stage, 4)
     seen: list[str] = []
     state: dict[str, Any] = {"after": {}, "sent": 0}
     for word in ("full", "full", "sent"):
-        state = send_photos(UPLOADS, "", state["after"], state["sent"], 12, 12, stage.tools)
+        state = send_photos(UPLOADS, "", state["after"], state["sent"], 12, 12, stage.services)
         assert state["state"] == word
         assert bool(state["wait_seconds"]) == (word == "full")
         keys = queue.keys()
@@ -319,10 +319,10 @@ def test_a_full_queue_is_waited_for_and_the_rest_follows(
 
 
 def test_while_the_queue_is_full_nothing_is_sent(stage: Stage, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cleanplate.operations.send_photos.most_ahead", lambda *_: 2)
+    monkeypatch.setattr("cleanplate.operations.send_photos.max_ahead", lambda *_: 2)
     drop(stage, *(f"{number}.jpg" for number in range(4)))
-    first = send_photos(UPLOADS, "", {}, 0, 4, 12, stage.tools)
-    second = send_photos(UPLOADS, "", first["after"], first["sent"], 4, 12, stage.tools)
+    first = send_photos(UPLOADS, "", {}, 0, 4, 12, stage.services)
+    second = send_photos(UPLOADS, "", first["after"], first["sent"], 4, 12, stage.services)
     assert (first["sent"], second) == (2, first)
 
 
@@ -343,7 +343,7 @@ def test_what_sqs_does_not_take_at_first_is_sent_again(
     monkeypatch.setattr(clients, "sqs", Moody)
     moody = Moody()
     monkeypatch.setattr(clients, "sqs", lambda: moody)
-    UploadsQueue(stage.tools).send([Photo("b", f"{number}.jpg") for number in range(8)])
+    UploadsQueue(stage.services).send([Photo("b", f"{number}.jpg") for number in range(8)])
     assert len(taken) == len(set(taken)) == 8
 
 
@@ -356,7 +356,7 @@ def test_a_queue_that_takes_nothing_fails_the_step_by_a_name_that_is_retried(
 
     monkeypatch.setattr(clients, "sqs", Broken)
     with pytest.raises(NotAnnouncedError):
-        UploadsQueue(stage.tools).send([Photo("b", "dog.jpg")])
+        UploadsQueue(stage.services).send([Photo("b", "dog.jpg")])
 
 
 # --- one photo, one job ---
@@ -377,7 +377,7 @@ def _claim(stage: Stage, upload: Upload) -> Job:
     before = {job.job_id for job in stage.jobs()}
     # The process dies as soon as it reads the photo's bytes: the job is claimed, and nothing else happens.
     with suppress(KilledError), stage.killed("s3.GetObject"):
-        request_mask(upload, stage.tools)
+        request_mask(upload, stage.services)
     after = stage.jobs()
     new = [job for job in after if job.job_id not in before]
     return new[0] if new else next(job for job in after if job.photo.key == upload.photo.key)
@@ -435,8 +435,8 @@ def test_a_request_for_a_photo_without_version_retries_the_job_that_there_is(
 
 
 def test_results_from_another_bucket_lie_in_a_folder_of_its_name(stage: Stage) -> None:
-    assert stage.tools.result_key(Photo(UPLOADS, "a/dog.jpg")) == "a/dog.jpg"
-    assert stage.tools.result_key(Photo("archive", "a/dog.jpg")) == "archive/a/dog.jpg"
+    assert stage.services.result_key(Photo(UPLOADS, "a/dog.jpg")) == "a/dog.jpg"
+    assert stage.services.result_key(Photo("archive", "a/dog.jpg")) == "archive/a/dog.jpg"
 
 
 def test_statuses_are_found_by_hundreds_in_few_calls(stage: Stage) -> None:

@@ -10,17 +10,17 @@ import pytest
 
 from cleanplate.aws import clients
 from cleanplate.errors import UnknownFolderError
-from cleanplate.jobs.folder_counts import Tally
+from cleanplate.jobs.folder_counts import FolderCounts
 from cleanplate.operations.report_progress import clock_time, describe_pace, done_by, report_progress
 from cleanplate.rate_limit import reservations
-from cleanplate.rate_limit.reservations import FILL_ROUTE, PacerLimits, PacerState, fresh
+from cleanplate.rate_limit.reservations import FILL_ROUTE, RateLimits, RateLimitState, fresh
 from tests.stage import REGION, UPLOADS, Stage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 NOON = 1_800_014_400.0
-LIMITS = PacerLimits(per_minute=60, per_day=9000, polls_count=False)
+LIMITS = RateLimits(per_minute=60, per_day=9000, polls_count=False)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> SQSClient:
     return sqs
 
 
-def worked(requests: int, limits: PacerLimits, state: PacerState, now: float) -> tuple[PacerState, float]:
+def worked(requests: int, limits: RateLimits, state: RateLimitState, now: float) -> tuple[RateLimitState, float]:
     """The state after so many fills at full speed, and the time then."""
     for _ in range(requests):
         state, slot = reservations.reserve(state, limits, now, "fill", route=FILL_ROUTE)
@@ -48,12 +48,12 @@ def worked(requests: int, limits: PacerLimits, state: PacerState, now: float) ->
 def test_a_report_says_how_many_photos_stand_where(stage: Stage, queue: Any) -> None:
     jobs = [stage.claim(f"x/{number}.jpg") for number in range(4)]
     stage.claim("y/dog.jpg")
-    stage.ledger.begin_ask(jobs[0], "mask", route="mask-objects", status="masking", now=stage.clock())
+    stage.ledger.begin_request(jobs[0], "mask", route="mask-objects", status="masking", now=stage.clock())
     stage.ledger.finish(jobs[1], "cleaned", {}, now=stage.clock())
     stage.ledger.finish(jobs[2], "failed", {"reason": "NotAPhotoError"}, now=stage.clock())
     queue.send_message(QueueUrl=stage.settings.uploads_queue_url, MessageBody="news")
     for folder in ("x/", "x"):
-        told = report_progress(None, folder, stage.tools)
+        told = report_progress(None, folder, stage.services)
         counts = {
             name: told[name] for name in ("photos", "waiting", "in_work", "cleaned", "nothing_to_remove", "failed")
         }
@@ -64,33 +64,33 @@ def test_a_report_says_how_many_photos_stand_where(stage: Stage, queue: Any) -> 
         assert (told["bucket"], told["folder"], told["not_yet_seen"]) == (UPLOADS, "x/", 1)
         assert told["done_at"] > clock_time(stage.clock())
         assert told["done_in_seconds"] > 0
-    assert report_progress(None, None, stage.tools)["photos"] == 5
-    assert report_progress(UPLOADS, None, stage.tools)["folder"] is None
+    assert report_progress(None, None, stage.services)["photos"] == 5
+    assert report_progress(UPLOADS, None, stage.services)["folder"] is None
 
 
 def test_where_all_are_done_there_is_nothing_to_wait_for(stage: Stage, queue: Any) -> None:
     stage.ledger.finish(stage.claim("x/1.jpg"), "cleaned", {}, now=stage.clock())
-    told = report_progress(None, "x/", stage.tools)
+    told = report_progress(None, "x/", stage.services)
     assert (told["done_at"], told["done_in_seconds"], told["held"]) == (None, 0, [])
 
 
 def test_an_empty_uploads_bucket_is_no_error(stage: Stage, queue: Any) -> None:
-    assert report_progress(None, None, stage.tools)["photos"] == 0
+    assert report_progress(None, None, stage.services)["photos"] == 0
 
 
 @pytest.mark.parametrize(("bucket", "folder"), [(None, "nope/"), (None, ""), ("nobodys", None), (None, 5), ({}, None)])
 def test_a_folder_that_nobody_has_seen_is_a_named_error(stage: Stage, queue: Any, bucket: Any, folder: Any) -> None:
     stage.claim("x/1.jpg")
     with pytest.raises(UnknownFolderError):
-        report_progress(bucket, folder, stage.tools)
+        report_progress(bucket, folder, stage.services)
 
 
 def test_a_report_costs_a_few_calls(stage: Stage, queue: Any) -> None:
     for number in range(20):
         stage.claim(f"x/{number}.jpg")
-    tools, calls = stage.tools, []
+    services, calls = stage.services, []
     stage.dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
-    report_progress(None, "x/", tools)
+    report_progress(None, "x/", services)
     assert calls == ["BatchGetItem", "GetItem"]
 
 
@@ -99,17 +99,17 @@ def test_a_report_costs_a_few_calls(stage: Stage, queue: Any) -> None:
 
 def test_the_last_photo_is_done_when_the_pacer_gets_to_it(stage: Stage) -> None:
     state = fresh(LIMITS, NOON)
-    soon = done_by(state, LIMITS, NOON, Tally(waiting=1))
-    later = done_by(state, LIMITS, NOON, Tally(waiting=300))
+    soon = done_by(state, LIMITS, NOON, FolderCounts(waiting=1))
+    later = done_by(state, LIMITS, NOON, FolderCounts(waiting=300))
     assert 10 < soon - NOON < 30
     # Two requests each, at 58 a minute.
     assert later - NOON == pytest.approx(300 * 2 * LIMITS.spacing, rel=0.05)
-    assert soon < done_by(state, LIMITS, NOON, Tally(waiting=200, in_work=100)) < later
-    assert done_by(state, LIMITS, NOON, Tally(waiting=200), 100) == later
+    assert soon < done_by(state, LIMITS, NOON, FolderCounts(waiting=200, in_work=100)) < later
+    assert done_by(state, LIMITS, NOON, FolderCounts(waiting=200), 100) == later
 
 
 def test_a_folder_of_days_is_forecast_in_days() -> None:
-    done = done_by(fresh(LIMITS, NOON), LIMITS, NOON, Tally(waiting=45_000))
+    done = done_by(fresh(LIMITS, NOON), LIMITS, NOON, FolderCounts(waiting=45_000))
     assert (done - NOON) / 86_400 == pytest.approx(9, abs=1)
 
 
@@ -118,7 +118,7 @@ def test_a_route_out_of_order_is_waited_for() -> None:
     for _ in range(8):
         state = reservations.unavailable(state, NOON, FILL_ROUTE)
     until = state.breakers[FILL_ROUTE].until
-    assert done_by(state, LIMITS, NOON, Tally(waiting=1)) > until > NOON
+    assert done_by(state, LIMITS, NOON, FolderCounts(waiting=1)) > until > NOON
 
 
 # --- the pace, in words ---

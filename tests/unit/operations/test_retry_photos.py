@@ -78,20 +78,20 @@ def failed(stage: Stage, key: str, reason: str = "StepCrashedError", options: Op
             deadline_at=stage.clock() + 86_400,
         )
     )
-    fail(job, failure_of(error_named(reason)("It went wrong.")), stage.tools)
+    fail(job, failure_of(error_named(reason)("It went wrong.")), stage.services)
     return stage.job(job.job_id)
 
 
-def ask(stage: Stage, after: str = "", sent: int = 0, **asked: Any) -> dict[str, Any]:
+def request(stage: Stage, after: str = "", sent: int = 0, **asked: Any) -> dict[str, Any]:
     given = {"bucket": "", "prefix": "", "reason": "", "confirm": None, "retry_id": "retry-1", **asked}
-    return retry_photos(given, after, sent, {}, stage.tools)
+    return retry_photos(given, after, sent, {}, stage.services)
 
 
 def run(stage: Stage, queues: Queues) -> None:
     """Work on all that lies in the queue."""
     for upload in queues.uploads_told_of():
         with suppress(AssertionError):
-            request_mask(upload, stage.tools)
+            request_mask(upload, stage.services)
 
 
 def test_without_a_confirmation_it_only_counts(stage: Stage, queues: Queues) -> None:
@@ -101,7 +101,7 @@ def test_without_a_confirmation_it_only_counts(stage: Stage, queues: Queues) -> 
     failed(stage, "b/4.jpg")
     stage.claim("a/open.jpg")
 
-    answer = ask(stage, prefix="a/")["answer"]
+    answer = request(stage, prefix="a/")["answer"]
 
     assert (answer["failed"], answer["confirm"], answer["sent"]) == (3, 2, 0)
     assert answer["failed_for"] == {"AdobeUnavailableError": 1, "NotAPhotoError": 1, "StepCrashedError": 1}
@@ -111,21 +111,21 @@ def test_without_a_confirmation_it_only_counts(stage: Stage, queues: Queues) -> 
 def test_a_reason_that_is_named_is_retried_even_where_that_seldom_helps(stage: Stage, queues: Queues) -> None:
     failed(stage, "1.jpg")
     failed(stage, "2.jpg", "PhotoTooLargeError")
-    assert ask(stage, reason="PhotoTooLargeError")["answer"]["confirm"] == 1
-    assert ask(stage, reason="PhotoTooLargeError", confirm=1)["sent"] == 1
+    assert request(stage, reason="PhotoTooLargeError")["answer"]["confirm"] == 1
+    assert request(stage, reason="PhotoTooLargeError", confirm=1)["sent"] == 1
     assert [upload.photo.key for upload in queues.uploads_told_of()] == ["2.jpg"]
 
 
 def test_no_more_are_sent_than_were_confirmed(stage: Stage, queues: Queues) -> None:
     for number in range(5):
         failed(stage, f"{number}.jpg")
-    assert ask(stage, confirm=3)["answer"]["sent"] == 3
+    assert request(stage, confirm=3)["answer"]["sent"] == 3
     assert len(queues.uploads_told_of()) == 3
 
 
 def test_a_retried_photo_is_the_same_job_in_another_run(stage: Stage, queues: Queues) -> None:
     job = failed(stage, "remove=cat/Zoë.jpg", options=Options(remove=("dog",), grow=None, feather=3, urgent=True))
-    ask(stage, confirm=1)
+    request(stage, confirm=1)
     run(stage, queues)
     (again,) = stage.jobs()
     # It is no photograph, so it has failed again: by its own name this time.
@@ -134,22 +134,22 @@ def test_a_retried_photo_is_the_same_job_in_another_run(stage: Stage, queues: Qu
 
 def test_asking_twice_with_one_retry_is_one_request(stage: Stage, queues: Queues) -> None:
     failed(stage, "1.jpg")
-    ask(stage, confirm=1)
-    ask(stage, confirm=1)
+    request(stage, confirm=1)
+    request(stage, confirm=1)
     run(stage, queues)
     assert stage.only_job().run == 2
     failed_again = stage.only_job()
-    ask(stage, confirm=1, reason=failed_again.outcome["reason"])
+    request(stage, confirm=1, reason=failed_again.outcome["reason"])
     run(stage, queues)
     assert stage.only_job().run == 2, "the same retry was asked for once more"
-    ask(stage, confirm=1, reason=failed_again.outcome["reason"], retry_id="retry-2")
+    request(stage, confirm=1, reason=failed_again.outcome["reason"], retry_id="retry-2")
     run(stage, queues)
     assert stage.only_job().run == 3
 
 
 def test_a_photo_that_is_no_longer_failed_stays_as_it_is(stage: Stage, queues: Queues) -> None:
     job = failed(stage, "1.jpg")
-    ask(stage, confirm=1)
+    request(stage, confirm=1)
     again = stage.ledger.reclaim(job, request_id="other", now=stage.clock(), deadline_at=stage.clock() + 100)
     stage.ledger.finish(again, "cleaned", {"outcome": "cleaned", "ended_at": stage.clock(), "result": None}, now=1.0)
     run(stage, queues)
@@ -182,12 +182,12 @@ def test_a_request_gives_back_the_very_options_whatever_lies_with_the_photo(opti
 
 def test_a_full_queue_is_waited_for(stage: Stage, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
     failed(stage, "1.jpg")
-    monkeypatch.setattr("cleanplate.operations.retry_photos.most_ahead", lambda *_: 1)
+    monkeypatch.setattr("cleanplate.operations.retry_photos.max_ahead", lambda *_: 1)
     queues.sqs.send_message(QueueUrl=queues.uploads, MessageBody="{}")
-    said = ask(stage, confirm=1)
+    said = request(stage, confirm=1)
     assert (said["state"], said["sent"]) == ("full", 0)
     assert said["wait_seconds"] >= 60
-    assert ask(stage)["state"] == "done"
+    assert request(stage)["state"] == "done"
 
 
 def test_every_page_of_the_table_is_looked_at(stage: Stage, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,12 +196,12 @@ def test_every_page_of_the_table_is_looked_at(stage: Stage, queues: Queues, monk
     monkeypatch.setattr(stage.dynamodb, "scan", lambda **asked: scan(**asked, Limit=4))
     # A call whose time is over leaves the rest to the next one.
     ticks: Iterator[float] = iter(float(40 * number) for number in range(100))
-    tools = replace(stage.tools, clock=lambda: next(ticks))
+    services = replace(stage.services, clock=lambda: next(ticks))
     state: dict[str, Any] = {"state": "more", "after": "", "sent": 0, "failed_for": {}}
     calls = 0
     while state["state"] == "more":
         asked = {"bucket": "", "prefix": "", "reason": "", "confirm": 9, "retry_id": "r"}
-        state = retry_photos(asked, state["after"], state["sent"], state["failed_for"], tools)
+        state = retry_photos(asked, state["after"], state["sent"], state["failed_for"], services)
         calls += 1
     assert calls > 1
     assert state["answer"]["sent"] == 7
@@ -223,7 +223,7 @@ def test_what_cannot_be_retried_is_a_named_error(
     stage: Stage, queues: Queues, asked: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        ask(stage, **asked)
+        request(stage, **asked)
     assert queues.uploads_told_of() == []
 
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_retried_is_a_named_error(
 
 
 def redrive(stage: Stage, seconds_left: float = 100.0) -> dict[str, int]:
-    return redrive_messages(lambda: seconds_left, stage.tools)
+    return redrive_messages(lambda: seconds_left, stage.services)
 
 
 def test_dead_letters_are_sent_once_more_as_they_were(stage: Stage, queues: Queues) -> None:
@@ -278,7 +278,7 @@ def test_a_letter_is_there_until_it_was_sent(stage: Stage, queues: Queues, monke
 
 
 def test_an_unreadable_message_is_set_aside_with_its_reason(stage: Stage, queues: Queues) -> None:
-    DeadLetters(stage.tools).set_aside("{}", ValueError("x" * 9000))
+    DeadLetters(stage.services).set_aside("{}", ValueError("x" * 9000))
     (message,) = queues.taken(queues.dead)
     assert message["Body"] == "{}"
     assert set(message["MessageAttributes"]["reason"]["StringValue"]) == {"x"}

@@ -16,17 +16,17 @@ _NEVER = 1e9
 
 
 def sweep(stage: Stage, seconds_left: float = _NEVER) -> dict[str, Any]:
-    return sweep_jobs(lambda: seconds_left, stage.tools)
+    return sweep_jobs(lambda: seconds_left, stage.services)
 
 
 def sent(stage: Stage, key: str = "dog.jpg") -> Job:
     """A job whose mask Adobe is at work on."""
     job = stage.claim(key)
-    ask = stage.ledger.begin_ask(job, "mask", route="mask-objects", status="masking", now=stage.clock())
+    request = stage.ledger.begin_request(job, "mask", route="mask-objects", status="masking", now=stage.clock())
     at_adobe = AdobeJob("urn:1", "https://image.adobe.io/s")
-    stage.ledger.note_adobe_job(
+    stage.ledger.record_adobe_job(
         job,
-        replace(ask, adobe_job=at_adobe, submitted_at=stage.clock(), deadline_at=stage.clock() + 900),
+        replace(request, adobe_job=at_adobe, submitted_at=stage.clock(), deadline_at=stage.clock() + 900),
         now=stage.clock(),
     )
     return stage.job(job.job_id)
@@ -58,7 +58,7 @@ def test_a_late_job_is_ended_by_name_and_announced_and_its_execution_stopped(sta
     assert sweep(stage) == {"swept": 1, "delivered": 0, "more": False}
 
     ended = stage.job(job.job_id)
-    assert (ended.status, ended.outcome["reason"], ended.announced) == ("failed", "JobOverdueError", True)
+    assert (ended.status, ended.outcome["reason"], ended.published) == ("failed", "JobOverdueError", True)
     assert "its execution was running" in ended.outcome["message"]
     (event,) = stage.news()
     assert event["DetailType"] == "Photo Failed"
@@ -109,7 +109,7 @@ def test_an_outcome_that_nobody_announced_is_delivered(stage: Stage, call: str, 
     job = sent(stage)
     found: dict[str, Any] = {"result": {"key": "dog.jpg"}} if status == "cleaned" else {"reason": "PhotoGoneError"}
     with stage.killed(call), pytest.raises(KilledError):
-        succeed(job, status, found, stage.tools)
+        succeed(job, status, found, stage.services)
     stage.news()
     assert sweep(stage)["delivered"] == 0
     stage.clock.pass_by(TO_ANNOUNCE + 1)
@@ -118,7 +118,7 @@ def test_an_outcome_that_nobody_announced_is_delivered(stage: Stage, call: str, 
 
     assert len(stage.news()) == 1
     ended = stage.only_job()
-    assert (ended.status, ended.announced) == (status, True)
+    assert (ended.status, ended.published) == (status, True)
     assert stage.manifest("dog.jpg.json")["outcome"] == status
     assert open_jobs(stage) == []
 
@@ -128,7 +128,7 @@ def test_what_the_time_does_not_do_for_is_left_to_the_next_call(stage: Stage) ->
         sent(stage, f"{number}.jpg")
     stage.clock.pass_by(900 + SLACK + 1)
     times = iter([100.0, 5.0])
-    assert sweep_jobs(lambda: next(times), stage.tools) == {"swept": 1, "delivered": 0, "more": True}
+    assert sweep_jobs(lambda: next(times), stage.services) == {"swept": 1, "delivered": 0, "more": True}
     assert sweep(stage)["swept"] == 2
 
 
@@ -162,7 +162,7 @@ def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_time, ended = sent(stage, "1.jpg"), sent(stage, "2.jpg")
-    succeed(ended, "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
+    succeed(ended, "cleaned", {"result": {"key": "dog.jpg"}}, stage.services)
     stage.news()
     stale = iter([in_time.job_id, ended.job_id, "0" * 40])
     monkeypatch.setattr(stage.ledger, "late", lambda _: stale)
@@ -173,16 +173,16 @@ def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
 
 def test_a_job_that_ends_while_it_is_swept_keeps_its_outcome(stage: Stage) -> None:
     job = sent(stage)
-    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
+    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.services)
     stage.news()
-    fail(job, failure_of(PhotoGoneError("gone")), stage.tools)
+    fail(job, failure_of(PhotoGoneError("gone")), stage.services)
     assert stage.only_job().status == "cleaned"
     assert stage.news() == []
 
 
 def test_another_run_of_a_job_is_open_again_with_a_time_of_its_own(stage: Stage) -> None:
     job = sent(stage)
-    fail(job, failure_of(PhotoGoneError("gone")), stage.tools)
+    fail(job, failure_of(PhotoGoneError("gone")), stage.services)
     assert open_jobs(stage) == []
     again = stage.ledger.reclaim(
         stage.only_job(), request_id="r", now=stage.clock(), deadline_at=stage.clock() + 86_400
@@ -212,16 +212,16 @@ def test_a_photo_that_meets_no_delay_moves_in_the_index_three_times(stage: Stage
     for name, route in (("mask", "mask-objects"), ("fill-1", "fill-masked-areas")):
         status: JobStatus = "masking" if name == "mask" else "filling"
         now = stage.clock()
-        ask = stage.ledger.begin_ask(job, name, route=route, status=status, now=now)
+        request = stage.ledger.begin_request(job, name, route=route, status=status, now=now)
         at_adobe = AdobeJob(f"urn:{name}", "https://image.adobe.io/s")
-        sent = replace(ask, adobe_job=at_adobe, submitted_at=now, deadline_at=now + 900, check_at=now + 6)
-        stage.ledger.note_adobe_job(stage.job(job.job_id), sent, now=now)
+        sent = replace(request, adobe_job=at_adobe, submitted_at=now, deadline_at=now + 900, check_at=now + 6)
+        stage.ledger.record_adobe_job(stage.job(job.job_id), sent, now=now)
         for polls in (1, 2):
             stage.clock.pass_by(6)
             polled = replace(sent, polls=polls, check_at=stage.clock() + 6)
-            stage.ledger.note_poll(stage.job(job.job_id), polled, now=stage.clock())
-        job = stage.ledger.note_poll(job, replace(polled, finished_at=stage.clock()), now=stage.clock())
-    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.tools)
+            stage.ledger.record_poll(stage.job(job.job_id), polled, now=stage.clock())
+        job = stage.ledger.record_poll(job, replace(polled, finished_at=stage.clock()), now=stage.clock())
+    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.services)
     moves = [due for due, before in zip(seen[1:], seen, strict=False) if due not in (before, 0.0)]
     assert len(moves) == 3
     assert seen[-1] == 0.0

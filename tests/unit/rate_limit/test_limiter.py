@@ -13,15 +13,15 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from cleanplate.rate_limit import reservations
-from cleanplate.rate_limit.limiter import Pacer
-from cleanplate.rate_limit.reservations import FILL_ROUTE, PacerLimits, Slot
+from cleanplate.rate_limit.limiter import RateLimiter
+from cleanplate.rate_limit.reservations import FILL_ROUTE, RateLimits, Slot
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NOW = 1_800_000_000.0
 MASK = "mask-objects"
-LIMITS = PacerLimits(per_day=None)
+LIMITS = RateLimits(per_day=None)
 KEY = {"job_id": {"S": "pacer#adobe"}}
 
 
@@ -109,10 +109,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make(client: DynamoDBClient, clock: Clock) -> Callable[..., tuple[Pacer, Counting]]:
-    def build(own_clock: Clock = clock, limits: PacerLimits = LIMITS) -> tuple[Pacer, Counting]:
+def make(client: DynamoDBClient, clock: Clock) -> Callable[..., tuple[RateLimiter, Counting]]:
+    def build(own_clock: Clock = clock, limits: RateLimits = LIMITS) -> tuple[RateLimiter, Counting]:
         counting = Counting(client, clock)
-        pacer = Pacer(
+        limiter = RateLimiter(
             counting,  # type: ignore[arg-type]
             "Jobs",
             limits,
@@ -120,38 +120,38 @@ def make(client: DynamoDBClient, clock: Clock) -> Callable[..., tuple[Pacer, Cou
             random=lambda: 0.5,
             sleep=lambda _: None,
         )
-        return pacer, counting
+        return limiter, counting
 
     return build
 
 
-Make = Callable[..., tuple[Pacer, Counting]]
+Make = Callable[..., tuple[RateLimiter, Counting]]
 
 
 def test_a_first_reservation_writes_the_item_and_goes_at_once(make: Make, client: DynamoDBClient) -> None:
-    pacer, calls = make()
-    slot = pacer.reserve("mask", route=MASK)
+    limiter, calls = make()
+    slot = limiter.reserve("mask", route=MASK)
     assert slot == Slot(NOW)
-    assert slot.wait_seconds(pacer.now()) == 0
+    assert slot.wait_seconds(limiter.now()) == 0
     assert calls.calls == ["get_item", "put_item"]
     assert client.get_item(TableName="Jobs", Key=KEY)["Item"]["version"]
 
 
 def test_a_slot_costs_a_read_and_a_write_and_right_after_another_call_the_write_alone(make: Make, clock: Clock) -> None:
-    pacer, calls = make()
-    pacer.reserve("mask", route=MASK)
+    limiter, calls = make()
+    limiter.reserve("mask", route=MASK)
     calls.calls.clear()
     clock.now += 30
-    pacer.reserve("fill", route=FILL_ROUTE)
+    limiter.reserve("fill", route=FILL_ROUTE)
     assert calls.calls == ["get_item", "update_item"]
     calls.calls.clear()
-    pacer.reserve("fill", route=FILL_ROUTE)
+    limiter.reserve("fill", route=FILL_ROUTE)
     assert calls.calls == ["update_item"]
 
 
 def test_two_callers_never_get_the_same_slot(make: Make) -> None:
     (one, _), (other, _) = make(), make()
-    slots = [pacer.reserve("fill", route=FILL_ROUTE).at for _ in range(10) for pacer in (one, other)]
+    slots = [limiter.reserve("fill", route=FILL_ROUTE).at for _ in range(10) for limiter in (one, other)]
     assert len(set(slots)) == 20
 
 
@@ -167,7 +167,7 @@ def test_a_caller_that_was_passed_by_works_on_with_what_the_refusal_brought(make
 def test_a_caller_that_is_always_passed_by_is_sent_away_for_a_moment(make: Make) -> None:
     (one, calls), (other, _) = make(), make()
     one.reserve("fill", route=FILL_ROUTE)
-    calls.before_write = lambda: other.note_unavailable("another")
+    calls.before_write = lambda: other.record_unavailable("another")
     slot = one.reserve("fill", route=FILL_ROUTE)
     assert (slot.granted, slot.reason) == (False, "contended")
     assert 1 <= slot.wait_seconds(one.now()) <= 4
@@ -177,9 +177,9 @@ def test_threads_never_get_the_same_slot(client: DynamoDBClient) -> None:
     start, shared = threading.Barrier(8), OneAtATime(client)
 
     def work(_: int) -> list[float]:
-        pacer = Pacer(shared, "Jobs", LIMITS)  # type: ignore[arg-type]
+        limiter = RateLimiter(shared, "Jobs", LIMITS)  # type: ignore[arg-type]
         start.wait()
-        slots = [pacer.reserve("fill", route=FILL_ROUTE) for _ in range(10)]
+        slots = [limiter.reserve("fill", route=FILL_ROUTE) for _ in range(10)]
         return [slot.at for slot in slots if slot.granted]
 
     with ThreadPoolExecutor(8) as threads:
@@ -189,13 +189,13 @@ def test_threads_never_get_the_same_slot(client: DynamoDBClient) -> None:
 
 
 def test_who_is_refused_gets_a_place_in_the_queue_in_one_write(make: Make) -> None:
-    pacer, calls = make()
-    while (slot := pacer.reserve("mask", route=MASK)).granted:
+    limiter, calls = make()
+    while (slot := limiter.reserve("mask", route=MASK)).granted:
         calls.calls.clear()
     assert slot.ticket == 1
-    assert pacer.reserve("mask", route=MASK).ticket == 2
+    assert limiter.reserve("mask", route=MASK).ticket == 2
     calls.calls.clear()
-    assert pacer.reserve("mask", route=MASK, ticket=2).ticket == 2
+    assert limiter.reserve("mask", route=MASK, ticket=2).ticket == 2
     assert calls.calls == [], "a refusal within a second of the last call costs nothing"
 
 
@@ -203,8 +203,8 @@ def test_tickets_are_no_race(client: DynamoDBClient) -> None:
     shared = OneAtATime(client)
 
     def work(_: int) -> list[int]:
-        pacer = Pacer(shared, "Jobs", LIMITS)  # type: ignore[arg-type]
-        slots = [pacer.reserve("mask", route=MASK, urgent=True) for _ in range(20)]
+        limiter = RateLimiter(shared, "Jobs", LIMITS)  # type: ignore[arg-type]
+        slots = [limiter.reserve("mask", route=MASK, urgent=True) for _ in range(20)]
         return [slot.ticket for slot in slots if not slot.granted]
 
     with ThreadPoolExecutor(8) as threads:
@@ -223,15 +223,15 @@ def test_a_slot_given_on_a_memory_does_not_take_tickets_back(make: Make) -> None
 
 
 def test_a_slot_is_kept_and_a_void_one_replaced(make: Make, clock: Clock) -> None:
-    pacer, _ = make()
-    pacer.reserve("mask", route=MASK)
-    slot = pacer.reserve("mask", route=MASK)
-    assert slot.wait_seconds(pacer.now()) > 0
-    assert pacer.reserve("mask", route=MASK, instead_of=slot.at) == slot
+    limiter, _ = make()
+    limiter.reserve("mask", route=MASK)
+    slot = limiter.reserve("mask", route=MASK)
+    assert slot.wait_seconds(limiter.now()) > 0
+    assert limiter.reserve("mask", route=MASK, instead_of=slot.at) == slot
     clock.now = slot.at
-    assert pacer.reserve("mask", route=MASK, instead_of=slot.at).wait_seconds(pacer.now()) == 0
+    assert limiter.reserve("mask", route=MASK, instead_of=slot.at).wait_seconds(limiter.now()) == 0
     clock.now += 60
-    assert pacer.reserve("mask", route=MASK, instead_of=slot.at).at == clock.now
+    assert limiter.reserve("mask", route=MASK, instead_of=slot.at).at == clock.now
 
 
 def test_a_429_of_one_caller_stops_all(make: Make, clock: Clock) -> None:
@@ -246,41 +246,41 @@ def test_a_429_of_one_caller_stops_all(make: Make, clock: Clock) -> None:
 
 @pytest.mark.parametrize("retry_after", [-5.0, 0.0, float("nan"), float("inf"), 1e12])
 def test_an_absurd_retry_after_is_bounded(make: Make, retry_after: float) -> None:
-    pacer, _ = make()
-    assert NOW + 5 <= pacer.close_gate(retry_after, "429") <= NOW + 86400
+    limiter, _ = make()
+    assert NOW + 5 <= limiter.close_gate(retry_after, "429") <= NOW + 86400
 
 
 def test_a_success_costs_nothing_unless_there_is_something_to_reset(make: Make, clock: Clock) -> None:
-    pacer, calls = make()
-    pacer.reserve("fill", route=FILL_ROUTE)
+    limiter, calls = make()
+    limiter.reserve("fill", route=FILL_ROUTE)
     calls.calls.clear()
     clock.now += 20
-    pacer.note_success(FILL_ROUTE)
+    limiter.record_success(FILL_ROUTE)
     assert calls.calls == []
-    pacer.note_unavailable(FILL_ROUTE)
-    pacer.note_success(FILL_ROUTE)
-    assert FILL_ROUTE not in pacer.state().breakers
+    limiter.record_unavailable(FILL_ROUTE)
+    limiter.record_success(FILL_ROUTE)
+    assert FILL_ROUTE not in limiter.state().breakers
 
 
 def test_a_retired_route_is_left_alone(make: Make) -> None:
-    pacer, _ = make()
+    limiter, _ = make()
     for _ in range(5):
-        pacer.note_unavailable("create-mask")
-    assert pacer.reserve("mask", route="create-mask").reason == "breaker"
-    assert pacer.reserve("mask", route=MASK).granted
+        limiter.record_unavailable("create-mask")
+    assert limiter.reserve("mask", route="create-mask").reason == "breaker"
+    assert limiter.reserve("mask", route=MASK).granted
 
 
 def test_polls_that_do_not_count_cost_no_call(make: Make) -> None:
-    pacer, calls = make()
-    assert pacer.reserve("poll", route=MASK, not_before=NOW + 6) == Slot(NOW + 6)
+    limiter, calls = make()
+    assert limiter.reserve("poll", route=MASK, not_before=NOW + 6) == Slot(NOW + 6)
     assert calls.calls == []
 
 
 def test_it_learns_how_long_jobs_take(make: Make) -> None:
-    pacer, _ = make()
-    assert pacer.expected(MASK) == 6
+    limiter, _ = make()
+    assert limiter.expected(MASK) == 6
     for _ in range(30):
-        pacer.learn(MASK, 22.0, pending_at=20.0)
+        limiter.observe(MASK, 22.0, pending_at=20.0)
     other, _ = make()
     assert other.expected(MASK) == 24
     assert other.expected(FILL_ROUTE) == 6
@@ -290,24 +290,24 @@ def test_learning_gives_way_to_others(make: Make) -> None:
     (one, calls), (other, _) = make(), make()
     one.reserve("fill", route=FILL_ROUTE)
     calls.calls.clear()
-    calls.before_write = lambda: other.note_unavailable("another")
-    one.learn(MASK, 22.0)
+    calls.before_write = lambda: other.record_unavailable("another")
+    one.observe(MASK, 22.0)
     assert len(calls.calls) == 2
 
 
 class TestLostItem:
     def test_who_remembers_begins_anew_from_there(self, make: Make, client: DynamoDBClient, clock: Clock) -> None:
-        pacer, _ = make()
-        slots = [pacer.reserve("fill", route=FILL_ROUTE).at for _ in range(5)]
+        limiter, _ = make()
+        slots = [limiter.reserve("fill", route=FILL_ROUTE).at for _ in range(5)]
         client.delete_item(TableName="Jobs", Key=KEY)
         clock.now += 2
-        assert pacer.reserve("fill", route=FILL_ROUTE).at > slots[-1]
+        assert limiter.reserve("fill", route=FILL_ROUTE).at > slots[-1]
 
     def test_right_after_a_call_too(self, make: Make, client: DynamoDBClient) -> None:
-        pacer, _ = make()
-        slots = [pacer.reserve("fill", route=FILL_ROUTE).at for _ in range(5)]
+        limiter, _ = make()
+        slots = [limiter.reserve("fill", route=FILL_ROUTE).at for _ in range(5)]
         client.delete_item(TableName="Jobs", Key=KEY)
-        assert pacer.reserve("fill", route=FILL_ROUTE).at > slots[-1]
+        assert limiter.reserve("fill", route=FILL_ROUTE).at > slots[-1]
 
     def test_a_memory_of_before_never_passes_for_the_new_one(
         self, make: Make, client: DynamoDBClient, clock: Clock
@@ -316,7 +316,7 @@ class TestLostItem:
         (old, _), (new, _) = make(), make()
         old.reserve("fill", route=FILL_ROUTE)
         for _ in range(4):
-            old.note_unavailable("another")
+            old.record_unavailable("another")
         client.delete_item(TableName="Jobs", Key=KEY)
         clock.now += 0.5
         slots = [new.reserve("fill", route=FILL_ROUTE).at for _ in range(5)]
@@ -327,78 +327,78 @@ class TestLostItem:
     def test_a_ticket_taken_at_that_moment_does_not_leave_half_an_item(
         self, make: Make, client: DynamoDBClient
     ) -> None:
-        pacer, calls = make()
-        while pacer.reserve("mask", route=MASK).granted:
+        limiter, calls = make()
+        while limiter.reserve("mask", route=MASK).granted:
             pass
         calls.before_write = lambda: client.delete_item(TableName="Jobs", Key=KEY)
-        slot = pacer.reserve("mask", route=MASK)
+        slot = limiter.reserve("mask", route=MASK)
         assert (slot.granted, slot.ticket) == (False, 0)
         assert "Item" not in client.get_item(TableName="Jobs", Key=KEY)
 
     def test_a_stranger_in_its_place_is_named(self, make: Make, client: DynamoDBClient) -> None:
         client.put_item(TableName="Jobs", Item={**KEY, "version": {"N": "1"}, "taken": {"N": "7"}})
-        pacer, _ = make()
+        limiter, _ = make()
         with pytest.raises(ValueError, match="not a pacer's item"):
-            pacer.reserve("mask", route=MASK)
+            limiter.reserve("mask", route=MASK)
 
 
 class TestClocks:
     @pytest.mark.parametrize("error", [-3600.0, -2.0, 2.0, 3600.0])
     def test_a_wrong_clock_is_set_right_by_dynamodbs(self, make: Make, clock: Clock, error: float) -> None:
         wrong = Clock(NOW + error)
-        pacer, _ = make(wrong)
+        limiter, _ = make(wrong)
         for _ in range(20):
-            pacer.state()
+            limiter.state()
             wrong.now += 0.13
             clock.now += 0.13
-        assert abs(pacer.now() - clock.now) < 0.2
+        assert abs(limiter.now() - clock.now) < 0.2
 
     def test_one_call_brings_it_within_a_second(self, make: Make, clock: Clock) -> None:
-        pacer, _ = make(Clock(NOW + 2))
-        pacer.state()
-        assert abs(pacer.now() - clock.now) <= 1.0
+        limiter, _ = make(Clock(NOW + 2))
+        limiter.state()
+        assert abs(limiter.now() - clock.now) <= 1.0
 
     def test_a_right_clock_is_left_alone(self, make: Make, clock: Clock) -> None:
-        pacer, _ = make()
+        limiter, _ = make()
         for _ in range(20):
             clock.now += 0.37
-            pacer.state()
-        assert pacer.now() == clock.now
+            limiter.state()
+        assert limiter.now() == clock.now
 
     def test_a_clock_that_was_set_meanwhile_is_followed(self, make: Make, clock: Clock) -> None:
         wrong = Clock(NOW + 100)
-        pacer, _ = make(wrong)
-        pacer.state()
+        limiter, _ = make(wrong)
+        limiter.state()
         wrong.now = clock.now
-        pacer.state()
-        pacer.state()
-        assert abs(pacer.now() - clock.now) <= 1.0
+        limiter.state()
+        limiter.state()
+        assert abs(limiter.now() - clock.now) <= 1.0
 
     def test_callers_whose_clocks_differ_share_the_minute(self, make: Make, clock: Clock) -> None:
         """In true time: what leaves at the slot's time by the caller's own clock."""
         pacers = [make(Clock(NOW + error))[0] for error in (-2.0, -1.0, 0.0, 1.0, 2.0)]
-        clocks = [pacer._clock for pacer in pacers]
+        clocks = [limiter._clock for limiter in pacers]
         sent = []
         for n in range(400):
             clock.now = NOW + n / 5
             for own, error in zip(clocks, (-2.0, -1.0, 0.0, 1.0, 2.0), strict=True):
                 own.now = clock.now + error  # type: ignore[attr-defined]
-            pacer = pacers[n % 5]
-            slot = pacer.reserve("mask", route=MASK)
+            limiter = pacers[n % 5]
+            slot = limiter.reserve("mask", route=MASK)
             if slot.granted:
-                sent.append(clock.now + slot.at - pacer.now())
+                sent.append(clock.now + slot.at - limiter.now())
         sent.sort()
         most = max(sum(at - 60 < other <= at for other in sent) for at in sent)
         assert 55 <= most <= 60
 
 
 def test_the_item_does_not_grow_with_the_days(make: Make, clock: Clock) -> None:
-    pacer, _ = make(limits=PacerLimits(polls_count=True))
+    limiter, _ = make(limits=RateLimits(polls_count=True))
     for n in range(60):
         clock.now += 1800
         for _ in range(3):
-            pacer.reserve("fill", route=FILL_ROUTE)
-        pacer.learn(MASK, 5.0 + n % 7, pending_at=4.0)
-    state = pacer.state()
+            limiter.reserve("fill", route=FILL_ROUTE)
+        limiter.observe(MASK, 5.0 + n % 7, pending_at=4.0)
+    state = limiter.state()
     assert len(state.day_counts) <= 51
-    assert reservations.PacerState.from_item(state.to_item()).day_counts == state.day_counts
+    assert reservations.RateLimitState.from_item(state.to_item()).day_counts == state.day_counts

@@ -12,11 +12,11 @@ from cleanplate.rate_limit.polling import (
     DEFAULT_EXPECTED,
     EDGES,
     LONGEST_WAIT,
-    Usual,
+    DurationHistogram,
     expected,
     first_wait,
-    learn,
     next_wait,
+    observe,
     wait_after_refusal,
     whole_seconds,
 )
@@ -25,27 +25,27 @@ any_seconds = st.floats(0, 1000)
 any_jitter = st.floats(0, 1)
 
 
-def learnt(duration: float, jobs: int = 100) -> Usual:
+def observed(duration: float, jobs: int = 100) -> DurationHistogram:
     """What is usual after jobs of one duration, each asked about as the policy says."""
-    usual, rng = Usual(), random.Random(3)
+    durations, rng = DurationHistogram(), random.Random(3)
     for _ in range(jobs):
-        at, pending_at, polls = float(first_wait(expected(usual), rng.random())), 0.0, 1
+        at, pending_at, polls = float(first_wait(expected(durations), rng.random())), 0.0, 1
         while at < duration:
             pending_at = at
-            at += next_wait(polls, 0, at, expected(usual), None, 9999, rng.random())
+            at += next_wait(polls, 0, at, expected(durations), None, 9999, rng.random())
             polls += 1
-        usual = learn(usual, pending_at, at)
-    return usual
+        durations = observe(durations, pending_at, at)
+    return durations
 
 
 class TestFirstWait:
     def test_it_is_just_past_five_seconds_until_something_is_learnt(self) -> None:
-        assert expected(None) == expected(Usual()) == DEFAULT_EXPECTED
+        assert expected(None) == expected(DurationHistogram()) == DEFAULT_EXPECTED
         assert first_wait(DEFAULT_EXPECTED) == 6
 
     @pytest.mark.parametrize("duration", [2.5, 5.0, 9.0, 30.0, 90.0, 200.0])
     def test_it_is_learnt_to_lie_just_past_what_is_usual(self, duration: float) -> None:
-        assert duration <= first_wait(expected(learnt(duration))) <= duration * 1.3 + 1
+        assert duration <= first_wait(expected(observed(duration))) <= duration * 1.3 + 1
 
     @pytest.mark.parametrize("absurd", [0.0, -5.0, math.nan, math.inf, 1e9])
     def test_it_is_bounded_whatever_was_learnt(self, absurd: float) -> None:
@@ -60,14 +60,14 @@ class TestFirstWait:
 class TestNextWait:
     @given(st.integers(1, 50), any_seconds, any_seconds, st.floats(1, 300), st.none() | any_seconds, any_jitter)
     def test_it_is_whole_seconds_and_ends_at_the_deadline(
-        self, polls: int, last: float, elapsed: float, usual: float, retry_after: float | None, jitter: float
+        self, polls: int, last: float, elapsed: float, durations: float, retry_after: float | None, jitter: float
     ) -> None:
         deadline = 900.0
         if elapsed >= deadline:
             with pytest.raises(DeadlinePassedError):
-                next_wait(polls, last, elapsed, usual, retry_after, deadline, jitter)
+                next_wait(polls, last, elapsed, durations, retry_after, deadline, jitter)
             return
-        wait = next_wait(polls, last, elapsed, usual, retry_after, deadline, jitter)
+        wait = next_wait(polls, last, elapsed, durations, retry_after, deadline, jitter)
         assert isinstance(wait, int)
         assert 1 <= wait <= max(1, deadline - elapsed + 0.5)
 
@@ -107,50 +107,50 @@ class TestNextWait:
 class TestLearning:
     def test_seeing_late_does_not_make_it_look_later(self) -> None:
         """A first check that finds a job done says nothing of how long ago; taking it for the duration would creep."""
-        usual = Usual()
+        durations = DurationHistogram()
         for _ in range(1000):
-            usual = learn(usual, 0.0, float(first_wait(expected(usual))))
-        assert expected(usual) == DEFAULT_EXPECTED
+            durations = observe(durations, 0.0, float(first_wait(expected(durations))))
+        assert expected(durations) == DEFAULT_EXPECTED
 
     def test_it_follows_when_adobe_becomes_slower_and_faster(self) -> None:
-        slow = learnt(40.0)
+        slow = observed(40.0)
         assert 40 <= expected(slow) <= 50
-        rng, usual = random.Random(5), slow
+        rng, durations = random.Random(5), slow
         for _ in range(200):
-            at = float(first_wait(expected(usual), rng.random()))
-            usual = learn(usual, at, 7.0) if at < 6 else learn(usual, 0.0, at)
-        assert expected(usual) <= 10
+            at = float(first_wait(expected(durations), rng.random()))
+            durations = observe(durations, at, 7.0) if at < 6 else observe(durations, 0.0, at)
+        assert expected(durations) <= 10
 
     def test_one_outlier_changes_nothing(self) -> None:
-        usual = learnt(5.0)
-        assert expected(learn(usual, 250.0, 300.0)) == expected(usual)
+        durations = observed(5.0)
+        assert expected(observe(durations, 250.0, 300.0)) == expected(durations)
 
     @given(st.lists(st.tuples(st.floats(-10, 2000), st.floats(-10, 2000)), max_size=60))
     def test_it_stays_a_bounded_distribution(self, jobs: list[tuple[float, float]]) -> None:
-        usual = Usual()
+        durations = DurationHistogram()
         for pending_at, seen_at in jobs:
-            usual = learn(usual, pending_at, seen_at)
-        assert not usual.shares or sum(usual.shares.values()) == pytest.approx(1)
-        assert set(usual.shares) <= set(EDGES)
-        assert 1 <= expected(usual) <= EDGES[-1]
-        assert len(str(usual.to_item())) < 600
+            durations = observe(durations, pending_at, seen_at)
+        assert not durations.shares or sum(durations.shares.values()) == pytest.approx(1)
+        assert set(durations.shares) <= set(EDGES)
+        assert 1 <= expected(durations) <= EDGES[-1]
+        assert len(str(durations.to_item())) < 600
 
     @pytest.mark.parametrize(
         ("pending_at", "seen_at"), [(5, 5), (6, 5), (-1, 5), (0, 0), (0, -3), (math.nan, 5), (0, math.inf)]
     )
     def test_what_cannot_be_changes_nothing(self, pending_at: float, seen_at: float) -> None:
-        usual = learnt(5.0)
-        assert learn(usual, pending_at, seen_at) is usual
+        durations = observed(5.0)
+        assert observe(durations, pending_at, seen_at) is durations
 
     def test_it_comes_back_from_the_item(self) -> None:
-        usual = learnt(12.0)
-        back = Usual.from_item(usual.to_item())
-        assert back.jobs == usual.jobs
-        assert expected(back) == expected(usual)
+        durations = observed(12.0)
+        back = DurationHistogram.from_item(durations.to_item())
+        assert back.jobs == durations.jobs
+        assert expected(back) == expected(durations)
 
     def test_what_is_not_in_the_item_is_not_there(self) -> None:
-        assert Usual.from_item({}) == Usual()
-        assert Usual.from_item({"6": "x", "7.5": 1, "9": 0.5, "jobs": None}) == Usual()
+        assert DurationHistogram.from_item({}) == DurationHistogram()
+        assert DurationHistogram.from_item({"6": "x", "7.5": 1, "9": 0.5, "jobs": None}) == DurationHistogram()
 
 
 class TestWaitAfterRefusal:

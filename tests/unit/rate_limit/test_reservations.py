@@ -11,27 +11,27 @@ from hypothesis import strategies as st
 
 from cleanplate.errors import SettingsError
 from cleanplate.rate_limit import reservations
-from cleanplate.rate_limit.polling import learn
-from cleanplate.rate_limit.reservations import FILL_ROUTE, Kind, PacerLimits, PacerState, Slot
+from cleanplate.rate_limit.polling import observe
+from cleanplate.rate_limit.reservations import FILL_ROUTE, Kind, RateLimits, RateLimitState, Slot
 
 NOW = 1_800_000_000.0
 MASK = "mask-objects"
-MINUTE_ONLY = PacerLimits(per_day=None)
+MINUTE_ONLY = RateLimits(per_day=None)
 
 
-def ask(
-    state: PacerState, now: float, kind: Kind = "mask", *, limits: PacerLimits = MINUTE_ONLY, **more: Any
-) -> tuple[PacerState, Slot]:
+def request(
+    state: RateLimitState, now: float, kind: Kind = "mask", *, limits: RateLimits = MINUTE_ONLY, **more: Any
+) -> tuple[RateLimitState, Slot]:
     route = more.pop("route", MASK if kind == "mask" else FILL_ROUTE)
     return reservations.reserve(state, limits, now, kind, route=route, **more)
 
 
-def warm(limits: PacerLimits = MINUTE_ONLY) -> PacerState:
+def warm(limits: RateLimits = MINUTE_ONLY) -> RateLimitState:
     """A state that was used long ago, so that nothing of its beginning is left."""
-    return ask(reservations.fresh(limits, NOW - 3600), NOW - 3600, limits=limits)[0]
+    return request(reservations.fresh(limits, NOW - 3600), NOW - 3600, limits=limits)[0]
 
 
-def most_in(times: list[float], seconds: float) -> int:
+def max_in(times: list[float], seconds: float) -> int:
     times, first, most = sorted(times), 0, 0
     for last, at in enumerate(times):
         while times[first] <= at - seconds:
@@ -41,7 +41,7 @@ def most_in(times: list[float], seconds: float) -> int:
 
 
 limits_of_any_kind = st.builds(
-    PacerLimits,
+    RateLimits,
     per_minute=st.integers(1, 600),
     per_day=st.one_of(st.none(), st.integers(600, 20_000)),
     polls_count=st.booleans(),
@@ -60,7 +60,7 @@ requests = st.lists(
 )
 
 
-def granted(limits: PacerLimits, asked: list[tuple[float, str, bool, float, float]], *, skewed: bool) -> list[float]:
+def granted(limits: RateLimits, asked: list[tuple[float, str, bool, float, float]], *, skewed: bool) -> list[float]:
     state, now, slots = reservations.fresh(limits, NOW), NOW, []
     for later, kind, urgent, error, ahead in asked:
         now += later
@@ -85,61 +85,61 @@ def granted(limits: PacerLimits, asked: list[tuple[float, str, bool, float, floa
 
 class TestMinuteLimit:
     @given(limits_of_any_kind, requests)
-    def test_any_two_slots_are_a_spacing_apart(self, limits: PacerLimits, asked: list[Any]) -> None:
+    def test_any_two_slots_are_a_spacing_apart(self, limits: RateLimits, asked: list[Any]) -> None:
         slots = sorted(granted(limits, asked, skewed=False))
         assert all(later - earlier >= limits.spacing - 1e-4 for earlier, later in pairwise(slots))
 
     @given(limits_of_any_kind, requests)
-    def test_no_sliding_minute_holds_more_than_the_limit(self, limits: PacerLimits, asked: list[Any]) -> None:
+    def test_no_sliding_minute_holds_more_than_the_limit(self, limits: RateLimits, asked: list[Any]) -> None:
         # At the very least the one request at the window's edge belongs to both minutes.
-        assert most_in(granted(limits, asked, skewed=False), 59.99) <= math.ceil(limits.our_minute)
+        assert max_in(granted(limits, asked, skewed=False), 59.99) <= math.ceil(limits.our_minute)
 
     @given(limits_of_any_kind, requests)
-    def test_clocks_that_differ_give_no_slot_twice(self, limits: PacerLimits, asked: list[Any]) -> None:
+    def test_clocks_that_differ_give_no_slot_twice(self, limits: RateLimits, asked: list[Any]) -> None:
         slots = sorted(granted(limits, asked, skewed=True))
         assert all(later - earlier >= limits.spacing - 1e-4 for earlier, later in pairwise(slots))
 
     def test_a_first_request_goes_at_once(self) -> None:
-        assert ask(reservations.fresh(MINUTE_ONLY, NOW), NOW)[1] == Slot(NOW)
+        assert request(reservations.fresh(MINUTE_ONLY, NOW), NOW)[1] == Slot(NOW)
 
     def test_a_beginning_leaves_every_second_slot_to_those_that_a_lost_state_gave(self) -> None:
         state, slots = reservations.fresh(MINUTE_ONLY, NOW), []
         for _ in range(4):
-            state, slot = ask(state, NOW, "fill")
+            state, slot = request(state, NOW, "fill")
             slots.append(slot.at - NOW)
         assert slots == pytest.approx([n * 2 * MINUTE_ONLY.spacing for n in range(4)])
 
     def test_a_lone_request_after_a_pause_goes_at_once(self) -> None:
-        assert ask(warm(), NOW)[1].at == NOW
+        assert request(warm(), NOW)[1].at == NOW
 
     def test_the_slack_lets_sixty_requests_leave_in_62_seconds(self) -> None:
         state, slots = warm(), []
         for n in range(600):
-            state, slot = ask(state, NOW + n / 10)
+            state, slot = request(state, NOW + n / 10)
             if slot.granted:
                 slots.append(slot.at)
-        assert most_in(slots, 61.99) == 60
+        assert max_in(slots, 61.99) == 60
 
     def test_a_share_is_left_to_others(self) -> None:
-        assert PacerLimits(share_left=0.5).spacing == pytest.approx(2 * PacerLimits().spacing)
+        assert RateLimits(share_left=0.5).spacing == pytest.approx(2 * RateLimits().spacing)
 
     def test_other_limits_begin_behind_what_was_given(self) -> None:
         state = warm()
         for _ in range(5):
-            state, last = ask(state, NOW, "fill")
-        slower = PacerLimits(per_minute=10, per_day=None)
-        state, slot = ask(state, NOW, "fill", limits=slower)
+            state, last = request(state, NOW, "fill")
+        slower = RateLimits(per_minute=10, per_day=None)
+        state, slot = request(state, NOW, "fill", limits=slower)
         assert slot.at - last.at >= slower.spacing * (1 - 1e-6)
 
     def test_nobody_reserves_so_far_ahead_that_the_state_grows(self) -> None:
-        limits = PacerLimits(per_minute=6000, per_day=None, polls_count=True)
-        _, slot = ask(warm(limits), NOW, "poll", limits=limits, not_before=NOW + 3600)
+        limits = RateLimits(per_minute=6000, per_day=None, polls_count=True)
+        _, slot = request(warm(limits), NOW, "poll", limits=limits, not_before=NOW + 3600)
         assert not slot.granted
         assert slot.at >= NOW + 3600
 
 
 class TestDayLimit:
-    LIMITS = PacerLimits(per_minute=60, per_day=100, minute=1.0, day=100.0, slack=0.0)
+    LIMITS = RateLimits(per_minute=60, per_day=100, minute=1.0, day=100.0, slack=0.0)
 
     @settings(max_examples=40)
     @given(st.lists(st.floats(0, 20), min_size=50, max_size=400), st.integers(0, 1))
@@ -148,15 +148,15 @@ class TestDayLimit:
         for n, pause in enumerate(pauses):
             now += pause if n % 7 == 0 else pause / 200
             for kind in ("mask",) if only_masks else ("mask", "fill", "fill"):
-                state, slot = ask(state, now, kind, limits=self.LIMITS)  # type: ignore[arg-type]
+                state, slot = request(state, now, kind, limits=self.LIMITS)  # type: ignore[arg-type]
                 if slot.granted:
                     slots.append(slot.at)
-        assert most_in(slots, 100.0) <= 100
+        assert max_in(slots, 100.0) <= 100
 
     def test_it_can_be_used_up_at_full_speed(self) -> None:
         state, count = reservations.fresh(self.LIMITS, NOW), 0
         for n in range(400):
-            state, slot = ask(state, NOW + n / 100, "fill", limits=self.LIMITS)
+            state, slot = request(state, NOW + n / 100, "fill", limits=self.LIMITS)
             count += slot.granted
         assert count == 100
         assert slot.reason == "day"
@@ -166,10 +166,10 @@ class TestDayLimit:
     def test_new_masks_leave_room_for_the_fills_in_work(self) -> None:
         state, masks, fills = reservations.fresh(self.LIMITS, NOW), 0, 0
         for n in range(600):
-            state, slot = ask(state, NOW + n / 100, limits=self.LIMITS)
+            state, slot = request(state, NOW + n / 100, limits=self.LIMITS)
             masks += slot.granted
         for n in range(600):
-            state, slot = ask(state, NOW + 6 + n / 100, "fill", limits=self.LIMITS)
+            state, slot = request(state, NOW + 6 + n / 100, "fill", limits=self.LIMITS)
             fills += slot.granted
         assert (masks, fills) == (50, 50)
 
@@ -178,12 +178,12 @@ class TestPriority:
     def test_fills_go_before_new_masks(self) -> None:
         state = warm()
         for _ in range(50):
-            state, _ = ask(state, NOW)
+            state, _ = request(state, NOW)
         fills = []
         for _ in range(10):
-            state, slot = ask(state, NOW, "fill")
+            state, slot = request(state, NOW, "fill")
             fills.append(slot.at)
-            state, mask = ask(state, NOW)
+            state, mask = request(state, NOW)
             assert not mask.granted
         assert fills[0] <= NOW + MINUTE_ONLY.near + 2 * MINUTE_ONLY.spacing
         assert fills[-1] - fills[0] == pytest.approx(9 * MINUTE_ONLY.spacing)
@@ -192,10 +192,10 @@ class TestPriority:
         """Slots of normal and urgent masks while more of both ask than there is room for."""
         state, normal, hurried = warm(), 0, 0
         for n in range(seconds * 5):
-            state, slot = ask(state, NOW + n / 5)
+            state, slot = request(state, NOW + n / 5)
             normal += slot.granted
             if urgent:
-                state, slot = ask(state, NOW + n / 5, urgent=True)
+                state, slot = request(state, NOW + n / 5, urgent=True)
                 hurried += slot.granted
         return normal, hurried
 
@@ -212,73 +212,73 @@ class TestPriority:
         assert normal >= 0.99 * 600 / MINUTE_ONLY.spacing
 
     def test_a_poll_is_reserved_for_its_time_and_the_time_before_is_used(self) -> None:
-        limits = PacerLimits(per_day=None, polls_count=True)
-        state, poll = ask(warm(limits), NOW, "poll", limits=limits, not_before=NOW + 6)
+        limits = RateLimits(per_day=None, polls_count=True)
+        state, poll = request(warm(limits), NOW, "poll", limits=limits, not_before=NOW + 6)
         assert NOW + 6 <= poll.at <= NOW + 6 + limits.spacing
-        state, fill = ask(state, NOW, "fill", limits=limits)
+        state, fill = request(state, NOW, "fill", limits=limits)
         assert fill.at < NOW + limits.spacing
 
     def test_polls_that_do_not_count_take_no_slot(self) -> None:
         state = warm()
-        after, slot = ask(state, NOW, "poll", not_before=NOW + 6)
+        after, slot = request(state, NOW, "poll", not_before=NOW + 6)
         assert after is state
         assert slot == Slot(NOW + 6)
 
 
 class TestQueue:
-    def full(self, photos: int) -> PacerState:
+    def full(self, photos: int) -> RateLimitState:
         """A queue of photos that all have their tickets."""
         state = warm()
         for _ in range(10):
-            state, _ = ask(state, NOW)
+            state, _ = request(state, NOW)
         for _ in range(photos):
             state, _ = reservations.queue_up(state, "normal")
         return state
 
     def test_a_far_photo_asks_again_after_half_of_its_wait(self) -> None:
         state = self.full(1000)
-        _, slot = ask(state, NOW, ticket=900)
+        _, slot = request(state, NOW, ticket=900)
         assert not slot.granted
         assert slot.reason == "queue"
         assert slot.ticket == 900
         assert slot.at - NOW == pytest.approx(900 * 2 * MINUTE_ONLY.spacing / 2, rel=0.02)
 
     def test_nobody_is_parked_longer_than_sqs_allows(self) -> None:
-        waits = [ask(self.full(1), NOW, ticket=n)[1].at - NOW for n in range(100_000, 200_000, 997)]
+        waits = [request(self.full(1), NOW, ticket=n)[1].at - NOW for n in range(100_000, 200_000, 997)]
         assert max(waits) <= reservations.LONGEST_PARK < 12 * 3600
         assert max(waits) - min(waits) > 1800, "and they do not all come back together"
 
     def test_a_ticket_is_served_in_its_turn_and_not_before(self) -> None:
         state = self.full(100)
         later = NOW + MINUTE_ONLY.near / 2
-        state, far = ask(state, later, ticket=90)
-        state, near = ask(state, later, ticket=1)
+        state, far = request(state, later, ticket=90)
+        state, near = request(state, later, ticket=1)
         assert (far.granted, near.granted) == (False, True)
 
     def test_what_nobody_took_is_anybodys(self) -> None:
-        assert ask(self.full(100), NOW + 60, ticket=90)[1].granted
+        assert request(self.full(100), NOW + 60, ticket=90)[1].granted
 
     def test_one_out_of_turn_does_not_call_all_before_it(self) -> None:
-        state, _ = ask(self.full(10_000), NOW + 60, ticket=10_000)
+        state, _ = request(self.full(10_000), NOW + 60, ticket=10_000)
         assert state.normal.front < 10
 
     def test_tickets_of_a_lost_state_go_on_where_they_were(self) -> None:
-        state, _ = ask(reservations.fresh(MINUTE_ONLY, NOW), NOW, ticket=5000)
+        state, _ = request(reservations.fresh(MINUTE_ONLY, NOW), NOW, ticket=5000)
         assert state.normal.front == 5000
         state, ticket = reservations.queue_up(state, "normal")
         assert ticket == 5001
 
     def test_a_slot_is_kept_until_its_time(self) -> None:
-        state, _ = ask(warm(), NOW)
-        state, slot = ask(state, NOW)
+        state, _ = request(warm(), NOW)
+        state, slot = request(state, NOW)
         assert slot.at > NOW
-        assert ask(state, NOW + 0.1, instead_of=slot.at) == (state, slot)
+        assert request(state, NOW + 0.1, instead_of=slot.at) == (state, slot)
 
     def test_a_slot_that_was_missed_is_given_back_for_another(self) -> None:
-        limits = PacerLimits(daily_budget=100)
-        state, slot = ask(warm(limits), NOW, limits=limits)
+        limits = RateLimits(daily_budget=100)
+        state, slot = request(warm(limits), NOW, limits=limits)
         counts, spent = sum(state.day_counts), state.spent
-        state, another = ask(state, NOW + 60, limits=limits, instead_of=slot.at)
+        state, another = request(state, NOW + 60, limits=limits, instead_of=slot.at)
         assert another.at >= NOW + 60
         assert (sum(state.day_counts), state.spent) == (counts, spent)
 
@@ -286,28 +286,28 @@ class TestQueue:
 class TestGate:
     def test_a_429_stops_everybody_until_the_time_that_adobe_names(self) -> None:
         state = reservations.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
-        assert ask(state, NOW, "fill")[1].at >= NOW + 40
-        mask = ask(state, NOW)[1]
+        assert request(state, NOW, "fill")[1].at >= NOW + 40
+        mask = request(state, NOW)[1]
         assert (mask.granted, mask.reason) == (False, "gate")
         assert mask.at >= NOW + 40 - 5
-        assert ask(state, NOW + 40)[1].granted
+        assert request(state, NOW + 40)[1].granted
 
     def test_polls_stop_too(self) -> None:
         state = reservations.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
-        assert ask(state, NOW, "poll")[1].at == NOW + 40
+        assert request(state, NOW, "poll")[1].at == NOW + 40
 
     @given(st.floats(0.1, 5), st.floats(0, 120), st.floats(-1, 130))
     def test_slots_from_before_are_void_while_it_is_closed(self, ahead: float, closed: float, later: float) -> None:
-        state, _ = ask(warm(), NOW)
+        state, _ = request(warm(), NOW)
         slots = []
         for _ in range(5):
-            state, slot = ask(state, NOW)
+            state, slot = request(state, NOW)
             slots += [slot.at] * slot.granted
         state = reservations.close(state, MINUTE_ONLY, NOW + ahead, NOW + ahead + closed, "429")
         for at in slots:
             for asked_at in (NOW + later, at):
                 if NOW + ahead <= asked_at < NOW + ahead + closed or at < NOW + ahead + closed:
-                    another = ask(state, asked_at, "fill", instead_of=at)[1]
+                    another = request(state, asked_at, "fill", instead_of=at)[1]
                     assert not another.granted or another.at >= NOW + ahead + closed
 
     def test_without_a_time_it_closes_for_longer_each_time(self) -> None:
@@ -340,7 +340,7 @@ class TestGate:
 
 
 class TestBreaker:
-    def broken(self, route: str = MASK) -> PacerState:
+    def broken(self, route: str = MASK) -> RateLimitState:
         state = warm()
         for _ in range(5):
             state = reservations.unavailable(state, NOW, route)
@@ -350,22 +350,22 @@ class TestBreaker:
         state = warm()
         for _ in range(4):
             state = reservations.unavailable(state, NOW, MASK)
-        assert ask(state, NOW)[1].granted
+        assert request(state, NOW)[1].granted
         state = reservations.succeeded(state, NOW, MASK)
-        assert ask(reservations.unavailable(state, NOW, MASK), NOW)[1].granted
+        assert request(reservations.unavailable(state, NOW, MASK), NOW)[1].granted
 
     def test_an_open_one_keeps_masks_of_its_route_back(self) -> None:
-        mask = ask(self.broken(), NOW)[1]
+        mask = request(self.broken(), NOW)[1]
         assert (mask.granted, mask.reason) == (False, "breaker")
-        assert ask(self.broken(), NOW, route="remove-background")[1].granted
-        assert ask(self.broken(), NOW, "fill")[1].granted
+        assert request(self.broken(), NOW, route="remove-background")[1].granted
+        assert request(self.broken(), NOW, "fill")[1].granted
 
     def test_half_open_one_probe_goes(self) -> None:
-        state, probe = ask(self.broken(), NOW + 31)
+        state, probe = request(self.broken(), NOW + 31)
         assert probe.granted
-        assert not ask(state, NOW + 32)[1].granted
-        assert ask(state, NOW + 31.5, instead_of=probe.at)[1] == probe, "the probe itself may go"
-        assert ask(state, NOW + 100)[1].granted, "a probe that never answers does not block for ever"
+        assert not request(state, NOW + 32)[1].granted
+        assert request(state, NOW + 31.5, instead_of=probe.at)[1] == probe, "the probe itself may go"
+        assert request(state, NOW + 100)[1].granted, "a probe that never answers does not block for ever"
 
     def test_answers_under_way_when_it_opened_open_it_no_further(self) -> None:
         state = self.broken()
@@ -384,28 +384,28 @@ class TestBreaker:
 
     def test_a_probe_that_succeeds_closes_it(self) -> None:
         state = reservations.succeeded(self.broken(), NOW + 31, MASK)
-        assert ask(state, NOW + 32)[1].granted
+        assert request(state, NOW + 32)[1].granted
 
     def test_no_mask_is_paid_for_that_cannot_be_filled(self) -> None:
         state = self.broken(FILL_ROUTE)
-        assert not ask(state, NOW)[1].granted
-        state, first = ask(state, NOW + 31)
+        assert not request(state, NOW)[1].granted
+        state, first = request(state, NOW + 31)
         assert first.granted
-        assert not ask(state, NOW + 32)[1].granted, "one photo at a time goes to see"
+        assert not request(state, NOW + 32)[1].granted, "one photo at a time goes to see"
 
 
 class TestBudget:
-    LIMITS = PacerLimits(per_day=None, daily_budget=10)
+    LIMITS = RateLimits(per_day=None, daily_budget=10)
     MIDNIGHT = math.ceil(NOW / 86400) * 86400.0
 
-    def spend(self, budget: int) -> tuple[PacerState, int, int, Slot]:
+    def spend(self, budget: int) -> tuple[RateLimitState, int, int, Slot]:
         limits = replace(self.LIMITS, daily_budget=budget)
         state, masks, fills = reservations.fresh(limits, NOW), 0, 0
         for n in range(300):
-            state, mask = ask(state, NOW + n, limits=limits)
+            state, mask = request(state, NOW + n, limits=limits)
             masks += mask.granted
             if n % 3 == 2 and fills < masks:
-                state, slot = ask(state, NOW + n, "fill", limits=limits)
+                state, slot = request(state, NOW + n, "fill", limits=limits)
                 fills += slot.granted
         return state, masks, fills, mask
 
@@ -419,15 +419,15 @@ class TestBudget:
         assert (mask.granted, mask.reason) == (False, "budget")
         assert mask.at <= NOW + 300 + reservations.LONGEST_PARK, "no message can be hidden for longer"
         assert reservations.opening(state, self.LIMITS, NOW + 300) == (self.MIDNIGHT, "budget")
-        evening = ask(state, self.MIDNIGHT - 60, limits=self.LIMITS)[1]
+        evening = request(state, self.MIDNIGHT - 60, limits=self.LIMITS)[1]
         assert self.MIDNIGHT - self.LIMITS.near <= evening.at <= self.MIDNIGHT + 60
         assert state.spent == 10, "and the reports can see why"
-        assert ask(state, self.MIDNIGHT + 1, limits=self.LIMITS)[1].granted
+        assert request(state, self.MIDNIGHT + 1, limits=self.LIMITS)[1].granted
 
     def test_a_clock_behind_midnight_does_not_bring_yesterday_back(self) -> None:
         state, _, _, _ = self.spend(10)
-        state, _ = ask(state, self.MIDNIGHT + 1, limits=self.LIMITS)
-        state, _ = ask(state, self.MIDNIGHT - 1, limits=self.LIMITS)
+        state, _ = request(state, self.MIDNIGHT + 1, limits=self.LIMITS)
+        state, _ = request(state, self.MIDNIGHT - 1, limits=self.LIMITS)
         assert state.spent == 2
 
 
@@ -459,10 +459,10 @@ class TestLimits:
     )
     def test_what_cannot_be_meant_is_refused_with_words(self, values: dict[str, Any], words: str) -> None:
         with pytest.raises(SettingsError, match=words):
-            PacerLimits(**values)
+            RateLimits(**values)
 
     def test_a_day_that_a_minute_can_never_fill_is_fine(self) -> None:
-        assert PacerLimits(per_minute=4, per_day=9000).our_day == 9000
+        assert RateLimits(per_minute=4, per_day=9000).our_day == 9000
 
 
 class TestForecast:
@@ -472,11 +472,11 @@ class TestForecast:
 
     def test_by_the_day(self) -> None:
         # 4500 photos a day at full speed, then closed until that comes free: the last thousand go on the third day.
-        at = reservations.forecast(reservations.fresh(PacerLimits(), NOW), PacerLimits(), NOW, 10_000)
+        at = reservations.forecast(reservations.fresh(RateLimits(), NOW), RateLimits(), NOW, 10_000)
         assert NOW + 2 * 86400 < at < NOW + 2.2 * 86400
 
     def test_by_the_budget(self) -> None:
-        limits = PacerLimits(daily_budget=1000)
+        limits = RateLimits(daily_budget=1000)
         at = reservations.forecast(reservations.fresh(limits, NOW), limits, NOW, 1200)
         midnight = math.ceil(NOW / 86400) * 86400
         assert midnight + 86400 < at < midnight + 86400 + 2 * 3600
@@ -484,32 +484,32 @@ class TestForecast:
     def test_it_learns_what_photos_take(self) -> None:
         state = warm()
         for n in range(3000):
-            state, _ = ask(state, NOW + n)
+            state, _ = request(state, NOW + n)
         assert reservations.photo_time(state, MINUTE_ONLY) == pytest.approx(MINUTE_ONLY.spacing, rel=0.05)
 
     def test_it_ends(self) -> None:
-        assert reservations.forecast(warm(), PacerLimits(), NOW, 10**9, within=86400) == NOW + 86400
+        assert reservations.forecast(warm(), RateLimits(), NOW, 10**9, within=86400) == NOW + 86400
 
 
 class TestItem:
-    def used(self) -> PacerState:
-        limits = PacerLimits(polls_count=True, daily_budget=9000)
+    def used(self) -> RateLimitState:
+        limits = RateLimits(polls_count=True, daily_budget=9000)
         state = reservations.fresh(limits, NOW - 90_000)
         for n in range(9000):
             kind: Kind = ("mask", "poll", "fill", "poll")[n % 4]
             now = NOW - 90_000 + 10 * n
-            state, _ = ask(state, now, kind, limits=limits, not_before=now + 6 if kind == "poll" else 0.0)
+            state, _ = request(state, now, kind, limits=limits, not_before=now + 6 if kind == "poll" else 0.0)
         for _ in range(20):
             state, _ = reservations.queue_up(state, "normal")
         state = reservations.close(state, limits, NOW, NOW + 60, "429")
         state = reservations.unavailable(state, NOW, MASK)
-        usual = learn(learn(None, 0, 6), 4, 6)
-        return replace(state, usual={MASK: usual, FILL_ROUTE: usual})
+        durations = observe(observe(None, 0, 6), 4, 6)
+        return replace(state, durations={MASK: durations, FILL_ROUTE: durations})
 
     def test_it_comes_back_as_it_was(self) -> None:
         state = self.used()
-        back = PacerState.from_item(state.to_item())
-        assert PacerState.from_item(back.to_item()) == back
+        back = RateLimitState.from_item(state.to_item())
+        assert RateLimitState.from_item(back.to_item()) == back
         assert (back.taken, back.base, back.day_counts, back.gate_until) == (
             state.taken,
             state.base,
@@ -529,12 +529,12 @@ class TestItem:
         assert size(self.used().to_item()) < 1024 - 30
 
     def test_what_an_older_release_did_not_write_is_at_its_default(self) -> None:
-        assert PacerState.from_item({"version": 7}) == PacerState(version=7)
+        assert RateLimitState.from_item({"version": 7}) == RateLimitState(version=7)
 
     @pytest.mark.parametrize("item", [{}, {"version": 1, "taken": 5}, {"version": 1, "normal": 3}, {"version": "x"}])
     def test_something_else_is_not_taken_for_one(self, item: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="not a pacer's item"):
-            PacerState.from_item(item)
+            RateLimitState.from_item(item)
 
     def test_a_lost_one_does_not_begin_with_a_burst(self) -> None:
         """Slots given before the loss are still used; with those given after it, the minute stays nearly kept."""
@@ -542,9 +542,9 @@ class TestItem:
         for n in range(1200):
             if n == 600:
                 state = reservations.fresh(MINUTE_ONLY, NOW + 60)
-            state, slot = ask(state, NOW + n / 10)
+            state, slot = request(state, NOW + n / 10)
             slots += [slot.at] * slot.granted
-        assert most_in(slots, 60) <= 60 + 4
+        assert max_in(slots, 60) <= 60 + 4
 
 
 class TestSlot:
@@ -557,5 +557,5 @@ class TestSlot:
 
     @pytest.mark.parametrize(("late", "good"), [(0, True), (3, True), (3.1, False)])
     def test_a_slot_holds_for_a_moment(self, late: float, good: bool) -> None:
-        state, slot = ask(warm(), NOW)
-        assert (ask(state, slot.at + late, instead_of=slot.at)[1].at == slot.at) is good
+        state, slot = request(warm(), NOW)
+        assert (request(state, slot.at + late, instead_of=slot.at)[1].at == slot.at) is good

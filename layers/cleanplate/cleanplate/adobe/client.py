@@ -73,7 +73,7 @@ class AdobeClient:
         check_api_link(job.status_url, self._api_url)
         return job
 
-    def ask(self, route: Route, job: AdobeJob, *, work_key: str = "") -> Answer:
+    def request(self, route: Route, job: AdobeJob, *, work_key: str = "") -> Answer:
         """GET a job's state; a 429 is an answer too: pending, with the time to wait."""
         response = self._with_token("GET", check_api_link(job.status_url, self._api_url), None)
         body = _json(response)

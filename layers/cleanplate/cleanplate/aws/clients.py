@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from cleanplate.rate_limit.limiter import Pacer
-from cleanplate.rate_limit.reservations import PacerLimits
+from cleanplate.rate_limit.limiter import RateLimiter
+from cleanplate.rate_limit.reservations import RateLimits
 from cleanplate.settings import settings
 
 if TYPE_CHECKING:
@@ -68,17 +68,17 @@ def stepfunctions() -> SFNClient:
 
 
 @lru_cache(maxsize=1)
-def pacer() -> Pacer:
+def limiter() -> RateLimiter:
     """Adobe's pace, shared by every function of the stack."""
     stack = settings()
-    limits = PacerLimits(
+    limits = RateLimits(
         per_minute=stack.requests_per_minute,
         per_day=stack.requests_per_day,
         polls_count=stack.count_polls,
         share_left=stack.share_left,
         daily_budget=stack.daily_budget or None,
     )
-    return Pacer(dynamodb(), stack.jobs_table, limits)
+    return RateLimiter(dynamodb(), stack.jobs_table, limits)
 
 
 @lru_cache(maxsize=1)

@@ -23,12 +23,12 @@ _LONGEST_PAUSE = 0.32
 #: Seconds after which the message or the machine comes back.
 _COME_BACK = 5.0
 
-_MOST_KEYS = 100
+_MAX_KEYS = 100
 _CROWDED = {"TransactionConflictException", "TransactionInProgressException"}
 _CROWDED_REASONS = {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
-def in_turn(
+def retry_on_conflict(
     call: Callable[[], _T],
     *,
     clock: Callable[[], float] = time.time,
@@ -55,12 +55,12 @@ def get_many(client: DynamoDBClient, table: str, keys: Iterable[str]) -> dict[st
     found: dict[str, Mapping[str, Any]] = {}
     ahead = list(dict.fromkeys(keys))
     while ahead:
-        wanted: list[Any] = [{"job_id": {"S": key}} for key in ahead[:_MOST_KEYS]]
+        wanted: list[Any] = [{"job_id": {"S": key}} for key in ahead[:_MAX_KEYS]]
         answer = client.batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
         found |= {item["job_id"]["S"]: item for item in answer["Responses"].get(table, [])}
         again = answer.get("UnprocessedKeys") or {}
         left = again[table]["Keys"] if table in again else []
-        ahead = ahead[_MOST_KEYS:] + [key["job_id"]["S"] for key in left]
+        ahead = ahead[_MAX_KEYS:] + [key["job_id"]["S"] for key in left]
     return found
 
 

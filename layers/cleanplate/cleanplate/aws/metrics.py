@@ -17,7 +17,7 @@ warnings.filterwarnings("ignore", message="No application metrics to publish")
 metrics = Metrics(namespace="Cleanplate")
 
 
-class Measure(StrEnum):
+class Metric(StrEnum):
     """What is counted; alarms and dashboards use these names."""
 
     MESSAGES = "Messages"
@@ -40,18 +40,18 @@ class Measure(StrEnum):
 
 #: What an alarm sets against something else. The sweeper says 0 of each, so that silence is a number too.
 COMPARED = (
-    Measure.ADOBE_POSTS,
-    Measure.CLEANED,
-    Measure.NOTHING_TO_REMOVE,
-    Measure.FAILED,
+    Metric.ADOBE_POSTS,
+    Metric.CLEANED,
+    Metric.NOTHING_TO_REMOVE,
+    Metric.FAILED,
 )
 
 
-def count(measure: Measure, number: float = 1) -> None:
+def count(measure: Metric, number: float = 1) -> None:
     """Add to a measure; 0 says that nothing of the kind happened."""
     metrics.add_metric(name=measure.value, unit=MetricUnit.Count, value=number)
 
 
-def gauge(measure: Measure, percent: float) -> None:
+def gauge(measure: Metric, percent: float) -> None:
     """How full something is at this moment, in per cent."""
     metrics.add_metric(name=measure.value, unit=MetricUnit.Percent, value=round(percent, 1))

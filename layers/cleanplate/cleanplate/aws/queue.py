@@ -9,7 +9,7 @@ from cleanplate.aws import clients
 from cleanplate.errors import NotAnnouncedError, PostponedError
 from cleanplate.models import Job, Photo
 from cleanplate.rate_limit.polling import whole_seconds
-from cleanplate.services import Tools
+from cleanplate.services import Services
 from cleanplate.uploads.messages import found_message, retry_message
 
 #: SQS holds a message back for 12 hours at most, counted from when it was received. Seconds.
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 class UploadsQueue:
     """The queue of news of photos."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def check_time_left(self, seconds: float) -> None:
         """Raise :class:`PostponedError` where the function's time would not do for another photo."""
         if seconds < _TIME_FOR_ONE:
-            raise PostponedError("The function's time is nearly used up.", self._tools.clock())
+            raise PostponedError("The function's time is nearly used up.", self._services.clock())
 
     def return_soon(self, receipt_handle: str, receives: int) -> None:
         """After a fault: let the message come back in 10 s, 20 s … 15 min, not only when its visibility runs out."""
         wait = min(10 * 2 ** min(receives - 1, 10), 900)
-        self.postpone(receipt_handle, PostponedError("A fault.", self._tools.clock() + wait))
+        self.postpone(receipt_handle, PostponedError("A fault.", self._services.clock() + wait))
 
     def postpone(self, receipt_handle: str, later: PostponedError) -> None:
         """Let the message come back at the time that the error names."""
         clients.sqs().change_message_visibility(
-            QueueUrl=self._tools.settings.uploads_queue_url,
+            QueueUrl=self._services.settings.uploads_queue_url,
             ReceiptHandle=receipt_handle,
-            VisibilityTimeout=min(whole_seconds(later.until - self._tools.clock()), _LONGEST_WAIT),
+            VisibilityTimeout=min(whole_seconds(later.until - self._services.clock()), _LONGEST_WAIT),
         )
 
     def unseen(self) -> int:
@@ -65,7 +65,7 @@ class UploadsQueue:
         """News of photos that were found; raises :class:`NotAnnouncedError` where SQS does not take it."""
         self.send_bodies([found_message(photo) for photo in photos])
 
-    def ask_again(self, jobs: Sequence[Job], retry_id: str) -> None:
+    def request_runs(self, jobs: Sequence[Job], retry_id: str) -> None:
         """Requests for another run of failed jobs; raises :class:`NotAnnouncedError` where SQS does not take them."""
         self.send_bodies([retry_message(job, retry_id) for job in jobs])
 
@@ -77,7 +77,7 @@ class UploadsQueue:
             ]
             for _ in range(_SENDINGS):
                 answer = clients.sqs().send_message_batch(
-                    QueueUrl=self._tools.settings.uploads_queue_url, Entries=entries
+                    QueueUrl=self._services.settings.uploads_queue_url, Entries=entries
                 )
                 refused = {entry["Id"] for entry in answer.get("Failed", [])}
                 entries = [entry for entry in entries if entry["Id"] in refused]
@@ -88,6 +88,6 @@ class UploadsQueue:
 
     def _count(self, *names: QueueAttributeNameType) -> int:
         answer = clients.sqs().get_queue_attributes(
-            QueueUrl=self._tools.settings.uploads_queue_url, AttributeNames=names
+            QueueUrl=self._services.settings.uploads_queue_url, AttributeNames=names
         )
         return sum(int(answer["Attributes"].get(name, 0)) for name in names)

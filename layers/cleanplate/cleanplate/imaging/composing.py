@@ -13,11 +13,11 @@ from PIL import Image, ImageChops, ImageMath, ImageStat
 
 from cleanplate.errors import CleanplateError, FillUnusableError
 from cleanplate.imaging.colour import from_srgb, to_srgb
-from cleanplate.imaging.facts import PhotoFacts, opened_again
+from cleanplate.imaging.facts import PhotoFacts, reopen
 from cleanplate.imaging.filling import FillPlan, Window
-from cleanplate.imaging.masks import feathered, grown, without_rim
+from cleanplate.imaging.masks import dilate, feathered, without_rim
 from cleanplate.imaging.orientation import Rectangle, stored, stored_rectangle, turned_size, upright
-from cleanplate.imaging.reading import decode, eight_bit, format_of, opened, quiet
+from cleanplate.imaging.reading import decode, eight_bit, format_of, open_image, quiet
 from cleanplate.imaging.writing import (
     MEDIA_TYPES,
     belongings_of,
@@ -34,8 +34,8 @@ _RING_GAP, _RING_WIDTH = 2, 8
 
 #: The fill's tone is corrected where, on the ring, it is off by a shift (in levels, mean) and by little else
 #: (standard deviation): there the surroundings came back as they were sent, only lighter or darker.
-_SHIFT_AT_LEAST, _SHIFT_AT_MOST, _CALM = 0.75, 24.0, 6.0
-_RING_PIXELS_AT_LEAST = 64
+_MIN_SHIFT, _MAX_SHIFT, _CALM = 0.75, 24.0, 6.0
+_MIN_RING_PIXELS = 64
 
 #: Pixels of the hole that are worked on at a time.
 _BAND_PIXELS = 2_000_000
@@ -89,7 +89,7 @@ def compose(
         hole = beside.submit(_hole, plan)
         coming = [beside.submit(_fill, fill, window) for fill, window in zip(fills[:1], plan.windows, strict=False)]
         with open_photo() as file:
-            image = opened_again(file, facts)
+            image = reopen(file, facts)
             decode(image)
             kept = belongings_of(image, facts, file)
             canvas = _canvas(image, target, notes)
@@ -132,7 +132,7 @@ def _canvas(image: Image.Image, target: str, notes: list[str]) -> Image.Image:
 
 def _hole(plan: FillPlan) -> Image.Image:
     """The plan's hole, its rim included."""
-    hole = opened(io.BytesIO(plan.hole), "png")
+    hole = open_image(io.BytesIO(plan.hole), "png")
     decode(hole)
     if hole.size != (plan.width, plan.height):
         raise FillUnusableError(f"the stored hole is {hole.size}, the plan says {(plan.width, plan.height)}")
@@ -144,7 +144,7 @@ def _fill(content: bytes, window: Window) -> Image.Image:
     file = io.BytesIO(content)
     expected = (window.sent_width, window.sent_height)
     try:
-        image = opened(file, format_of(content[:64]))
+        image = open_image(file, format_of(content[:64]))
         size = image.size
         if size == expected:
             decode(image)
@@ -245,9 +245,9 @@ def _tone_shift(
     )
     size = (max(1, round((area[2] - area[0]) / scale)), max(1, round((area[3] - area[1]) / scale)))
     inside = without_rim(hole.crop(area)).resize(size, Image.Resampling.BOX).point(_ANY)
-    inner = grown(inside, _RING_GAP)
-    ring = ImageChops.subtract(grown(inner, _RING_WIDTH), inner)
-    if ring.histogram()[255] < _RING_PIXELS_AT_LEAST:
+    inner = dilate(inside, _RING_GAP)
+    ring = ImageChops.subtract(dilate(inner, _RING_WIDTH), inner)
+    if ring.histogram()[255] < _MIN_RING_PIXELS:
         return none
     place = stored_rectangle(area, facts.orientation, facts.upright_size)
     seen = turned_size(*size, facts.orientation)
@@ -261,7 +261,7 @@ def _tone_shift(
     red, green, blue = (mean - 128 for mean in difference.mean)
     largest = max(abs(red), abs(green), abs(blue))
     calm = max(difference.stddev) <= _CALM
-    return (red, green, blue) if calm and _SHIFT_AT_LEAST <= largest <= _SHIFT_AT_MOST else none
+    return (red, green, blue) if calm and _MIN_SHIFT <= largest <= _MAX_SHIFT else none
 
 
 def _paint_under_alpha(canvas: Image.Image, patch: Image.Image, place: Rectangle, weights: Image.Image) -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from PIL import Image, JpegImagePlugin
 
 from cleanplate.imaging.colour import to_srgb
-from cleanplate.imaging.facts import PhotoFacts, opened_again
+from cleanplate.imaging.facts import PhotoFacts, reopen
 from cleanplate.imaging.orientation import turned_size, upright
 from cleanplate.imaging.reading import decode, eight_bit, quiet
 
@@ -50,7 +50,7 @@ def make_view(file: BinaryIO, facts: PhotoFacts, *, limit: int) -> View:
 
     Raises ``TruncatedPhotoError``.
     """
-    image = opened_again(file, facts)
+    image = reopen(file, facts)
     stored_size = turned_size(*fitted(*facts.upright_size, limit), facts.orientation)
     if stored_size != image.size and isinstance(image, JpegImagePlugin.JpegImageFile):
         # The decoder scales by 2, 4 or 8 for less time and memory than decoding everything.

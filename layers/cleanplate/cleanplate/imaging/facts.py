@@ -17,7 +17,7 @@ from cleanplate.errors import (
     UnsupportedFormatError,
 )
 from cleanplate.imaging.colour import kind_of_profile
-from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, opened, quiet
+from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, open_image, quiet
 
 #: Shorter sides have nothing on them that could be removed.
 MIN_SIDE = 16
@@ -95,7 +95,7 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
     if picture_format == "png":
         # Before Pillow looks at the other chunks, which may be large.
         check_budget(int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"), max_megapixels)
-    image = opened(file, picture_format)
+    image = open_image(file, picture_format)
     check_budget(image.width, image.height, max_megapixels)
     if min(image.size) < MIN_SIDE:
         raise PhotoTooSmallError(f"{image.width} x {image.height} pixels: each side needs at least {MIN_SIDE}")
@@ -109,9 +109,9 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
         raise TruncatedPhotoError(f"the header of this {picture_format} file cannot be read: {error}") from error
 
 
-def opened_again(file: BinaryIO, facts: PhotoFacts) -> Image.Image:
+def reopen(file: BinaryIO, facts: PhotoFacts) -> Image.Image:
     """The photo that ``facts`` are about, opened but not decoded. Raises ``PhotoReplacedError`` where it is another."""
-    image = opened(file, facts.format)
+    image = open_image(file, facts.format)
     if image.size != (facts.width, facts.height):
         raise PhotoReplacedError(
             f"the photo was {facts.width} x {facts.height} pixels when it was looked at, now {image.width} x {image.height}"
@@ -233,7 +233,7 @@ def verify_photo(file: BinaryIO) -> None:
     JPEGs are decoded at an eighth of their size: every byte is read, and a 48-megapixel photo needs 3 MB.
     """
     file.seek(0)
-    image = opened(file, format_of(file.read(64)))
+    image = open_image(file, format_of(file.read(64)))
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
     decode(image)

@@ -12,8 +12,8 @@ from PIL import Image
 from cleanplate.errors import MaskUnusableError
 from cleanplate.imaging.colour import to_srgb
 from cleanplate.imaging.downscale import sendable_jpeg
-from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, opened_again
-from cleanplate.imaging.masks import grown, hardened, joined, with_rim
+from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, reopen
+from cleanplate.imaging.masks import binarize, dilate, union_of, with_rim
 from cleanplate.imaging.orientation import Rectangle, stored_rectangle, turned_size, upright
 from cleanplate.imaging.reading import decode, eight_bit, quiet
 from cleanplate.imaging.windows import Crop, plan_crops
@@ -22,7 +22,7 @@ from cleanplate.models import Options
 #: A tight mask leaves a rim, or the fill regrows the object from it. Grow by this share of the longer side, at least
 #: by this many pixels (16 at 12 megapixels, 34 at 48).
 GROW_SHARE = 0.004
-GROW_AT_LEAST = 8
+MIN_GROW = 8
 
 _ANY = [0] + [255] * 255
 
@@ -154,7 +154,7 @@ def plan_fill(
     than the photo, not a picture, all white), ``TruncatedPhotoError``.
     """
     size = facts.upright_size
-    union = joined(masks, size, invert=options.invert)
+    union = union_of(masks, size, invert=options.invert)
     grow = _grow(options, size, union.size)
     feather = min(grow // 2 if options.feather is None else options.feather, grow) // 2 * 2
     hole = _hole(union, size, grow)
@@ -182,7 +182,7 @@ def _grow(options: Options, size: tuple[int, int], mask_size: tuple[int, int]) -
     if options.grow is not None:
         return options.grow
     unsure = -(-size[0] // mask_size[0]) if mask_size[0] < size[0] else 0
-    return max(GROW_AT_LEAST, round(GROW_SHARE * max(size))) + unsure
+    return max(MIN_GROW, round(GROW_SHARE * max(size))) + unsure
 
 
 def _hole(union: Image.Image, size: tuple[int, int], grow: int) -> Image.Image | None:
@@ -190,7 +190,7 @@ def _hole(union: Image.Image, size: tuple[int, int], grow: int) -> Image.Image |
 
     Only the box around the mask is worked on at full size.
     """
-    box = hardened(union).getbbox()
+    box = binarize(union).getbbox()
     if box is None:
         return None
     across, down = size[0] / union.width, size[1] / union.height
@@ -207,7 +207,7 @@ def _hole(union: Image.Image, size: tuple[int, int], grow: int) -> Image.Image |
             box=(left / across, top / down, right / across, bottom / down),
         )
     hole = Image.new("L", size)
-    hole.paste(grown(hardened(part), grow), (left, top))
+    hole.paste(dilate(binarize(part), grow), (left, top))
     return hole
 
 
@@ -222,7 +222,7 @@ def _window(crop: Crop, hole: Image.Image) -> Window:
 def _pictures(open_photo: Callable[[], BinaryIO], facts: PhotoFacts, crops: Sequence[Crop]) -> list[bytes]:
     """For each crop the JPEG to send: upright, sRGB, of the sent size."""
     with open_photo() as file:
-        image = opened_again(file, facts)
+        image = reopen(file, facts)
         decode(image)
         icc = image.info.get("icc_profile")
         # A palette, or a colour that means "transparent", can neither be cropped nor scaled by itself.

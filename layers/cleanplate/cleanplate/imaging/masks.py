@@ -17,7 +17,7 @@ from cleanplate.errors import (
 )
 from cleanplate.imaging.facts import PhotoFacts
 from cleanplate.imaging.orientation import stored, upright
-from cleanplate.imaging.reading import check_budget, decode, eight_bit, format_of, opened, quiet
+from cleanplate.imaging.reading import check_budget, decode, eight_bit, format_of, open_image, quiet
 
 #: Levels from which on a soft mask counts as mask. Lower, and a JPEG mask's noise would count; higher, and a rim of
 #: the object would stay.
@@ -39,12 +39,12 @@ _ALL = [0] * 255 + [255]
 _RIM_WHERE_ANY = [0] + [RIM] * 255
 
 
-def hardened(mask: Image.Image) -> Image.Image:
+def binarize(mask: Image.Image) -> Image.Image:
     """Black and white only: 255 where ``mask`` is at least at the threshold."""
     return mask.point(_HARD)
 
 
-def grown(mask: Image.Image, radius: int) -> Image.Image:
+def dilate(mask: Image.Image, radius: int) -> Image.Image:
     """A hard mask (0 and 255) grown by ``radius`` pixels in every direction, square corners.
 
     A box blur is above 0 exactly where its box meets the mask; two passes take 0.07 s on 12 megapixels, where
@@ -53,7 +53,7 @@ def grown(mask: Image.Image, radius: int) -> Image.Image:
     return _spread(mask, radius, _ANY)
 
 
-def shrunk(mask: Image.Image, radius: int) -> Image.Image:
+def erode(mask: Image.Image, radius: int) -> Image.Image:
     """The reverse of ``grown``: a box blur stays 255 only where all of its box is. The border does not shrink it."""
     return _spread(mask, radius, _ALL)
 
@@ -70,10 +70,10 @@ def _spread(mask: Image.Image, radius: int, rule: list[int]) -> Image.Image:
 def feathered(hole: Image.Image, feather: int) -> Image.Image:
     """How much of the fill each pixel takes: 0 outside ``hole``, 255 from ``feather`` pixels inside it on.
 
-    ``feather`` is even: the hole is shrunk by half of it, and the blur reaches the other half both ways.
+    ``feather`` is even: the hole is erode by half of it, and the blur reaches the other half both ways.
     """
     half = feather // 2
-    weights = shrunk(hole, half)
+    weights = erode(hole, half)
     return weights.filter(ImageFilter.BoxBlur(half)) if half else weights
 
 
@@ -93,7 +93,7 @@ def with_rim(hole: Image.Image, orientation: int) -> Image.Image:
     part = there.crop((left, top, right, bottom))
     coarse = part.reduce(BLOCK).point(_ANY)
     blocks = coarse.resize((coarse.width * BLOCK, coarse.height * BLOCK), Image.Resampling.NEAREST)
-    rim = grown(blocks.crop((0, 0, part.width, part.height)), 1).point(_RIM_WHERE_ANY)
+    rim = dilate(blocks.crop((0, 0, part.width, part.height)), 1).point(_RIM_WHERE_ANY)
     there = there.copy() if there is hole else there
     there.paste(ImageChops.lighter(part, rim), (left, top))
     return upright(there, orientation)
@@ -111,7 +111,7 @@ def read_mask(content: BinaryIO, max_pixels: int) -> Image.Image:
     ``opened`` and ``decode`` raise; the caller knows whose mask it is.
     """
     content.seek(0)
-    image = opened(content, format_of(content.read(64)))
+    image = open_image(content, format_of(content.read(64)))
     check_budget(image.width, image.height, max_pixels / 1e6)
     decode(image)
     picture = eight_bit(image)
@@ -135,13 +135,13 @@ def check_own_mask(file: BinaryIO, facts: PhotoFacts) -> None:
     width, height = facts.upright_size
     try:
         file.seek(0)
-        size = opened(file, format_of(file.read(64))).size
+        size = open_image(file, format_of(file.read(64))).size
     except CleanplateError as error:
         raise OwnMaskUnreadableError(f"the mask cannot be read: {error}") from error
     if size != (width, height):
         raise OwnMaskSizeError(f"the mask is {size[0]} x {size[1]} pixels; the upright photo is {width} x {height}")
     try:
-        mask = hardened(read_mask(file, width * height))
+        mask = binarize(read_mask(file, width * height))
     except CleanplateError as error:
         raise OwnMaskUnreadableError(f"the mask cannot be read: {error}") from error
     darkest, lightest = mask.getextrema()
@@ -149,7 +149,7 @@ def check_own_mask(file: BinaryIO, facts: PhotoFacts) -> None:
         raise OwnMaskBlankError(f"the mask is all {'white' if lightest else 'black'}")
 
 
-def joined(masks: Sequence[bytes], photo_size: tuple[int, int], *, invert: bool) -> Image.Image:
+def union_of(masks: Sequence[bytes], photo_size: tuple[int, int], *, invert: bool) -> Image.Image:
     """The union of ``masks`` at the size of the largest, still soft, mode L.
 
     Each must have the upright photo's proportions, within a pixel of rounding. Raises ``MaskUnusableError``.

@@ -151,7 +151,7 @@ def _format_of_brands(head: bytes) -> str:
     raise NotAPhotoError(f"the file is a film or another container of brand {head[8:12]!r}, not a photo")
 
 
-def opened(file: BinaryIO, picture_format: str) -> Image.Image:
+def open_image(file: BinaryIO, picture_format: str) -> Image.Image:
     """The picture in ``file`` (read from its start), opened but not decoded.
 
     Raises ``TruncatedPhotoError`` where the header cannot be read, ``CleanplateError`` as ``file`` itself raises it.

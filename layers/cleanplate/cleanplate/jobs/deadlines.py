@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cleanplate.models import TERMINAL, Ask, Job
+from cleanplate.models import TERMINAL, AdobeRequest, Job
 
 #: Seconds past a deadline; every repeat of the last steps fits in (saving a result, at worst: 7 times 310 s and pauses).
 SLACK = 3600.0
@@ -23,20 +23,20 @@ def due_at(job: Job) -> float | None:
     days, the photo's. Nothing that is merely repeated moves it: each move costs writes to the index, see ``ledger``.
     """
     if job.status in TERMINAL:
-        return None if job.announced else float(job.outcome.get("ended_at", job.claimed_at)) + TO_ANNOUNCE
-    sent = [max(ask.deadline_at, ask.check_at) for ask in job.asks.values() if ask.adobe_job]
-    unsent = [ask for ask in job.asks.values() if not ask.adobe_job]
-    if not sent or any(_waits(ask) for ask in unsent):
+        return None if job.published else float(job.outcome.get("ended_at", job.claimed_at)) + TO_ANNOUNCE
+    sent = [max(request.deadline_at, request.check_at) for request in job.adobe_requests.values() if request.adobe_job]
+    unsent = [request for request in job.adobe_requests.values() if not request.adobe_job]
+    if not sent or any(_waits(request) for request in unsent):
         return max([job.deadline_at, *sent]) + SLACK
     # Not before the run has had its time: it may have been given asks of an earlier one.
     return max([job.claimed_at, *sent, *_leases(unsent)]) + SLACK
 
 
-def _waits(ask: Ask) -> bool:
+def _waits(request: AdobeRequest) -> bool:
     """Whether its turn at Adobe is still to come: never begun, refused for now, or put off."""
-    return not ask.intent_at or bool(ask.slot_at or ask.ticket)
+    return not request.intent_at or bool(request.slot_at or request.ticket)
 
 
-def _leases(asks: list[Ask]) -> Iterator[float]:
+def _leases(adobe_requests: list[AdobeRequest]) -> Iterator[float]:
     """While a POST is on its way, its caller may still be alive."""
-    return (ask.lease_until for ask in asks)
+    return (request.lease_until for request in adobe_requests)

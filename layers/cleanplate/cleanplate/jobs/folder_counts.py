@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from cleanplate.aws.dynamodb import get_many, in_turn
+from cleanplate.aws.dynamodb import get_many, retry_on_conflict
 from cleanplate.models import JobStatus, Photo
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class FolderCounts:
     """The photos of a folder or a bucket, each in one column; ``failed_for`` splits the failed ones by reason.
 
     ``begun`` counts runs ever begun and ``begun_at`` is when the last of them was: together they name a round, from
@@ -101,7 +101,7 @@ class Place:
         return f"{self.name}#{int(job_id[-8:], 16) % SHARDS}"
 
 
-def tally_writes(
+def count_writes(
     table: str,
     photo: Photo,
     job_id: str,
@@ -146,13 +146,13 @@ class Progress:
         self._table = table
         self._record_days = record_days
 
-    def read(self, *places: Place) -> list[Tally | None]:
+    def read(self, *places: Place) -> list[FolderCounts | None]:
         """The tally of each place; None where no photo of it is known. Up to six places are one call."""
         found = get_many(self._db, self._table, (key for place in places for key in place.shards()))
         shards = [[found[key] for key in place.shards() if key in found] for place in places]
         return [_sum(items) if items else None for items in shards]
 
-    def end_round(self, photo: Photo, job_id: str, *, now: float) -> Tally | None:
+    def end_round(self, photo: Photo, job_id: str, *, now: float) -> FolderCounts | None:
         """The folder's tally, where its last photo has ended and nobody but this job is to say so.
 
         The same job may ask again, until :meth:`note_said`: whoever makes up for a call that was cut short says it.
@@ -167,7 +167,7 @@ class Progress:
             return None
         return tally if self._take_the_word(place, tally, job_id, now) else None
 
-    def note_said(self, photo: Photo, job_id: str, tally: Tally) -> None:
+    def note_said(self, photo: Photo, job_id: str, tally: FolderCounts) -> None:
         """The event that the folder is done is out."""
         self._update_word(
             Place.of(photo),
@@ -176,7 +176,7 @@ class Progress:
             {":yes": {"BOOL": True}, **_round(tally), ":job": {"S": job_id}},
         )
 
-    def _take_the_word(self, place: Place, tally: Tally, job_id: str, now: float) -> bool:
+    def _take_the_word(self, place: Place, tally: FolderCounts, job_id: str, now: float) -> bool:
         # Newer by time, or by number where two clocks disagree by a moment; a shard that expired lowers the number.
         newer = "round_at < :at OR (round_at = :at AND round_number < :number)"
         mine = "round_at = :at AND round_number = :number AND #by = :job AND said = :no"
@@ -206,10 +206,10 @@ class Progress:
             return False
         return True
 
-    def _read_at_once(self, place: Place) -> Tally:
+    def _read_at_once(self, place: Place) -> FolderCounts:
         """All shards as they are at one moment: read one after the other they could show an end that never was."""
         gets: list[Any] = [{"Get": {"TableName": self._table, "Key": _key(shard)}} for shard in place.shards()]
-        answer = in_turn(lambda: self._db.transact_get_items(TransactItems=gets))
+        answer = retry_on_conflict(lambda: self._db.transact_get_items(TransactItems=gets))
         return _sum(found.get("Item", {}) for found in answer["Responses"])
 
 
@@ -217,11 +217,11 @@ def _key(key: str) -> dict[str, Any]:
     return {"job_id": {"S": key}}
 
 
-def _round(tally: Tally) -> dict[str, Any]:
+def _round(tally: FolderCounts) -> dict[str, Any]:
     return {":at": {"N": repr(tally.begun_at)}, ":number": {"N": str(tally.begun)}}
 
 
-def _sum(shards: Iterable[Mapping[str, Any]]) -> Tally:
+def _sum(shards: Iterable[Mapping[str, Any]]) -> FolderCounts:
     added: dict[str, int] = {}
     begun_at = ended_at = 0.0
     for shard in shards:
@@ -237,4 +237,4 @@ def _sum(shards: Iterable[Mapping[str, Any]]) -> Tally:
         if name.startswith(_FAILED_FOR) and count
     }
     columns = {name: added.get(name, 0) for name in _SUMMED}
-    return Tally(failed_for=failed_for, begun_at=begun_at, ended_at=ended_at, **columns)
+    return FolderCounts(failed_for=failed_for, begun_at=begun_at, ended_at=ended_at, **columns)

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from cleanplate.aws.dynamodb import get_many, in_turn, reasons
+from cleanplate.aws.dynamodb import get_many, reasons, retry_on_conflict
 from cleanplate.errors import AskInFlightError, JobMovedOnError, PostOutcomeUnknownError
 from cleanplate.jobs.deadlines import due_at
-from cleanplate.jobs.folder_counts import SHARDS, Progress, tally_writes
-from cleanplate.models import TERMINAL, AdobeJob, Ask, Job, JobStatus, Options, Photo
+from cleanplate.jobs.folder_counts import SHARDS, Progress, count_writes
+from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Job, JobStatus, Options, Photo
 from cleanplate.uploads.identity import job_id, photo_id
 from cleanplate.uploads.options import options_from_dict, options_to_dict
 
@@ -87,9 +87,9 @@ def _values(**values: object) -> dict[str, Any]:
     return {f":{name}": _serialize(_to_item(value)) for name, value in values.items()}
 
 
-def look_again_at(ask: Ask, now: float) -> float:
+def look_again_at(request: AdobeRequest, now: float) -> float:
     """When to look whether another call's POST was answered: soon, and at the latest when its lease ends."""
-    return min(ask.lease_until, now + _LOOK_AGAIN_SECONDS)
+    return min(request.lease_until, now + _LOOK_AGAIN_SECONDS)
 
 
 def _shard_of(job_id: str) -> str:
@@ -100,34 +100,47 @@ def _moved_on(job_id: str) -> JobMovedOnError:
     return JobMovedOnError(f"Job {job_id} has moved on since it was read.")
 
 
-def _read_ask(name: str, item: Mapping[str, Any]) -> Ask:
+def _read_request(name: str, item: Mapping[str, Any]) -> AdobeRequest:
     adobe_job = AdobeJob(**item["adobe_job"]) if item.get("adobe_job") else None
-    return Ask(**{**item, "name": name, "adobe_job": adobe_job})
+    return AdobeRequest(**{**item, "name": name, "adobe_job": adobe_job})
 
 
 def _read_choice(item: Mapping[str, Any]) -> tuple[Options, Photo | None]:
     return options_from_dict(item["options"]), Photo(**item["own_mask"]) if item.get("own_mask") else None
 
 
-def _is_at_work(ask: Ask, now: float) -> bool:
-    return ask.adobe_job is not None and not ask.finished_at and now - ask.submitted_at < ANSWER_SECONDS
+def _is_at_work(request: AdobeRequest, now: float) -> bool:
+    return request.adobe_job is not None and not request.finished_at and now - request.submitted_at < ANSWER_SECONDS
 
 
-def _waited_for_anew(ask: Ask, now: float) -> Ask:
+def _waited_for_again(request: AdobeRequest, now: float) -> AdobeRequest:
     """Asked about at once, and given as long as it was given at first."""
-    return replace(ask, check_at=ask.submitted_at, deadline_at=now + (ask.deadline_at - ask.submitted_at), slot_at=0.0)
+    return replace(
+        request,
+        check_at=request.submitted_at,
+        deadline_at=now + (request.deadline_at - request.submitted_at),
+        slot_at=0.0,
+    )
 
 
-def _kept(job: Job, now: float) -> list[Ask]:
+def _kept(job: Job, now: float) -> list[AdobeRequest]:
     """The asks of a failed job whose answers another run may use, or may still wait for."""
-    good = [ask for ask in job.asks.values() if ask.finished_at and now - ask.finished_at < ANSWER_SECONDS]
+    good = [
+        request
+        for request in job.adobe_requests.values()
+        if request.finished_at and now - request.finished_at < ANSWER_SECONDS
+    ]
     if job.outcome.get("reason") in _BLAMELESS:
-        good += [_waited_for_anew(ask, now) for ask in job.asks.values() if _is_at_work(ask, now)]
-    masks = [ask for ask in good if ask.name == "mask"]
-    fills = [ask for ask in good if ask.name != "mask"]
+        good += [
+            _waited_for_again(request, now) for request in job.adobe_requests.values() if _is_at_work(request, now)
+        ]
+    masks = [request for request in good if request.name == "mask"]
+    fills = [request for request in good if request.name != "mask"]
     if job.outcome.get("reason") in _SPOILT:
         # The masks were sound if it came to a fill.
-        return masks if any(ask.finished_at for name, ask in job.asks.items() if name != "mask") else []
+        return (
+            masks if any(request.finished_at for name, request in job.adobe_requests.items() if name != "mask") else []
+        )
     # A fill belongs to the mask that it was made with.
     return masks + fills if masks or job.own_mask else []
 
@@ -143,10 +156,10 @@ def _read_job(item: Mapping[str, Any]) -> Job:
         deadline_at=item["deadline_at"],
         own_mask=Photo(**item["own_mask"]) if item.get("own_mask") else None,
         facts=item.get("facts", {}),
-        asks={name: _read_ask(name, ask) for name, ask in item.get("asks", {}).items()},
+        adobe_requests={name: _read_request(name, request) for name, request in item.get("adobe_requests", {}).items()},
         outcome=item.get("outcome", {}),
         request_id=item.get("request_id", ""),
-        announced=bool(item.get("announced")),
+        published=bool(item.get("published")),
     )
 
 
@@ -222,10 +235,10 @@ class Ledger:
             "claimed_at": job.claimed_at,
             "deadline_at": job.deadline_at,
             "facts": {},
-            "asks": {},
+            "adobe_requests": {},
             "outcome": {},
             "request_id": job.request_id,
-            "announced": False,
+            "published": False,
             "updated_at": job.claimed_at,
             _SHARD: _shard_of(job.job_id),
             _DUE: due_at(job),
@@ -241,21 +254,21 @@ class Ledger:
 
     def reclaim(self, job: Job, *, request_id: str, now: float, deadline_at: float) -> Job:
         """Begin another run of a failed job; what was paid for and can still be fetched is kept."""
-        kept = {ask.name: ask for ask in _kept(job, now)}
+        kept = {request.name: request for request in _kept(job, now)}
         again = replace(
             job,
             status="claimed",
             run=job.run + 1,
-            asks=kept,
+            adobe_requests=kept,
             outcome={},
-            announced=False,
+            published=False,
             request_id=request_id,
             claimed_at=now,
             deadline_at=deadline_at,
         )
         update = self._expression(
             job.job_id,
-            "SET #status = :claimed, #run = :next, asks = :asks, outcome = :empty, announced = :no, "
+            "SET #status = :claimed, #run = :next, adobe_requests = :adobe_requests, outcome = :empty, published = :no, "
             "request_id = :request, claimed_at = :now, deadline_at = :deadline, updated_at = :now, "
             f"{_SHARD} = :shard, {_DUE} = :due",
             "#status = :failed AND #run = :run",
@@ -263,7 +276,7 @@ class Ledger:
             failed="failed",
             next=again.run,
             run=job.run,
-            asks={name: self._ask_item(ask) for name, ask in kept.items()},
+            adobe_requests={name: self._request_item(request) for name, request in kept.items()},
             empty={},
             no=False,
             request=request_id,
@@ -296,42 +309,49 @@ class Ledger:
         found = (jobs.get(first_jobs.get(f"photo#{photo_id(photo)}", "")) for photo in uploads)
         return [cast("JobStatus", job["status"]["S"]) if job else None for job in found]
 
-    def note_facts(self, job: Job, facts: Mapping[str, Any], *, now: float) -> Job:
+    def record_facts(self, job: Job, facts: Mapping[str, Any], *, now: float) -> Job:
         """Keep what was seen of the photo."""
         return self._update_open(job, "SET facts = :facts, updated_at = :now", facts=facts, now=now)
 
     # --- paying ---
 
-    def note_slot(self, job: Job, ask: Ask, *, slot_at: float, ticket: int, now: float) -> Job:
+    def record_slot(self, job: Job, request: AdobeRequest, *, slot_at: float, ticket: int, now: float) -> Job:
         """Keep the slot, or the place in the queue, that the pacer gave to a request that has to wait.
 
         Raises :class:`JobMovedOnError` where another call has begun to send it: its intent must not be written over.
         """
-        return self._write_ask(job, replace(ask, slot_at=slot_at, ticket=ticket), now=now, unless_begun_since=ask)
+        return self._write_request(
+            job, replace(request, slot_at=slot_at, ticket=ticket), now=now, unless_begun_since=request
+        )
 
-    def begin_ask(self, job: Job, name: str, *, route: str, status: JobStatus, now: float) -> Ask:
+    def begin_request(self, job: Job, name: str, *, route: str, status: JobStatus, now: float) -> AdobeRequest:
         """Write the intent to POST; only who gets an :class:`Ask` back may send it.
 
         Raises :class:`AskInFlightError` while another call may still be sending, and
         :class:`PostOutcomeUnknownError` where the answer was lost for the last permitted time.
         """
-        ask = job.asks.get(name, Ask(name))
-        if ask.adobe_job is not None:
-            return ask
-        if ask.intent_at and now < ask.lease_until:
-            raise AskInFlightError(f"The {name} request is being sent by another call.", look_again_at(ask, now))
-        if ask.attempts >= MAX_ATTEMPTS:
-            raise PostOutcomeUnknownError(f"Adobe's answer to the {name} request was lost {ask.attempts} times.")
+        request = job.adobe_requests.get(name, AdobeRequest(name))
+        if request.adobe_job is not None:
+            return request
+        if request.intent_at and now < request.lease_until:
+            raise AskInFlightError(f"The {name} request is being sent by another call.", look_again_at(request, now))
+        if request.attempts >= MAX_ATTEMPTS:
+            raise PostOutcomeUnknownError(f"Adobe's answer to the {name} request was lost {request.attempts} times.")
         begun = replace(
-            ask, route=route, attempts=ask.attempts + 1, intent_at=now, lease_until=now + LEASE_SECONDS, slot_at=0.0
+            request,
+            route=route,
+            attempts=request.attempts + 1,
+            intent_at=now,
+            lease_until=now + LEASE_SECONDS,
+            slot_at=0.0,
         )
         try:
-            self._write_ask(job, begun, now=now, status=status, unless_begun_since=ask)
+            self._write_request(job, begun, now=now, status=status, unless_begun_since=request)
         except JobMovedOnError:
             current = self.get(job.job_id)
             if current is None or current.run != job.run or current.status in TERMINAL:
                 raise
-            found = current.asks[name]
+            found = current.adobe_requests[name]
             if found.adobe_job is not None:
                 return found
             raise AskInFlightError(
@@ -339,24 +359,29 @@ class Ledger:
             ) from None
         return begun
 
-    def withdraw_ask(self, job: Job, ask: Ask, *, now: float) -> Job:
+    def withdraw_request(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Adobe certainly made no job of this POST: it does not count as an attempt, but as a refusal."""
         withdrawn = replace(
-            ask, attempts=ask.attempts - 1, refusals=ask.refusals + 1, intent_at=0.0, lease_until=0.0, slot_at=0.0
+            request,
+            attempts=request.attempts - 1,
+            refusals=request.refusals + 1,
+            intent_at=0.0,
+            lease_until=0.0,
+            slot_at=0.0,
         )
-        return self._write_ask(job, withdrawn, now=now)
+        return self._write_request(job, withdrawn, now=now)
 
-    def note_answer_lost(self, job: Job, ask: Ask, *, now: float, until: float) -> Job:
+    def record_answer_lost(self, job: Job, request: AdobeRequest, *, now: float, until: float) -> Job:
         """The answer to a POST was lost: it may be sent once more, from ``until`` on."""
-        return self._write_ask(job, replace(ask, lease_until=until), now=now)
+        return self._write_request(job, replace(request, lease_until=until), now=now)
 
-    def note_adobe_job(self, job: Job, ask: Ask, *, now: float) -> Job:
+    def record_adobe_job(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep the job that a POST has made, and when it is to be asked about."""
-        return self._write_ask(job, replace(ask, lease_until=0.0), now=now)
+        return self._write_request(job, replace(request, lease_until=0.0), now=now)
 
-    def note_poll(self, job: Job, ask: Ask, *, now: float) -> Job:
+    def record_poll(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep what one status request has shown, or when the next one is due."""
-        return self._write_ask(job, ask, now=now)
+        return self._write_request(job, request, now=now)
 
     # --- ending ---
 
@@ -416,11 +441,11 @@ class Ledger:
         item = self._read_item(self._manifest_key(photo))
         return item["by"]["S"] if item else None
 
-    def note_announced(self, job: Job, *, now: float) -> None:
+    def record_published(self, job: Job, *, now: float) -> None:
         """The event of this run's outcome is out."""
         self._update(
             job.job_id,
-            f"SET announced = :yes, updated_at = :now REMOVE {_SHARD}, {_DUE}",
+            f"SET published = :yes, updated_at = :now REMOVE {_SHARD}, {_DUE}",
             "#run = :run",
             run=job.run,
             yes=True,
@@ -473,40 +498,42 @@ class Ledger:
         return f"manifest#{photo_id(Photo(photo.bucket, photo.key))}"
 
     @staticmethod
-    def _ask_item(ask: Ask) -> dict[str, Any]:
-        return {name: value for name, value in asdict(ask).items() if name != "name"}
+    def _request_item(request: AdobeRequest) -> dict[str, Any]:
+        return {name: value for name, value in asdict(request).items() if name != "name"}
 
-    def _write_ask(
+    def _write_request(
         self,
         job: Job,
-        ask: Ask,
+        request: AdobeRequest,
         *,
         now: float,
         status: JobStatus | None = None,
-        unless_begun_since: Ask | None = None,
+        unless_begun_since: AdobeRequest | None = None,
     ) -> Job:
-        update = f"SET asks.#ask = :ask, updated_at = :now, {_DUE} = :due"
+        update = f"SET adobe_requests.#request = :request, updated_at = :now, {_DUE} = :due"
         condition = ""
-        due = due_at(replace(job, status=status or job.status, asks={**job.asks, ask.name: ask}))
-        values: dict[str, object] = {"ask": self._ask_item(ask), "now": now, "due": due}
+        due = due_at(
+            replace(job, status=status or job.status, adobe_requests={**job.adobe_requests, request.name: request})
+        )
+        values: dict[str, object] = {"request": self._request_item(request), "now": now, "due": due}
         if status:
             update += ", #status = :status"
             values["status"] = status
         if unless_begun_since is not None:
             condition = (
-                "(attribute_not_exists(asks.#ask) OR "
-                "(asks.#ask.intent_at = :seen AND asks.#ask.attempts = :attempts AND asks.#ask.adobe_job = :none))"
+                "(attribute_not_exists(adobe_requests.#request) OR "
+                "(adobe_requests.#request.intent_at = :seen AND adobe_requests.#request.attempts = :attempts AND adobe_requests.#request.adobe_job = :none))"
             )
             values |= {"seen": unless_begun_since.intent_at, "attempts": unless_begun_since.attempts, "none": None}
         if status is None or job.status != "claimed":
-            return self._update_open(job, update, condition, names={"#ask": ask.name}, **values)
+            return self._update_open(job, update, condition, names={"#request": request.name}, **values)
         # The first request of a run: from now on the photo is in work.
         condition = f"#run = :run AND #status = :claimed AND {condition or 'attribute_exists(job_id)'}"
         values |= {"run": job.run, "claimed": "claimed"}
-        expression = self._expression(job.job_id, update, condition, names={"#ask": ask.name}, **values)
+        expression = self._expression(job.job_id, update, condition, names={"#request": request.name}, **values)
         if self._write_counted({"Update": expression}, job, before="claimed", after=status, now=now) is not None:
             raise _moved_on(job.job_id)
-        return replace(job, status=status, asks={**job.asks, ask.name: ask})
+        return replace(job, status=status, adobe_requests={**job.adobe_requests, request.name: request})
 
     def _update_open(
         self, job: Job, update: str, condition: str = "", *, names: Mapping[str, str] | None = None, **values: object
@@ -529,7 +556,7 @@ class Ledger:
     ) -> Job:
         expression = self._expression(key, update, condition, names=names, **values)
         try:
-            answer = in_turn(lambda: self._db.update_item(**expression, ReturnValues="ALL_NEW"))
+            answer = retry_on_conflict(lambda: self._db.update_item(**expression, ReturnValues="ALL_NEW"))
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 raise _moved_on(key) from None
@@ -561,7 +588,7 @@ class Ledger:
     ) -> dict[str, Any] | None:
         """Write a job's move and count it, both or neither; None where it was written, else what was there."""
         expires_at = int(now) + self._record_days * _DAY
-        counts = tally_writes(
+        counts = count_writes(
             self._table,
             job.photo,
             job.job_id,
@@ -576,7 +603,7 @@ class Ledger:
         }
         items = cast("list[TransactWriteItemTypeDef]", [refusable, *counts])
         try:
-            in_turn(lambda: self._db.transact_write_items(TransactItems=items))
+            retry_on_conflict(lambda: self._db.transact_write_items(TransactItems=items))
         except ClientError as error:
             if reasons(error)[:1] != ["ConditionalCheckFailed"]:
                 raise

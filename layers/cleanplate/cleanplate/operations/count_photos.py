@@ -7,51 +7,56 @@ from typing import Any
 
 from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import BucketRefusedError, InvalidBackfillError, WrongConfirmationError
-from cleanplate.jobs.folder_counts import Place, Tally
+from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import Photo
 from cleanplate.operations.listing import count, describe, why_not
 from cleanplate.operations.report_progress import clock_time, done_by
-from cleanplate.services import Tools
+from cleanplate.services import Services
 
 #: One call goes on to the next page for so long. Seconds; a page takes well below one.
 _ENOUGH = 60.0
 
 
 def count_photos(
-    bucket: object, prefix: object, confirm: object, after: Mapping[str, str], counted: Mapping[str, int], tools: Tools
+    bucket: object,
+    prefix: object,
+    confirm: object,
+    after: Mapping[str, str],
+    counted: Mapping[str, int],
+    services: Services,
 ) -> dict[str, Any]:
     """``more`` to count, or ``nothing_there``, ``nothing_to_clean``, ``estimated``; ``confirmed`` where it may begin.
 
     ``confirm`` is the number of photos that were agreed to: at least as many as would be sent, at most as many as are
     there. Raises :class:`InvalidBackfillError`, :class:`BucketRefusedError` and :class:`WrongConfirmationError`.
     """
-    stack = tools.settings
-    bucket, prefix, agreed = _check(bucket, prefix, confirm, tools)
-    begun = tools.clock()
+    stack = services.settings
+    bucket, prefix, agreed = _check(bucket, prefix, confirm, services)
+    begun = services.clock()
     while True:
-        page = tools.storage.list_photos(bucket, prefix, after=after)
-        counted = _count(counted, page.photos, tools)
+        page = services.storage.list_photos(bucket, prefix, after=after)
+        counted = _count(counted, page.photos, services)
         after = page.after
         if not after:
             break
-        if tools.clock() - begun > _ENOUGH:
+        if services.clock() - begun > _ENOUGH:
             return {"state": "more", "bucket": bucket, "after": after, "counted": counted, "estimate": {}}
     estimate = {"bucket": bucket, "prefix": prefix, **describe(counted, max_fills=stack.max_fills)}
     state = _decide(agreed, estimate)
-    estimate |= _say(state, estimate, tools)
+    estimate |= _say(state, estimate, services)
     return {"state": state, "bucket": bucket, "after": {}, "counted": {}, "estimate": estimate}
 
 
-def _count(counted: Mapping[str, int], listed: tuple[Photo, ...], tools: Tools) -> dict[str, int]:
-    stack = tools.settings
+def _count(counted: Mapping[str, int], listed: tuple[Photo, ...], services: Services) -> dict[str, int]:
+    stack = services.settings
     ours = frozenset({stack.results_bucket, stack.work_bucket})
     reasons = {photo: why_not(photo, ours, max_bytes=stack.max_photo_bytes) for photo in listed}
     photos = [photo for photo, why in reasons.items() if not why]
-    return count(counted, reasons, dict(zip(photos, tools.ledger.statuses(photos), strict=True)))
+    return count(counted, reasons, dict(zip(photos, services.ledger.statuses(photos), strict=True)))
 
 
-def _check(bucket: object, prefix: object, confirm: object, tools: Tools) -> tuple[str, str, int]:
-    stack = tools.settings
+def _check(bucket: object, prefix: object, confirm: object, services: Services) -> tuple[str, str, int]:
+    stack = services.settings
     if not isinstance(bucket, str) or not isinstance(prefix, str):
         raise InvalidBackfillError("The bucket and the prefix must be words.")
     # True is a number to Python, and to nobody else.
@@ -77,18 +82,18 @@ def _decide(confirm: int, estimate: Mapping[str, Any]) -> str:
     return "confirmed"
 
 
-def _say(state: str, estimate: Mapping[str, Any], tools: Tools) -> dict[str, Any]:
+def _say(state: str, estimate: Mapping[str, Any], services: Services) -> dict[str, Any]:
     """The estimate in a sentence, and when it would be done."""
     where = f"{estimate['bucket']}/{estimate['prefix']}"
     if state == "nothing_there":
         return {"answer": f"There is no photo below {where}."}
     if state == "nothing_to_clean":
         return {"answer": f"All {estimate['photos']} photos below {where} are done or in work already."}
-    pacer = tools.pacer
-    (waiting,) = tools.ledger.progress.read(Place(tools.settings.uploads_bucket))
-    before = UploadsQueue(tools).unseen()
-    now, new = pacer.now(), estimate["to_clean"]
-    done_at = done_by(pacer.state(), pacer.limits, now, waiting or Tally(), before + new)
+    limiter = services.limiter
+    (waiting,) = services.ledger.progress.read(Place(services.settings.uploads_bucket))
+    before = UploadsQueue(services).unseen()
+    now, new = limiter.now(), estimate["to_clean"]
+    done_at = done_by(limiter.state(), limiter.limits, now, waiting or FolderCounts(), before + new)
     requests = estimate["paid_requests"]
     return {
         "confirm": new,

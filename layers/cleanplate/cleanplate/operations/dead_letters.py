@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cleanplate.aws import clients
 from cleanplate.aws.queue import UploadsQueue
-from cleanplate.services import Tools
+from cleanplate.services import Services
 
 #: As many as SQS gives out in one call.
 _BATCH = 10
@@ -16,9 +16,9 @@ _LONGEST_REASON = 500
 class DeadLetters:
     """The dead-letter queue."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        self._url = tools.settings.dead_letter_queue_url
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._url = services.settings.dead_letter_queue_url
 
     def set_aside(self, body: str, why: Exception) -> None:
         """Put a message that nobody will ever be able to read here at once, with the reason."""
@@ -40,7 +40,7 @@ class DeadLetters:
             WaitTimeSeconds=1,
             VisibilityTimeout=_HIDDEN,
         ).get("Messages", [])
-        UploadsQueue(self._tools).send_bodies([letter["Body"] for letter in letters])
+        UploadsQueue(self._services).send_bodies([letter["Body"] for letter in letters])
         if letters:
             # What is not removed here is sent once more by the next redrive.
             sqs.delete_message_batch(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cleanplate.models import JobStatus, Photo
-from cleanplate.rate_limit.reservations import PacerLimits, PacerState
+from cleanplate.rate_limit.reservations import RateLimits, RateLimitState
 from cleanplate.uploads.messages import skip_reason
 
 #: Endings of names that are photos; an object without an ending may be one too. Others would only fail, one by one.
@@ -36,11 +36,11 @@ PHOTO_ENDINGS = frozenset(
     }
 )
 #: Photos that may wait in the queue at least; SQS gives out 120 000 messages at most, and a photo that is put off is one.
-_LEAST_AHEAD, _MOST_AHEAD = 100, 50_000
+_MIN_AHEAD, _MAX_AHEAD = 100, 50_000
 #: Seconds between two looks at the queue: short for small tests, and long enough for a year's backfill in one execution.
 _SHORTEST_WAIT, _LONGEST_WAIT = 60, 6 * 3600
 _DAY = 86_400
-_MOST_ENDINGS = 20
+_MAX_ENDINGS = 20
 
 
 def ending(key: str) -> str:
@@ -95,7 +95,7 @@ _ALREADY: Mapping[JobStatus, str] = {
 def _bounded(counts: Mapping[str, int], name: str) -> str:
     """The name, or a common one where there are many already: anybody may call a file anything."""
     known = sum(other.startswith("ending ") for other in counts)
-    return name if name in counts or (known < _MOST_ENDINGS and len(name) < 20) else "ending of many kinds"
+    return name if name in counts or (known < _MAX_ENDINGS and len(name) < 20) else "ending of many kinds"
 
 
 def describe(counted: Mapping[str, int], *, max_fills: int) -> dict[str, Any]:
@@ -122,16 +122,16 @@ def _below(counted: Mapping[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): number for name, number in sorted(counted.items()) if name.startswith(prefix)}
 
 
-def photos_per_day(state: PacerState, limits: PacerLimits) -> float:
+def photos_per_day(state: RateLimitState, limits: RateLimits) -> float:
     """Photos that the account's limits and the budget let through in a day."""
     per_photo = state.per_photo or limits.requests_per_photo
     fastest = min(limits.day / limits.spacing, limits.our_day) / per_photo
     return fastest if limits.daily_budget is None else min(fastest, limits.daily_budget / 2)
 
 
-def most_ahead(per_day: float, hours: float) -> int:
+def max_ahead(per_day: float, hours: float) -> int:
     """Photos that may wait in the queue: what is worked off in so many hours."""
-    return min(_MOST_AHEAD, max(_LEAST_AHEAD, math.ceil(per_day * hours / 24)))
+    return min(_MAX_AHEAD, max(_MIN_AHEAD, math.ceil(per_day * hours / 24)))
 
 
 def look_again_in(per_day: float, ahead: int) -> int:

@@ -8,31 +8,31 @@ from typing import Any
 
 from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import UnknownFolderError
-from cleanplate.jobs.folder_counts import Place, Tally
+from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.rate_limit import reservations
 from cleanplate.rate_limit.polling import expected
-from cleanplate.rate_limit.reservations import FILL_ROUTE, PacerLimits, PacerState
-from cleanplate.services import Tools
+from cleanplate.rate_limit.reservations import FILL_ROUTE, RateLimits, RateLimitState
+from cleanplate.services import Services
 
 #: From the last check of a job to the result. Seconds.
 _SAVING = 5.0
 
 
-def report_progress(bucket: str | None, folder: str | None, tools: Tools) -> dict[str, Any]:
+def report_progress(bucket: str | None, folder: str | None, services: Services) -> dict[str, Any]:
     """The counts of a folder, or without one of the bucket, and the pace.
 
     ``done_at`` is when the last photo will be done if nothing else comes, and at the latest: all photos share one
     queue, so whatever waits in the bucket may go before. Raises :class:`UnknownFolderError`.
     """
-    place = _place(bucket, folder, tools)
+    place = _place(bucket, folder, services)
     whole = Place(place.bucket)
-    tally, all_of_it = tools.ledger.progress.read(place, whole)
-    if tally is None and (place != whole or place.bucket != tools.settings.uploads_bucket):
+    tally, all_of_it = services.ledger.progress.read(place, whole)
+    if tally is None and (place != whole or place.bucket != services.settings.uploads_bucket):
         where = place.bucket if place.folder is None else f"{place.bucket}/{place.folder}"
         raise UnknownFolderError(f"No photo in {where} has been seen.")
-    tally = tally or Tally()
-    unseen = UploadsQueue(tools).unseen()
-    state, limits, now = tools.pacer.state(), tools.pacer.limits, tools.pacer.now()
+    tally = tally or FolderCounts()
+    unseen = UploadsQueue(services).unseen()
+    state, limits, now = services.limiter.state(), services.limiter.limits, services.limiter.now()
     done_at = done_by(state, limits, now, (all_of_it or tally), unseen) if tally.open or unseen else None
     return {
         "bucket": place.bucket,
@@ -51,7 +51,7 @@ def report_progress(bucket: str | None, folder: str | None, tools: Tools) -> dic
     }
 
 
-def done_by(state: PacerState, limits: PacerLimits, now: float, tally: Tally, more: int = 0) -> float:
+def done_by(state: RateLimitState, limits: RateLimits, now: float, tally: FolderCounts, more: int = 0) -> float:
     """When the last photo of a tally, and of so many more, will have its result."""
     # A photo in work has had its mask request and still needs its fill.
     photos = tally.waiting + math.ceil(tally.in_work / 2) + more
@@ -60,7 +60,7 @@ def done_by(state: PacerState, limits: PacerLimits, now: float, tally: Tally, mo
     return last_slot + _job_time(state) + _SAVING
 
 
-def describe_pace(state: PacerState, limits: PacerLimits, now: float) -> dict[str, Any]:
+def describe_pace(state: RateLimitState, limits: RateLimits, now: float) -> dict[str, Any]:
     """How fast requests go to Adobe, against what is allowed, and in words what holds them up."""
     used = reservations.used_in_a_day(state, limits, now)
     spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
@@ -75,7 +75,7 @@ def describe_pace(state: PacerState, limits: PacerLimits, now: float) -> dict[st
     }
 
 
-def _held(state: PacerState, limits: PacerLimits, now: float, used: int, spent: int) -> list[str]:
+def _held(state: RateLimitState, limits: RateLimits, now: float, used: int, spent: int) -> list[str]:
     held = []
     if state.gate_until > now:
         held.append(
@@ -103,15 +103,15 @@ def clock_time(seconds: float) -> str:
     return datetime.fromtimestamp(math.ceil(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _job_time(state: PacerState) -> float:
+def _job_time(state: RateLimitState) -> float:
     """Mask and fill, as long as they usually take; the slowest mask route that is in use."""
-    masks = [expected(usual) for route, usual in state.usual.items() if route != FILL_ROUTE]
-    return max(masks, default=expected(None)) + expected(state.usual.get(FILL_ROUTE))
+    masks = [expected(durations) for route, durations in state.durations.items() if route != FILL_ROUTE]
+    return max(masks, default=expected(None)) + expected(state.durations.get(FILL_ROUTE))
 
 
-def _place(bucket: str | None, folder: str | None, tools: Tools) -> Place:
+def _place(bucket: str | None, folder: str | None, services: Services) -> Place:
     for word in (bucket, folder):
         if word is not None and not isinstance(word, str):
             raise UnknownFolderError(f"{word!r} is no name of a bucket or a folder.")
     name = f"{folder}/" if folder and not folder.endswith("/") else folder
-    return Place(bucket or tools.settings.uploads_bucket, name)
+    return Place(bucket or services.settings.uploads_bucket, name)

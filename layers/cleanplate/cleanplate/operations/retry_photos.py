@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from cleanplate.aws.metrics import Measure, count
+from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import BucketRefusedError, CleanplateError, InvalidRetryError, error_named
 from cleanplate.models import Job
-from cleanplate.operations.listing import look_again_in, most_ahead, photos_per_day
-from cleanplate.services import Tools
+from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day
+from cleanplate.services import Services
 
 #: One call goes on to the next page for so long. Seconds; a page takes one or two.
 _ENOUGH = 30.0
@@ -20,7 +20,7 @@ _AHEAD_HOURS = 12
 
 
 def retry_photos(
-    asked: Mapping[str, Any], after: str, sent: int, failed_for: Mapping[str, int], tools: Tools
+    asked: Mapping[str, Any], after: str, sent: int, failed_for: Mapping[str, int], services: Services
 ) -> dict[str, Any]:
     """``more`` to look at, ``full`` where the queue is, or ``done`` with the answer.
 
@@ -28,28 +28,28 @@ def retry_photos(
     came. Without a reason only those are taken that a retry may help. Raises :class:`InvalidRetryError` and
     :class:`BucketRefusedError`.
     """
-    bucket, prefix, reason, confirm = _check(asked, tools)
-    queue, begun = UploadsQueue(tools), tools.clock()
-    per_day = photos_per_day(tools.pacer.state(), tools.pacer.limits)
-    ahead = most_ahead(per_day, _AHEAD_HOURS)
+    bucket, prefix, reason, confirm = _check(asked, services)
+    queue, begun = UploadsQueue(services), services.clock()
+    per_day = photos_per_day(services.limiter.state(), services.limiter.limits)
+    ahead = max_ahead(per_day, _AHEAD_HOURS)
     found = Counter(failed_for)
     room = ahead - queue.length() if confirm else ahead
     while True:
         if room <= 0:
             return _say("full", after, sent, found, wait_seconds=look_again_in(per_day, ahead))
-        jobs, after = tools.ledger.failed(bucket, prefix, after=after)
+        jobs, after = services.ledger.failed(bucket, prefix, after=after)
         found.update(_reason(job) for job in jobs)
         chosen = [job for job in jobs if _is_meant(_reason(job), reason)][: max(0, confirm - sent)]
-        queue.ask_again(chosen, str(asked["retry_id"]))
-        count(Measure.RETRIED, len(chosen))
+        queue.request_runs(chosen, str(asked["retry_id"]))
+        count(Metric.RETRIED, len(chosen))
         sent, room = sent + len(chosen), room - len(chosen)
         if not after or 0 < confirm <= sent:
             return _say("done", "", sent, found, answer=_answer(found, reason, confirm, sent))
-        if tools.clock() - begun > _ENOUGH:
+        if services.clock() - begun > _ENOUGH:
             return _say("more", after, sent, found)
 
 
-def _check(asked: Mapping[str, Any], tools: Tools) -> tuple[str, str, str, int]:
+def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, str, int]:
     bucket, prefix, reason, confirm = (asked[name] for name in ("bucket", "prefix", "reason", "confirm"))
     if not all(isinstance(word, str) for word in (bucket, prefix, reason)):
         raise InvalidRetryError("The bucket, the prefix and the reason must be words.")
@@ -58,7 +58,7 @@ def _check(asked: Mapping[str, Any], tools: Tools) -> tuple[str, str, str, int]:
         raise InvalidRetryError(f"To confirm a retry takes a number of photos, not {confirm!r}.")
     if reason and error_named(reason).__name__ != reason:
         raise InvalidRetryError(f"No photo fails for {reason!r}; the README lists the reasons.")
-    stack = tools.settings
+    stack = services.settings
     if bucket in {stack.results_bucket, stack.work_bucket}:
         raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned.")
     return bucket or stack.uploads_bucket, prefix, reason, confirm or 0

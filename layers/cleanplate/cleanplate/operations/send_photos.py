@@ -8,8 +8,8 @@ from typing import Any
 from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import InvalidBackfillError
 from cleanplate.models import Photo
-from cleanplate.operations.listing import look_again_in, most_ahead, photos_per_day, why_not
-from cleanplate.services import Tools
+from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day, why_not
+from cleanplate.services import Services
 
 #: One call goes on to the next page for so long. Seconds; a page of a thousand new photos takes a few.
 _ENOUGH = 30.0
@@ -17,7 +17,7 @@ _PAGE = 1000
 
 
 def send_photos(
-    bucket: str, prefix: str, after: Mapping[str, str], sent: int, confirm: int, ahead_hours: object, tools: Tools
+    bucket: str, prefix: str, after: Mapping[str, str], sent: int, confirm: int, ahead_hours: object, services: Services
 ) -> dict[str, Any]:
     """``more`` to send, ``full`` where the queue is and when to look again, or ``sent`` where all are.
 
@@ -26,18 +26,18 @@ def send_photos(
     """
     if isinstance(ahead_hours, bool) or not isinstance(ahead_hours, int | float) or not 0 < ahead_hours <= 240:
         raise InvalidBackfillError(f"The hours ahead must be a number above 0 and up to 240, not {ahead_hours!r}.")
-    queue, begun = UploadsQueue(tools), tools.clock()
-    per_day = photos_per_day(tools.pacer.state(), tools.pacer.limits)
-    ahead = most_ahead(per_day, ahead_hours)
+    queue, begun = UploadsQueue(services), services.clock()
+    per_day = photos_per_day(services.limiter.state(), services.limiter.limits)
+    ahead = max_ahead(per_day, ahead_hours)
     room = ahead - queue.length()
     while room > 0 and sent < confirm:
-        page = tools.storage.list_photos(bucket, prefix, after=after, most=min(_PAGE, room, confirm - sent))
-        new = _not_begun(page.photos, tools)
+        page = services.storage.list_photos(bucket, prefix, after=after, most=min(_PAGE, room, confirm - sent))
+        new = _not_begun(page.photos, services)
         queue.send(new)
         after, sent, room = page.after, sent + len(new), room - len(new)
         if not after:
             return _say("sent", {}, sent)
-        if tools.clock() - begun > _ENOUGH:
+        if services.clock() - begun > _ENOUGH:
             return _say("more", after, sent)
     if sent >= confirm:
         return _say("sent", {}, sent)
@@ -48,9 +48,9 @@ def _say(state: str, after: Mapping[str, str], sent: int, wait_seconds: int = 0)
     return {"state": state, "after": after, "sent": sent, "wait_seconds": wait_seconds}
 
 
-def _not_begun(listed: tuple[Photo, ...], tools: Tools) -> list[Photo]:
-    stack = tools.settings
+def _not_begun(listed: tuple[Photo, ...], services: Services) -> list[Photo]:
+    stack = services.settings
     ours = frozenset({stack.results_bucket, stack.work_bucket})
     photos = [photo for photo in listed if not why_not(photo, ours, max_bytes=stack.max_photo_bytes)]
-    statuses = tools.ledger.statuses(photos)
+    statuses = services.ledger.statuses(photos)
     return [photo for photo, status in zip(photos, statuses, strict=True) if status is None]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from cleanplate.aws.metrics import COMPARED, Measure, count, gauge
+from cleanplate.aws.metrics import COMPARED, Metric, count, gauge
 from cleanplate.errors import DeadlinePassedError, ExecutionStoppedError, JobOverdueError
 from cleanplate.jobs.deadlines import due_at
 from cleanplate.models import TERMINAL, Failure, Job
-from cleanplate.outcomes import deliver, fail, failure_named, failure_of
+from cleanplate.outcomes import fail, failure_named, failure_of, publish
 from cleanplate.rate_limit import reservations
-from cleanplate.services import Tools
+from cleanplate.services import Services
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef
@@ -25,19 +25,19 @@ logger = Logger(child=True)
 _TIME_FOR_ONE = 20.0
 
 
-def sweep_jobs(seconds_left: Callable[[], float], tools: Tools) -> dict[str, Any]:
+def sweep_jobs(seconds_left: Callable[[], float], services: Services) -> dict[str, Any]:
     """How many jobs were ended and how many outcomes announced, and whether late ones are left for the next call.
 
     A job that cannot be ended does not keep the others from it; its error is raised when they are done.
     """
-    _tell_of_the_day(tools)
-    done, faults, more = {Measure.SWEPT: 0, Measure.DELIVERED_LATE: 0}, list[Exception](), False
-    for job_id in tools.ledger.late(tools.clock()):
+    _tell_of_the_day(services)
+    done, faults, more = {Metric.SWEPT: 0, Metric.DELIVERED_LATE: 0}, list[Exception](), False
+    for job_id in services.ledger.late(services.clock()):
         if seconds_left() < _TIME_FOR_ONE:
             more = True
             break
         try:
-            if measure := _sweep(job_id, tools):
+            if measure := _sweep(job_id, services):
                 done[measure] += 1
         except Exception as fault:
             logger.exception("a late job could not be ended", extra={"job_id": job_id})
@@ -46,65 +46,65 @@ def sweep_jobs(seconds_left: Callable[[], float], tools: Tools) -> dict[str, Any
         count(measure, number)
     if faults:
         raise faults[0]
-    return {"swept": done[Measure.SWEPT], "delivered": done[Measure.DELIVERED_LATE], "more": more}
+    return {"swept": done[Metric.SWEPT], "delivered": done[Metric.DELIVERED_LATE], "more": more}
 
 
-def _sweep(job_id: str, tools: Tools) -> Measure | None:
-    job = tools.ledger.get(job_id)
+def _sweep(job_id: str, services: Services) -> Metric | None:
+    job = services.ledger.get(job_id)
     # The index lags behind; the job itself knows.
     due = due_at(job) if job else None
-    if job is None or due is None or due >= tools.clock():
+    if job is None or due is None or due >= services.clock():
         return None
     if job.status in TERMINAL:
-        deliver(job, tools)
+        publish(job, services)
         logger.warning("outcome announced late", extra={"job_id": job.job_id, "outcome": job.status})
-        return Measure.DELIVERED_LATE
-    execution = _execution(job, tools)
-    failure = _why(job, execution, tools)
+        return Metric.DELIVERED_LATE
+    execution = _execution(job, services)
+    failure = _why(job, execution, services)
     # The record first: it is what a step of a running execution looks at, which so comes to its end by itself too.
-    fail(job, failure, tools)
+    fail(job, failure, services)
     if execution and execution["status"] == "RUNNING":
-        tools.make_stepfunctions().stop_execution(
+        services.make_stepfunctions().stop_execution(
             executionArn=execution["executionArn"], error=failure.reason, cause=failure.message
         )
     logger.warning(
         "late job ended",
         extra={"job_id": job.job_id, "reason": failure.reason, "error_message": failure.message},
     )
-    return Measure.SWEPT
+    return Metric.SWEPT
 
 
-def _execution(job: Job, tools: Tools) -> DescribeExecutionOutputTypeDef | None:
+def _execution(job: Job, services: Services) -> DescribeExecutionOutputTypeDef | None:
     """The execution of this run; None where there is none, or it is too long ago for Step Functions to know."""
-    client = tools.make_stepfunctions()
-    machine = tools.settings.state_machine_arn.replace(":stateMachine:", ":execution:")
+    client = services.make_stepfunctions()
+    machine = services.settings.state_machine_arn.replace(":stateMachine:", ":execution:")
     try:
         return client.describe_execution(executionArn=f"{machine}:{job.execution_name}")
     except client.exceptions.ExecutionDoesNotExist:
         return None
 
 
-def _why(job: Job, execution: DescribeExecutionOutputTypeDef | None, tools: Tools) -> Failure:
+def _why(job: Job, execution: DescribeExecutionOutputTypeDef | None, services: Services) -> Failure:
     status = execution["status"] if execution else ""
     if execution and status == "FAILED":
         # Nobody could write it down when it happened.
         return failure_named(execution.get("error", ""), execution.get("cause", ""))
     if status in {"ABORTED", "TIMED_OUT"}:
         return failure_of(ExecutionStoppedError(f"The execution was {status.lower().replace('_', ' ')}."))
-    if not any(ask.adobe_job for ask in job.asks.values()) and tools.clock() > job.deadline_at:
+    if not any(request.adobe_job for request in job.adobe_requests.values()) and services.clock() > job.deadline_at:
         return failure_of(DeadlinePassedError("Its turn at Adobe did not come before its deadline."))
     where = f"its execution was {status.lower()}" if status else "it had no execution"
     return failure_of(JobOverdueError(f"Nothing more was heard of the job while it was {job.status}; {where}."))
 
 
-def _tell_of_the_day(tools: Tools) -> None:
-    state, limits, now = tools.pacer.state(), tools.pacer.limits, tools.pacer.now()
+def _tell_of_the_day(services: Services) -> None:
+    state, limits, now = services.limiter.state(), services.limiter.limits, services.limiter.now()
     if not math.isinf(limits.our_day):
-        gauge(Measure.DAY_USED, 100 * reservations.used_in_a_day(state, limits, now) / limits.our_day)
+        gauge(Metric.DAY_USED, 100 * reservations.used_in_a_day(state, limits, now) / limits.our_day)
     if limits.daily_budget is not None:
         spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
-        gauge(Measure.BUDGET_USED, 100 * spent / limits.daily_budget)
+        gauge(Metric.BUDGET_USED, 100 * spent / limits.daily_budget)
     _, held_by = reservations.opening(state, limits, now)
-    count(Measure.HELD, 1 if held_by else 0)
+    count(Metric.HELD, 1 if held_by else 0)
     for measure in COMPARED:
         count(measure, 0)

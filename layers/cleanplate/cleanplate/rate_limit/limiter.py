@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cleanplate.rate_limit import polling, reservations
-from cleanplate.rate_limit.reservations import Kind, LaneName, PacerLimits, PacerState, Slot
+from cleanplate.rate_limit.reservations import Kind, LaneName, RateLimits, RateLimitState, Slot
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -33,7 +33,7 @@ _REMEMBERED = 1.0
 _PAUSE_OF_THE_REST = 5.0
 
 
-class Pacer:
+class RateLimiter:
     """Slots for requests to Adobe, shared by every function of the stack.
 
     Times are on the table's clock, see ``now``. One instance serves one thread at a time.
@@ -43,7 +43,7 @@ class Pacer:
         self,
         client: DynamoDBClient,
         table_name: str,
-        limits: PacerLimits,
+        limits: RateLimits,
         *,
         name: str = "adobe",
         clock: Callable[[], float] = time.time,
@@ -57,15 +57,15 @@ class Pacer:
         self._clock = clock
         self._random = random
         self._sleep = sleep
-        self._known: PacerState | None = None
+        self._known: RateLimitState | None = None
         self._known_at = 0.0
         # The table's clock minus ours lies between these.
-        self._ahead_least = float("-inf")
-        self._ahead_most = float("inf")
+        self._min_ahead = float("-inf")
+        self._max_ahead = float("inf")
 
     def now(self) -> float:
         """The time by which slots are given: the local clock, moved where DynamoDB's answers prove it wrong."""
-        return self._clock() + min(max(0.0, self._ahead_least), self._ahead_most)
+        return self._clock() + min(max(0.0, self._min_ahead), self._max_ahead)
 
     def reserve(
         self,
@@ -84,7 +84,7 @@ class Pacer:
         if kind == "poll" and not self.limits.polls_count:
             return Slot(max(self.now(), not_before))
 
-        def change(state: PacerState) -> tuple[PacerState, Slot]:
+        def change(state: RateLimitState) -> tuple[RateLimitState, Slot]:
             return reservations.reserve(
                 state,
                 self.limits,
@@ -113,7 +113,7 @@ class Pacer:
         Answers when the gate opens.
         """
 
-        def change(state: PacerState) -> tuple[PacerState, float]:
+        def change(state: RateLimitState) -> tuple[RateLimitState, float]:
             now = self.now()
             until = None if retry_after is None else now + retry_after
             state = reservations.close(state, self.limits, now, until, reason)
@@ -123,48 +123,50 @@ class Pacer:
         # Many at once means that many met the same 429: one of them has closed it.
         return until if until is not None else self.now() + _PAUSE_OF_THE_REST
 
-    def note_success(self, route: str) -> None:
+    def record_success(self, route: str) -> None:
         """After an answer that was not an error. Without a call where no closure or streak is known."""
         if self._known is not None and reservations.succeeded(self._known, self.now(), route) is self._known:
             return
         self._change(lambda state: (reservations.succeeded(state, self.now(), route), True))
 
-    def note_unavailable(self, route: str) -> None:
+    def record_unavailable(self, route: str) -> None:
         """After a 502 or 503."""
         self._change(lambda state: (reservations.unavailable(state, self.now(), route), True))
 
     def expected(self, route: str) -> float:
         """How long after the POST a first check is worth most; without a call right after a reservation."""
         state = self._known or self._read()
-        return polling.expected(state.usual.get(route) if state else None)
+        return polling.expected(state.durations.get(route) if state else None)
 
-    def has_learnt(self, route: str) -> bool:
+    def has_observed(self, route: str) -> bool:
         """Whether any job of ``route`` was seen finished yet."""
         state = self._known or self._read()
-        return state is not None and route in state.usual
+        return state is not None and route in state.durations
 
-    def learn(self, route: str, seen_at: float, *, pending_at: float = 0.0) -> None:
+    def observe(self, route: str, seen_at: float, *, pending_at: float = 0.0) -> None:
         """A job of ``route`` was seen finished so many seconds after its POST, and unfinished last at ``pending_at``.
 
         Given up without a word where others write at once: one observation less does no harm.
         """
 
-        def change(state: PacerState) -> tuple[PacerState, bool]:
-            usual = polling.learn(state.usual.get(route), pending_at, seen_at)
-            return replace(state, usual={**state.usual, route: usual}), True
+        def change(state: RateLimitState) -> tuple[RateLimitState, bool]:
+            durations = polling.observe(state.durations.get(route), pending_at, seen_at)
+            return replace(state, durations={**state.durations, route: durations}), True
 
         self._change(change, attempts=2)
 
-    def state(self) -> PacerState:
+    def state(self) -> RateLimitState:
         """What the pacer knows now, for reports: queue, gate, breakers, budget. One read."""
         return self._read() or reservations.fresh(self.limits, self.now())
 
-    def _change(self, change: Callable[[PacerState], tuple[PacerState, _T]], attempts: int = _ATTEMPTS) -> _T | None:
+    def _change(
+        self, change: Callable[[RateLimitState], tuple[RateLimitState, _T]], attempts: int = _ATTEMPTS
+    ) -> _T | None:
         """Apply ``change`` to the stored state, against all others that do the same; None when they kept winning."""
         fresh = self._known is not None and 0 <= self._clock() - self._known_at < _REMEMBERED
         stored = self._known if fresh else self._read()
         for _ in range(attempts):
-            state = stored or self._begin_anew()
+            state = stored or self._restart()
             changed, answer = change(state)
             if changed == state:
                 return answer
@@ -176,7 +178,7 @@ class Pacer:
 
     def _queue_up(self, name: LaneName) -> int:
         """A ticket. Tickets are counted beside the state, without a condition: a crowd that arrives at once is no race."""
-        state = self._known or self._begin_anew()
+        state = self._known or self._restart()
         key = f"{name}_tickets"
         asked = self._clock()
         try:
@@ -193,11 +195,11 @@ class Pacer:
             # The item was deleted a moment ago; whoever writes first begins it anew, and nobody has waited yet.
             return 0
         self._compare_clocks(asked, answer)
-        state = PacerState.from_item({name: _decode(value) for name, value in answer["Attributes"].items()})
+        state = RateLimitState.from_item({name: _decode(value) for name, value in answer["Attributes"].items()})
         self._remember(state)
         return state.lanes[name].tickets
 
-    def _begin_anew(self) -> PacerState:
+    def _restart(self) -> RateLimitState:
         """What to write where there is no item: never written, or deleted. What this caller remembers is the best guess.
 
         The version begins at the time in milliseconds, so that it never meets one from before the deletion.
@@ -205,13 +207,13 @@ class Pacer:
         now = self.now()
         return replace(self._known or reservations.fresh(self.limits, now), version=int(now * 1000))
 
-    def _read(self) -> PacerState | None:
+    def _read(self) -> RateLimitState | None:
         asked = self._clock()
         answer = self._client.get_item(TableName=self._table_name, Key=self._key, ConsistentRead=True)
         self._compare_clocks(asked, answer)
         return self._remember(_state(answer.get("Item")))
 
-    def _write(self, state: PacerState, over: PacerState | None) -> tuple[bool, PacerState | None]:
+    def _write(self, state: RateLimitState, over: RateLimitState | None) -> tuple[bool, RateLimitState | None]:
         """Store ``state`` over that one (None: over nothing); False, and the stored one, where another was faster."""
         state = replace(state, version=state.version + 1)
         item = {name: _encode(value) for name, value in state.to_item().items()}
@@ -235,7 +237,7 @@ class Pacer:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
 
-    def _update(self, item: Mapping[str, AttributeValueTypeDef], over: PacerState) -> Mapping[str, Any]:
+    def _update(self, item: Mapping[str, AttributeValueTypeDef], over: RateLimitState) -> Mapping[str, Any]:
         # All but the tickets, which others may be taking at this moment.
         names = [name for name in item if not name.endswith("_tickets")]
         return self._client.update_item(
@@ -251,7 +253,7 @@ class Pacer:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
 
-    def _remember(self, state: PacerState | None) -> PacerState | None:
+    def _remember(self, state: RateLimitState | None) -> RateLimitState | None:
         """Keep what was seen; a missing item leaves the memory of the one before, from which to begin anew."""
         if state is not None:
             self._known, self._known_at = state, self._clock()
@@ -267,18 +269,18 @@ class Pacer:
         except (TypeError, ValueError):
             return
         least, most = theirs - self._clock(), theirs + 1 - asked
-        if least > self._ahead_most or most < self._ahead_least:
+        if least > self._max_ahead or most < self._min_ahead:
             # One of the clocks was set in between: begin anew.
-            self._ahead_least, self._ahead_most = least, most
+            self._min_ahead, self._max_ahead = least, most
         else:
-            self._ahead_least, self._ahead_most = max(least, self._ahead_least), min(most, self._ahead_most)
+            self._min_ahead, self._max_ahead = max(least, self._min_ahead), min(most, self._max_ahead)
 
 
-def _state(item: Mapping[str, Any] | None) -> PacerState | None:
+def _state(item: Mapping[str, Any] | None) -> RateLimitState | None:
     """The state in an item; none where there is no item, or something else in its place."""
     if not item:
         return None
-    return PacerState.from_item({name: _decode(value) for name, value in item.items()})
+    return RateLimitState.from_item({name: _decode(value) for name, value in item.items()})
 
 
 def _encode(value: object) -> AttributeValueTypeDef:

@@ -47,7 +47,7 @@ _DUST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class DurationHistogram:
     """How long the jobs of one route take: share of jobs by bin (the bin's upper end in seconds)."""
 
     shares: Mapping[int, float] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Usual:
         return {"jobs": self.jobs, **{str(edge): round(share, 4) for edge, share in sorted(self.shares.items())}}
 
     @classmethod
-    def from_item(cls, item: Mapping[str, object]) -> Usual:
+    def from_item(cls, item: Mapping[str, object]) -> DurationHistogram:
         """The reverse of ``to_item``; what cannot be read is left out."""
         shares: dict[int, float] = {}
         for name, share in item.items():
@@ -68,12 +68,12 @@ class Usual:
         return cls(shares, int(jobs) if isinstance(jobs, int | float) and shares else 0)
 
 
-def expected(usual: Usual | None) -> float:
+def expected(durations: DurationHistogram | None) -> float:
     """Seconds after the POST at which a first check is worth most; the default until something was learnt."""
-    if usual is None or not usual.shares:
+    if durations is None or not durations.shares:
         return DEFAULT_EXPECTED
-    longest = max(usual.shares)
-    return float(min((edge for edge in EDGES if edge <= longest), key=lambda edge: _cost(edge, usual.shares)))
+    longest = max(durations.shares)
+    return float(min((edge for edge in EDGES if edge <= longest), key=lambda edge: _cost(edge, durations.shares)))
 
 
 def first_wait(expected: float, jitter: float = 1.0) -> int:
@@ -127,29 +127,29 @@ def whole_seconds(seconds: float) -> int:
     return max(1, math.floor(seconds + 0.5)) if math.isfinite(seconds) else 1
 
 
-def learn(usual: Usual | None, pending_at: float, seen_at: float) -> Usual:
+def observe(durations: DurationHistogram | None, pending_at: float, seen_at: float) -> DurationHistogram:
     """The histogram with one more finished job.
 
     ``pending_at`` is when it was last seen unfinished (0: never), ``seen_at`` when it was seen finished; seconds after
     the POST. Observations that cannot be (a clock that jumped) change nothing.
     """
-    usual = usual or Usual()
+    durations = durations or DurationHistogram()
     if not (math.isfinite(pending_at) and math.isfinite(seen_at)) or seen_at <= 0 or not 0 <= pending_at < seen_at:
-        return usual
+        return durations
     first = next((i for i, edge in enumerate(EDGES) if edge > pending_at), len(EDGES) - 1)
     last = next((i for i, edge in enumerate(EDGES) if edge >= seen_at), len(EDGES) - 1)
     within = EDGES[first : last + 1]
-    shares = dict(usual.shares) or {_bin(DEFAULT_EXPECTED): 1.0}
+    shares = dict(durations.shares) or {_bin(DEFAULT_EXPECTED): 1.0}
     belief = {edge: shares.get(edge, 0.0) + _FLOOR for edge in within}
     whole = sum(belief.values())
-    newest = max(_NEWEST, 1 / (usual.jobs + 2))
+    newest = max(_NEWEST, 1 / (durations.jobs + 2))
     for edge in shares:
         shares[edge] *= 1 - newest
     for edge, weight in belief.items():
         shares[edge] = shares.get(edge, 0.0) + newest * weight / whole
     kept = {edge: share for edge, share in shares.items() if share >= _DUST}
     total = sum(kept.values())
-    return Usual({edge: share / total for edge, share in kept.items()}, min(usual.jobs + 1, 1_000_000))
+    return DurationHistogram({edge: share / total for edge, share in kept.items()}, min(durations.jobs + 1, 1_000_000))
 
 
 def _cost(first: int, shares: Mapping[int, float]) -> float:

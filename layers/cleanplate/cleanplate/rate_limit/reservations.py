@@ -21,7 +21,7 @@ of the forecast wait, at most ``LONGEST_PARK`` (SQS hides a message for at most 
 parking messages that cannot be called back: should the queue move up to twice as fast as forecast, somebody is always
 there to take the slot. So a photo is received about log2(wait / 10 s) times, and about twice per day of waiting.
 
-Times are seconds since the epoch. Limits: ``PacerLimits``; the answers: ``Slot``.
+Times are seconds since the epoch. Limits: ``RateLimits``; the answers: ``Slot``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cleanplate.errors import SettingsError
-from cleanplate.rate_limit.polling import Usual
+from cleanplate.rate_limit.polling import DurationHistogram
 
 Kind = Literal["mask", "fill", "poll"]
 LaneName = Literal["work", "urgent", "normal"]
@@ -51,7 +51,7 @@ _FURTHEST = 5  # minutes; nobody reserves further ahead, which bounds the size o
 _FAIR_SLOTS = 10  # one slot in so many is a normal mask's, however many urgent ones there are
 _RETURN_AT = 0.5  # share of the forecast wait after which a parked photo asks again
 _HALF_HOURS = 48  # parts of a day in which requests are counted
-_FRONT_MOST = 4.0  # places that the front of a queue moves further than the one that was served
+_MAX_FRONT = 4.0  # places that the front of a queue moves further than the one that was served
 _IN_WORK = 300.0  # seconds after which a mask without a fill no longer counts as in work
 _MEMORY = 1 / 400  # weight of the newest request in the running mean of requests per photo
 _FIRST_GATE = 5.0  # seconds that a 429 without Retry-After closes the gate; doubled by each further one
@@ -63,7 +63,7 @@ _PROBE = 60.0  # seconds that the one probe of a half-open breaker has for its a
 
 
 @dataclass(frozen=True, slots=True)
-class PacerLimits:
+class RateLimits:
     """What the account allows, and how much of that is ours.
 
     ``share_left`` (0 to 0.95) of both limits is left to the account's other users. ``per_day`` and ``daily_budget`` may
@@ -188,7 +188,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
-class PacerState:
+class RateLimitState:
     """Everything that callers share. ``version`` belongs to whoever stores it."""
 
     version: int = 0
@@ -209,7 +209,7 @@ class PacerState:
     gate_closed: int = 0
     gate_reason: str = ""
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
-    usual: Mapping[str, Usual] = field(default_factory=dict)
+    durations: Mapping[str, DurationHistogram] = field(default_factory=dict)
 
     @property
     def lanes(self) -> dict[LaneName, Lane]:
@@ -239,11 +239,11 @@ class PacerState:
                 route: [b.streak, b.opened, round(b.until, 3), round(b.probe_until, 3)]
                 for route, b in self.breakers.items()
             },
-            "usual": {route: usual.to_item() for route, usual in self.usual.items()},
+            "usual": {route: durations.to_item() for route, durations in self.durations.items()},
         }
 
     @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> PacerState:
+    def from_item(cls, item: Mapping[str, Any]) -> RateLimitState:
         """The reverse of ``to_item``; what an older release did not write is at its default.
 
         Raises ``ValueError`` for values that are not what ``to_item`` wrote.
@@ -271,13 +271,16 @@ class PacerState:
                     str(route): Breaker(int(b[0]), int(b[1]), float(b[2]), float(b[3]))
                     for route, b in item.get("breakers", {}).items()
                 },
-                usual={str(route): Usual.from_item(usual) for route, usual in item.get("usual", {}).items()},
+                durations={
+                    str(route): DurationHistogram.from_item(durations)
+                    for route, durations in item.get("usual", {}).items()
+                },
             )
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a pacer's item: {error!r}") from error
 
 
-def fresh(limits: PacerLimits, now: float) -> PacerState:
+def fresh(limits: RateLimits, now: float) -> RateLimitState:
     """The state where there is none: never used before, or lost in mid-run.
 
     As if the last minute had been full, and as if the lost state had given slots for as long as anybody may usually
@@ -285,12 +288,12 @@ def fresh(limits: PacerLimits, now: float) -> PacerState:
     """
     slots = math.ceil(2 * limits.near / limits.spacing)
     every_second = sum(1 << bit for bit in range(1, slots, 2))
-    return PacerState(spacing=limits.spacing, base=now, taken=every_second)
+    return RateLimitState(spacing=limits.spacing, base=now, taken=every_second)
 
 
 def reserve(
-    state: PacerState,
-    limits: PacerLimits,
+    state: RateLimitState,
+    limits: RateLimits,
     now: float,
     kind: Kind,
     urgent: bool = False,
@@ -299,7 +302,7 @@ def reserve(
     ticket: int = 0,
     not_before: float = 0.0,
     instead_of: float = 0.0,
-) -> tuple[PacerState, Slot]:
+) -> tuple[RateLimitState, Slot]:
     """A slot for one request, or the time to ask again; and the state to store, unchanged unless a slot was granted.
 
     ``mask`` stands for whatever begins the work on a photo: for one that brings its own mask that is its first fill,
@@ -341,14 +344,14 @@ def lane_name(kind: Kind, *, urgent: bool) -> LaneName:
     return "urgent" if urgent else "normal"
 
 
-def queue_up(state: PacerState, name: LaneName) -> tuple[PacerState, int]:
+def queue_up(state: RateLimitState, name: LaneName) -> tuple[RateLimitState, int]:
     """A place at the end of a queue, as a ticket."""
     lane: Lane = getattr(state, name)
     ticket = lane.tickets + lane.step
     return _with_lane(state, name, replace(lane, tickets=ticket)), ticket
 
 
-def close(state: PacerState, limits: PacerLimits, now: float, until: float | None, reason: str) -> PacerState:
+def close(state: RateLimitState, limits: RateLimits, now: float, until: float | None, reason: str) -> RateLimitState:
     """The gate closed for everybody after a 429, until ``until``, or for a time that doubles with each closure.
 
     A time that is over, or none, counts as not told; a day is the longest.
@@ -363,7 +366,7 @@ def close(state: PacerState, limits: PacerLimits, now: float, until: float | Non
     return replace(state, gate_until=until, gate_closed=strikes, gate_reason=reason)
 
 
-def succeeded(state: PacerState, now: float, route: str) -> PacerState:
+def succeeded(state: RateLimitState, now: float, route: str) -> RateLimitState:
     """After an answer that was not an error: the route's breaker is closed, the gate's next closure is a first one.
 
     A success while the gate is closed was sent before and says nothing about it.
@@ -375,7 +378,7 @@ def succeeded(state: PacerState, now: float, route: str) -> PacerState:
     return state
 
 
-def unavailable(state: PacerState, now: float, route: str) -> PacerState:
+def unavailable(state: RateLimitState, now: float, route: str) -> RateLimitState:
     """After a 502 or 503 of ``route``: a streak opens its breaker, a failed probe opens it for twice as long."""
     breaker = state.breakers.get(route, Breaker())
     streak = breaker.streak + 1
@@ -389,7 +392,7 @@ def unavailable(state: PacerState, now: float, route: str) -> PacerState:
     return replace(state, breakers={**state.breakers, route: breaker})
 
 
-def opening(state: PacerState, limits: PacerLimits, now: float, route: str = "") -> tuple[float, Reason]:
+def opening(state: RateLimitState, limits: RateLimits, now: float, route: str = "") -> tuple[float, Reason]:
     """When new photos are next let in, and what keeps them out until then; ``now`` and nothing where nothing does.
 
     The ordinary queue is not meant: this says until when photos are *held* by the gate, a breaker, the day or the budget.
@@ -400,12 +403,12 @@ def opening(state: PacerState, limits: PacerLimits, now: float, route: str = "")
     return (closed, "breaker") if closed > opens else (opens, why)
 
 
-def photo_time(state: PacerState, limits: PacerLimits) -> float:
+def photo_time(state: RateLimitState, limits: RateLimits) -> float:
     """Seconds of the minute limit that one photo takes, from the requests that photos took lately."""
     return limits.spacing * (state.per_photo or limits.requests_per_photo)
 
 
-def forecast(state: PacerState, limits: PacerLimits, now: float, photos: int, within: float = 60 * 86400.0) -> float:
+def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int, within: float = 60 * 86400.0) -> float:
     """When the last of so many waiting photos gets its slot, with minute limit, day limit and budget as they are used.
 
     At most ``now + within``: what lies beyond is not looked for.
@@ -442,20 +445,20 @@ def forecast(state: PacerState, limits: PacerLimits, now: float, photos: int, wi
     return now + within
 
 
-def used_in_a_day(state: PacerState, limits: PacerLimits, now: float) -> int:
+def used_in_a_day(state: RateLimitState, limits: RateLimits, now: float) -> int:
     """Requests that count towards the day limit now, those included that are reserved ahead."""
     oldest = math.floor(now * _HALF_HOURS / limits.day) - _HALF_HOURS
     return sum(state.day_counts[max(0, oldest - state.day_first) :])
 
 
-def going_out(state: PacerState, limits: PacerLimits, now: float) -> float:
+def going_out(state: RateLimitState, limits: RateLimits, now: float) -> float:
     """Requests per minute that are being sent, as of the last seconds."""
     span = LATE + limits.spacing
     slots = (state.base + bit * state.spacing for bit in range(state.taken.bit_length()) if state.taken >> bit & 1)
     return sum(now - span < at <= now for at in slots) * limits.minute / span
 
 
-def _advance(state: PacerState, limits: PacerLimits, now: float) -> PacerState:
+def _advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitState:
     """The state as of now: past slots forgotten, the grid begun anew where it lies idle or its spacing changed."""
     spacing, base, taken = state.spacing, state.base, state.taken
     if not math.isclose(spacing, limits.spacing, rel_tol=1e-9):
@@ -493,7 +496,7 @@ def _advance(state: PacerState, limits: PacerLimits, now: float) -> PacerState:
     )
 
 
-def _first_free(state: PacerState, limits: PacerLimits, earliest: float) -> float:
+def _first_free(state: RateLimitState, limits: RateLimits, earliest: float) -> float:
     """The first slot at or after ``earliest`` that was not given."""
     index = max(0, math.ceil((earliest - state.base) / limits.spacing - 1e-6))
     ahead = state.taken >> index
@@ -501,7 +504,7 @@ def _first_free(state: PacerState, limits: PacerLimits, earliest: float) -> floa
     return state.base + index * limits.spacing
 
 
-def _opens(state: PacerState, limits: PacerLimits, earliest: float, kind: Kind, route: str) -> tuple[float, Reason]:
+def _opens(state: RateLimitState, limits: RateLimits, earliest: float, kind: Kind, route: str) -> tuple[float, Reason]:
     """When day limit, budget and gate next allow a request of this kind, and which of them is waited for."""
     in_work = _in_work(state, earliest)
     new = kind == "mask" and route != FILL_ROUTE
@@ -522,7 +525,7 @@ def _opens(state: PacerState, limits: PacerLimits, earliest: float, kind: Kind, 
     return opens, why
 
 
-def _day_free_at(state: PacerState, limits: PacerLimits, earliest: float, needed: float) -> float:
+def _day_free_at(state: RateLimitState, limits: RateLimits, earliest: float, needed: float) -> float:
     """When the day that ends then has room for ``needed`` more requests; half hours count whole until they are over."""
     width = limits.day / _HALF_HOURS
     part = math.floor(earliest / width)
@@ -539,7 +542,7 @@ def _day_free_at(state: PacerState, limits: PacerLimits, earliest: float, needed
     return max(earliest, (oldest + _HALF_HOURS) * width) if oldest > part - _HALF_HOURS else earliest
 
 
-def _closed_route(state: PacerState, now: float, kind: Kind, route: str, held: float) -> float:
+def _closed_route(state: RateLimitState, now: float, kind: Kind, route: str, held: float) -> float:
     """Until when a breaker keeps this request back; 0 where none does."""
     if kind == "poll":
         return 0.0
@@ -556,7 +559,7 @@ def _closed_route(state: PacerState, now: float, kind: Kind, route: str, held: f
     return closed if closed > now else 0.0
 
 
-def _reach(state: PacerState, limits: PacerLimits, name: LaneName, position: int, now: float, at: float) -> float:
+def _reach(state: RateLimitState, limits: RateLimits, name: LaneName, position: int, now: float, at: float) -> float:
     """Seconds that a photo may reserve ahead, where the next free slot is ``at``."""
     lane: Lane = getattr(state, name)
     if name == "work":
@@ -582,15 +585,15 @@ def _front(lane: Lane, served: int) -> float:
         return lane.front
     if served > lane.tickets:
         return float(served)  # a ticket of a state that was lost: the queue goes on from here
-    return max(0.0, lane.front + 1 + min(_FRONT_MOST, (served - lane.front - 1) / 8))
+    return max(0.0, lane.front + 1 + min(_MAX_FRONT, (served - lane.front - 1) / 8))
 
 
-def _due(state: PacerState, limits: PacerLimits) -> float:
+def _due(state: RateLimitState, limits: RateLimits) -> float:
     """Seconds of forecast wait from which on it is a photo's turn."""
     return 2 * limits.near + photo_time(state, limits)
 
 
-def _ask_again_at(state: PacerState, limits: PacerLimits, opens: float, name: LaneName, position: int) -> float:
+def _ask_again_at(state: RateLimitState, limits: RateLimits, opens: float, name: LaneName, position: int) -> float:
     """When a photo asks again that is so many places from the front of its queue."""
     photo = photo_time(state, limits)
     ahead = position = max(1, position)
@@ -604,7 +607,9 @@ def _ask_again_at(state: PacerState, limits: PacerLimits, opens: float, name: La
     return opens + _RETURN_AT * (turn - opens)
 
 
-def _granted(state: PacerState, limits: PacerLimits, now: float, kind: Kind, route: str, at: float) -> PacerState:
+def _granted(
+    state: RateLimitState, limits: RateLimits, now: float, kind: Kind, route: str, at: float
+) -> RateLimitState:
     """The state with the slot at ``at`` given and counted."""
     index = round((at - state.base) / limits.spacing)
     state = replace(_counted(state, limits, at, 1), taken=state.taken | 1 << index)
@@ -631,12 +636,12 @@ def _granted(state: PacerState, limits: PacerLimits, now: float, kind: Kind, rou
     )
 
 
-def _in_work(state: PacerState, now: float) -> float:
+def _in_work(state: RateLimitState, now: float) -> float:
     """Photos with a mask and without their fill. They fade: one that fails or needs no fill never says so."""
     return state.in_work * math.exp(-max(0.0, now - state.in_work_at) / _IN_WORK)
 
 
-def _counted(state: PacerState, limits: PacerLimits, at: float, n: int) -> PacerState:
+def _counted(state: RateLimitState, limits: RateLimits, at: float, n: int) -> RateLimitState:
     """The day's counts with ``n`` more requests at ``at``."""
     part = math.floor(at * _HALF_HOURS / limits.day)
     counts = list(state.day_counts)
@@ -649,7 +654,7 @@ def _counted(state: PacerState, limits: PacerLimits, at: float, n: int) -> Pacer
     return replace(state, day_first=first, day_counts=tuple(counts))
 
 
-def _give_back(state: PacerState, limits: PacerLimits, kind: Kind, route: str, at: float) -> PacerState:
+def _give_back(state: RateLimitState, limits: RateLimits, kind: Kind, route: str, at: float) -> RateLimitState:
     """The counts without a slot that was not used. Its time stays given: others may have built on it."""
     part = math.floor(at * _HALF_HOURS / limits.day) - state.day_first
     if not 0 <= part < len(state.day_counts):
@@ -665,7 +670,7 @@ def _give_back(state: PacerState, limits: PacerLimits, kind: Kind, route: str, a
     return replace(_counted(state, limits, at, -1), in_work=in_work, spent=spent)
 
 
-def _with_lane(state: PacerState, name: LaneName, lane: Lane) -> PacerState:
+def _with_lane(state: RateLimitState, name: LaneName, lane: Lane) -> RateLimitState:
     if name == "work":
         return replace(state, work=lane)
     return replace(state, urgent=lane) if name == "urgent" else replace(state, normal=lane)

@@ -14,10 +14,10 @@ from cleanplate.errors import JobMovedOnError, MaskUnusableError, PostponedError
 from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
 from cleanplate.models import TERMINAL, Job, Mask
 from cleanplate.rate_limit.polling import whole_seconds
-from cleanplate.services import Tools
+from cleanplate.services import Services
 from cleanplate.steps.mask_selection import choose_masks
 from cleanplate.steps.submit import send
-from cleanplate.steps.work_files import ask_key, fill_name, kept_answer, plan_key, read_plan, work_key
+from cleanplate.steps.work_files import fill_name, plan_key, read_plan, request_key, stored_answer, work_key
 
 logger = Logger(child=True)
 
@@ -26,12 +26,12 @@ _MAX_MASKS = 300
 _MAX_LABELS = 100
 
 
-def fill_masked_areas(job_id: str, tools: Tools) -> dict[str, Any]:
+def fill_masked_areas(job_id: str, services: Services) -> dict[str, Any]:
     """``submitted`` with the first wait, ``waiting`` for a slot, or ``nothing_to_remove``."""
-    job = tools.read_job(job_id)
+    job = services.read_job(job_id)
     if job.status in TERMINAL:
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
-    plan = read_plan(job, tools) or _make_plan(job, tools)
+    plan = read_plan(job, services) or _make_plan(job, services)
     if not plan["windows"]:
         return {"state": "nothing_to_remove", "wait_seconds": 0}
     try:
@@ -41,48 +41,48 @@ def fill_masked_areas(job_id: str, tools: Tools) -> dict[str, Any]:
                 fill_name(number),
                 route=FILL,
                 status="filling",
-                make_request=partial(_request, job, window, tools),
-                tools=tools,
+                make_request=partial(_request, job, window, services),
+                services=services,
             )
     except PostponedError as later:
         logger.info("waits", extra={"why": str(later)})
-        return {"state": "waiting", "wait_seconds": whole_seconds(later.until - tools.clock())}
-    due = max(ask.check_at for name, ask in job.asks.items() if name.startswith("fill"))
-    return {"state": "submitted", "wait_seconds": whole_seconds(due - tools.clock())}
+        return {"state": "waiting", "wait_seconds": whole_seconds(later.until - services.clock())}
+    due = max(request.check_at for name, request in job.adobe_requests.items() if name.startswith("fill"))
+    return {"state": "submitted", "wait_seconds": whole_seconds(due - services.clock())}
 
 
 def _key(job: Job, name: str) -> str:
-    return ask_key(job, "mask", name)
+    return request_key(job, "mask", name)
 
 
-def _make_plan(job: Job, tools: Tools) -> dict[str, Any]:
+def _make_plan(job: Job, services: Services) -> dict[str, Any]:
     labels: tuple[str, ...] = ()
     chosen: tuple[Mask, ...] = ()
     if job.own_mask:
         with scratch_file() as file:
-            tools.storage.fetch_photo(job.own_mask, file, max_bytes=tools.settings.max_photo_bytes)
+            services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
             masks = [file.read()]
     else:
-        answer = kept_answer(tools.storage, job, "mask")
+        answer = stored_answer(services.storage, job, "mask")
         if answer is None:
             raise WorkGoneError("Adobe's answer about the mask is no longer kept.")
         choice = choose_masks(answer.masks, job.options)
         chosen, labels = choice.masks, choice.labels_seen
-        masks = [_fetch_mask(mask, tools) for mask in chosen]
-    plan = _plan(job, masks, tools) if masks else None
+        masks = [_fetch_mask(mask, services) for mask in chosen]
+    plan = _plan(job, masks, services) if masks else None
     kept = {
         "masks": [_described(mask) for mask in chosen[:_MAX_MASKS]],
         "labels_seen": list(labels[:_MAX_LABELS]),
         "windows": [],
-    } | (_keep(job, plan, tools) if plan else {})
-    tools.storage.write_work(plan_key(job), json.dumps(kept).encode(), "application/json")
+    } | (_keep(job, plan, services) if plan else {})
+    services.storage.write_work(plan_key(job), json.dumps(kept).encode(), "application/json")
     return kept
 
 
-def _plan(job: Job, masks: list[bytes], tools: Tools) -> FillPlan:
+def _plan(job: Job, masks: list[bytes], services: Services) -> FillPlan:
     def open_photo() -> BinaryIO:
         file = scratch_file()
-        tools.storage.fetch_photo(job.photo, file, max_bytes=tools.settings.max_photo_bytes)
+        services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
         return file
 
     return plan_fill(
@@ -91,18 +91,18 @@ def _plan(job: Job, masks: list[bytes], tools: Tools) -> FillPlan:
         masks,
         options=job.options,
         limit=FILL.pixel_limit,
-        max_windows=tools.settings.max_fills,
+        max_windows=services.settings.max_fills,
     )
 
 
-def _fetch_mask(mask: Mask, tools: Tools) -> bytes:
+def _fetch_mask(mask: Mask, services: Services) -> bytes:
     if mask.work_key:
-        content = tools.storage.read_work(mask.work_key)
+        content = services.storage.read_work(mask.work_key)
         if content is None:
             raise MaskUnusableError("Adobe said that it had written the mask, but it is not there.")
         return content
     with scratch_file() as file:
-        tools.adobe.download(mask.url, file, max_bytes=tools.settings.max_photo_bytes)
+        services.adobe.download(mask.url, file, max_bytes=services.settings.max_photo_bytes)
         file.seek(0)
         return file.read()
 
@@ -117,29 +117,29 @@ def _described(mask: Mask) -> dict[str, Any]:
     }
 
 
-def _keep(job: Job, plan: FillPlan, tools: Tools) -> dict[str, Any]:
+def _keep(job: Job, plan: FillPlan, services: Services) -> dict[str, Any]:
     """Keep the plan's pictures, and say where."""
-    storage = tools.storage
+    storage = services.storage
     hole = _key(job, "hole.png")
     storage.write_work(hole, plan.hole, "image/png")
     windows = []
     for number, window in enumerate(plan.windows, start=1):
         mask = _key(job, f"window-{number}.mask.png")
         storage.write_work(mask, window.mask, "image/png")
-        windows.append({"mask": mask, "image": _keep_image(job, number, window, tools)})
+        windows.append({"mask": mask, "image": _keep_image(job, number, window, services)})
     return {"windows": windows, "hole": hole, "plan": plan.to_dict()}
 
 
-def _keep_image(job: Job, number: int, window: Window, tools: Tools) -> str:
+def _keep_image(job: Job, number: int, window: Window, services: Services) -> str:
     if window.image is None:
         return ""
     key = _key(job, f"window-{number}.{window.image_media_type.rpartition('/')[2]}")
-    tools.storage.write_work(key, window.image, window.image_media_type)
+    services.storage.write_work(key, window.image, window.image_media_type)
     return key
 
 
-def _request(job: Job, window: dict[str, str], tools: Tools) -> Request:
-    storage = tools.storage
+def _request(job: Job, window: dict[str, str], services: Services) -> Request:
+    storage = services.storage
     image, spare = window["image"], work_key(job.job_id, "photo")
     return Request(
         image_url=storage.link_to_work(image) if image else storage.link_for_adobe(job.photo, spare),

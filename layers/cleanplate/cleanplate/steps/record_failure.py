@@ -7,23 +7,23 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from cleanplate.models import TERMINAL, Job
-from cleanplate.outcomes import deliver, fail, failure_named
-from cleanplate.services import Tools
+from cleanplate.outcomes import fail, failure_named, publish
+from cleanplate.services import Services
 
 logger = Logger(child=True)
 
 
-def record_failure(execution_name: str, error: str, cause: str, tools: Tools) -> dict[str, Any]:
+def record_failure(execution_name: str, error: str, cause: str, services: Services) -> dict[str, Any]:
     """Record and announce why the run of an execution failed; an ended job, or a newer run, is left as it is."""
     job_id, run = Job.named(execution_name)
-    job = tools.read_job(job_id)
+    job = services.read_job(job_id)
     if job.run != run:
         logger.info("a newer run of the job is in work", extra={"run": run})
         return {"outcome": job.status}
     failure = failure_named(error, cause)
     if job.status in TERMINAL:
-        deliver(job, tools)
+        publish(job, services)
         return {"outcome": job.status, "reason": job.outcome.get("reason", "")}
     logger.warning("photo failed", extra={"reason": failure.reason, "error_message": failure.message})
-    fail(job, failure, tools)
+    fail(job, failure, services)
     return {"outcome": "failed", "reason": failure.reason}

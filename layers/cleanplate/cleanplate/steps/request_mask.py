@@ -32,9 +32,9 @@ from cleanplate.imaging import (
     verify_photo,
 )
 from cleanplate.models import TERMINAL, Job, Options, Photo
-from cleanplate.outcomes import deliver, fail, failure_of, say_again
-from cleanplate.services import Tools
-from cleanplate.steps.submit import await_turn, send
+from cleanplate.outcomes import fail, failure_of, publish, republish
+from cleanplate.services import Services
+from cleanplate.steps.submit import await_slot, send
 from cleanplate.steps.work_files import work_key
 from cleanplate.uploads.identity import job_id, refused_id
 from cleanplate.uploads.messages import Upload, skip_reason
@@ -60,82 +60,84 @@ _HOUR = 3600.0
 _MAX_PHOTO_KEY_BYTES = 1000
 
 
-def request_mask(upload: Upload, tools: Tools) -> None:
+def request_mask(upload: Upload, services: Services) -> None:
     """Bring one upload as far as its execution, or to a named failure.
 
     Raises :class:`PostponedError` where the message must come back later. Any other exception is a fault: the message
     comes back by itself, and finds in the ledger what was done.
     """
-    _await_turn(upload, tools)
-    stack = tools.settings
+    _await_slot(upload, services)
+    stack = services.settings
     skipped = skip_reason(upload.photo, frozenset({stack.results_bucket, stack.work_bucket}))
-    found = None if skipped else tools.storage.look_up(upload.photo.bucket, upload.photo.key)
+    found = None if skipped else services.storage.look_up(upload.photo.bucket, upload.photo.key)
     if found and MARK in found.metadata and not upload.request_id:
         skipped = "a copy of our own output"
     if skipped:
         logger.info("skipped", extra={"key": upload.photo.key, "why": skipped})
         return
-    job, refusal = _claim(upload, found, tools)
+    job, refusal = _claim(upload, found, services)
     logger.append_keys(job_id=job.job_id)
     if job.status in TERMINAL:
         if not (job.status == "failed" and upload.request_id and upload.request_id != job.request_id):
-            deliver(job, tools)
-            if job.announced and upload.request_id not in {"", job.request_id}:
-                say_again(job, tools)
+            publish(job, services)
+            if job.published and upload.request_id not in {"", job.request_id}:
+                republish(job, services)
             return
-        job = tools.ledger.reclaim(job, request_id=upload.request_id, now=tools.clock(), deadline_at=_deadline(tools))
+        job = services.ledger.reclaim(
+            job, request_id=upload.request_id, now=services.clock(), deadline_at=_deadline(services)
+        )
     try:
-        _begin(job, found, refusal, tools)
+        _begin(job, found, refusal, services)
     except (PostponedError, JobMovedOnError):
         raise
     except CleanplateError as error:
         logger.warning("photo failed", extra={"reason": error.reason, "error_message": str(error)})
         # Only this run of the job: another may have begun meanwhile.
-        fail(job, failure_of(error), tools)
+        fail(job, failure_of(error), services)
 
 
-def _await_turn(upload: Upload, tools: Tools) -> None:
+def _await_slot(upload: Upload, services: Services) -> None:
     """Most messages come back several times to see whether it is their turn: that much is known without S3."""
     if upload.request_id or not upload.photo.version_id:
         return
-    choice = tools.ledger.earlier_choice(upload.photo)
-    job = tools.ledger.get(job_id(upload.photo, *choice)) if choice else None
-    ask = job.asks.get("mask") if job else None
-    if job and ask and job.status == "claimed" and not ask.attempts:
+    choice = services.ledger.earlier_choice(upload.photo)
+    job = services.ledger.get(job_id(upload.photo, *choice)) if choice else None
+    request = job.adobe_requests.get("mask") if job else None
+    if job and request and job.status == "claimed" and not request.attempts:
         logger.append_keys(job_id=job.job_id)
-        await_turn(job, "mask", route=ROUTES[job.options.mask_route], status="masking", tools=tools)
+        await_slot(job, "mask", route=ROUTES[job.options.mask_route], status="masking", services=services)
 
 
-def _deadline(tools: Tools) -> float:
-    return tools.clock() + tools.settings.photo_deadline_hours * _HOUR
+def _deadline(services: Services) -> float:
+    return services.clock() + services.settings.photo_deadline_hours * _HOUR
 
 
-def _claim(upload: Upload, found: UploadedObject | None, tools: Tools) -> tuple[Job, PhotoRefusedError | None]:
+def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Job, PhotoRefusedError | None]:
     """The job, and why it must be refused where its options cannot be read."""
-    photo = tools.ledger.one_upload(_pinned(upload, found), now=tools.clock())
+    photo = services.ledger.one_upload(_pinned(upload, found), now=services.clock())
     refusal: PhotoRefusedError | None = None
     options, own_mask = Options(), None
     try:
-        options, own_mask = _read_options(upload, found, tools)
+        options, own_mask = _read_options(upload, found, services)
     except PhotoRefusedError as error:
         refusal = error
     if not upload.request_id:
         # A notification may come twice, with other companions beside the photo; the first time holds.
         if refusal is None:
-            options, own_mask = tools.ledger.first_choice(photo, options, own_mask, now=tools.clock())
-        elif (earlier := tools.ledger.earlier_choice(photo)) is not None:
+            options, own_mask = services.ledger.first_choice(photo, options, own_mask, now=services.clock())
+        elif (earlier := services.ledger.earlier_choice(photo)) is not None:
             refusal, (options, own_mask) = None, earlier
     job = Job(
         job_id=refused_id(photo) if refusal else job_id(photo, options, own_mask),
         photo=photo,
         options=options,
         status="claimed",
-        claimed_at=tools.clock(),
-        deadline_at=_deadline(tools),
+        claimed_at=services.clock(),
+        deadline_at=_deadline(services),
         own_mask=own_mask,
         request_id=upload.request_id,
     )
-    return tools.ledger.claim(job), refusal
+    return services.ledger.claim(job), refusal
 
 
 def _pinned(upload: Upload, found: UploadedObject | None) -> Photo:
@@ -151,16 +153,16 @@ def _pinned(upload: Upload, found: UploadedObject | None) -> Photo:
     return photo
 
 
-def _read_options(upload: Upload, found: UploadedObject | None, tools: Tools) -> tuple[Options, Photo | None]:
+def _read_options(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Options, Photo | None]:
     bucket, key = upload.photo.bucket, upload.photo.key
-    own_mask = tools.storage.look_up(bucket, own_mask_key(key)) if found else None
+    own_mask = services.storage.look_up(bucket, own_mask_key(key)) if found else None
     nearest: dict[str, Any] = {}
     if upload.options is not None:
         nearest = dict(upload.options)
-    elif found and (sidecar := tools.storage.look_up(bucket, sidecar_key(key))):
-        nearest = options_in_sidecar(tools.storage.read_small(sidecar.photo, max_bytes=MAX_SIDECAR_BYTES))
+    elif found and (sidecar := services.storage.look_up(bucket, sidecar_key(key))):
+        nearest = options_in_sidecar(services.storage.read_small(sidecar.photo, max_bytes=MAX_SIDECAR_BYTES))
     options = resolve_options(
-        defaults=tools.settings.default_options,
+        defaults=services.settings.default_options,
         folders=options_in_folders(key),
         metadata=options_in_metadata(found.metadata) if found else {},
         nearest=nearest,
@@ -169,22 +171,22 @@ def _read_options(upload: Upload, found: UploadedObject | None, tools: Tools) ->
     return options, own_mask.photo if own_mask else None
 
 
-def _begin(job: Job, found: UploadedObject | None, refusal: PhotoRefusedError | None, tools: Tools) -> None:
-    ask = job.asks.get("mask")
+def _begin(job: Job, found: UploadedObject | None, refusal: PhotoRefusedError | None, services: Services) -> None:
+    request = job.adobe_requests.get("mask")
     # With the fill in work the photo is no longer needed where it was uploaded.
-    if job.status != "filling" and (ask is None or not ask.adobe_job):
-        if len(tools.result_key(job.photo).encode()) > _MAX_PHOTO_KEY_BYTES:
+    if job.status != "filling" and (request is None or not request.adobe_job):
+        if len(services.result_key(job.photo).encode()) > _MAX_PHOTO_KEY_BYTES:
             raise KeyTooLongError(f"The key has {len(job.photo.key.encode())} bytes.")
         _check_still_there(job.photo, found)
         if refusal:
             raise refusal
-        job = _look_at(job, found, tools)
+        job = _look_at(job, found, services)
         if not job.own_mask:
-            job = _ask_for_mask(job, tools)
+            job = _post_mask(job, services)
     elif job.run > 1 and job.status == "claimed" and found:
         # Another run with the mask of an earlier one: nothing more is paid for a version that was replaced.
         _check_not_replaced(job.photo, found.photo)
-    _start_execution(job, tools)
+    _start_execution(job, services)
 
 
 def _check_still_there(photo: Photo, found: UploadedObject | None) -> None:
@@ -198,74 +200,74 @@ def _check_not_replaced(photo: Photo, now: Photo) -> None:
         raise PhotoReplacedError(f"{photo.key} was uploaded again before this version was begun.")
 
 
-def _look_at(job: Job, found: UploadedObject | None, tools: Tools) -> Job:
+def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
     size = found.size if found else 0
     if size == 0:
         raise EmptyPhotoError(f"{job.photo.key} has no bytes.")
-    if size > tools.settings.max_photo_bytes:
+    if size > services.settings.max_photo_bytes:
         raise PhotoTooLargeError(
-            f"{job.photo.key} has {size} bytes; at most {tools.settings.max_photo_bytes} are taken."
+            f"{job.photo.key} has {size} bytes; at most {services.settings.max_photo_bytes} are taken."
         )
     if job.facts:
         return job
-    with tools.storage.open_photo(job.photo, size=size) as file:
-        facts = inspect_photo(file, max_megapixels=tools.settings.max_megapixels)
+    with services.storage.open_photo(job.photo, size=size) as file:
+        facts = inspect_photo(file, max_megapixels=services.settings.max_megapixels)
         file.seek(0)
         head = file.read(_HEAD_BYTES)
         file.seek(max(0, size - _TAIL_BYTES))
         complete = looks_complete(head, file.read(_TAIL_BYTES), facts)
     if not complete:
         with scratch_file() as file:
-            tools.storage.fetch_photo(job.photo, file, max_bytes=tools.settings.max_photo_bytes)
+            services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
             verify_photo(file)
     if job.own_mask:
         with scratch_file() as file:
-            tools.storage.fetch_photo(job.own_mask, file, max_bytes=tools.settings.max_photo_bytes)
+            services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
             check_own_mask(file, facts)
-    return tools.ledger.note_facts(job, facts.to_dict(), now=tools.clock())
+    return services.ledger.record_facts(job, facts.to_dict(), now=services.clock())
 
 
-def _ask_for_mask(job: Job, tools: Tools) -> Job:
+def _post_mask(job: Job, services: Services) -> Job:
     route = ROUTES[job.options.mask_route]
     return send(
         job,
         "mask",
         route=route,
         status="masking",
-        make_request=lambda: _mask_request(job, route, tools),
-        tools=tools,
+        make_request=lambda: _mask_request(job, route, services),
+        services=services,
     )
 
 
-def _mask_request(job: Job, route: Route, tools: Tools) -> Request:
+def _mask_request(job: Job, route: Route, services: Services) -> Request:
     facts = PhotoFacts.from_dict(job.facts)
     image_url = (
-        tools.storage.link_for_adobe(job.photo, work_key(job.job_id, "photo"))
+        services.storage.link_for_adobe(job.photo, work_key(job.job_id, "photo"))
         if can_send_as_is(facts, limit=route.pixel_limit)
-        else _link_to_view(job, facts, route, tools)
+        else _link_to_view(job, facts, route, services)
     )
-    output_url = tools.storage.link_to_write_work(work_key(job.job_id, "mask.png")) if route.writes_to_us else ""
+    output_url = services.storage.link_to_write_work(work_key(job.job_id, "mask.png")) if route.writes_to_us else ""
     return Request(image_url=image_url, output_url=output_url, mask_format=job.options.mask_format)
 
 
-def _link_to_view(job: Job, facts: PhotoFacts, route: Route, tools: Tools) -> str:
+def _link_to_view(job: Job, facts: PhotoFacts, route: Route, services: Services) -> str:
     with scratch_file() as file:
-        tools.storage.fetch_photo(job.photo, file, max_bytes=tools.settings.max_photo_bytes)
+        services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
         view = make_view(file, facts, limit=route.pixel_limit)
     key = work_key(job.job_id, f"view{view.extension}")
-    tools.storage.write_work(key, view.content, view.media_type)
-    return tools.storage.link_to_work(key)
+    services.storage.write_work(key, view.content, view.media_type)
+    return services.storage.link_to_work(key)
 
 
-def _start_execution(job: Job, tools: Tools) -> None:
-    client: SFNClient = tools.make_stepfunctions()
-    ask = job.asks.get("mask")
+def _start_execution(job: Job, services: Services) -> None:
+    client: SFNClient = services.make_stepfunctions()
+    request = job.adobe_requests.get("mask")
     # A pure function of the record, so that a repeated start is the same start. A mask that is there is not waited for.
-    wait = max(0, round(ask.check_at - ask.submitted_at)) if ask and not ask.finished_at else 0
+    wait = max(0, round(request.check_at - request.submitted_at)) if request and not request.finished_at else 0
     start = {"job_id": job.job_id, "wait_seconds": wait}
     try:
         client.start_execution(
-            stateMachineArn=tools.settings.state_machine_arn, name=job.execution_name, input=json.dumps(start)
+            stateMachineArn=services.settings.state_machine_arn, name=job.execution_name, input=json.dumps(start)
         )
     except client.exceptions.ExecutionAlreadyExists:
         logger.info("the execution was started before")

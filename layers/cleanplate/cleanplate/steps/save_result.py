@@ -10,93 +10,93 @@ from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import JobMovedOnError, PhotoReplacedError, ResultNotSavedError, WorkGoneError
 from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job
-from cleanplate.outcomes import deliver, succeed
-from cleanplate.services import Tools
-from cleanplate.steps.work_files import ask_key, fill_name, kept_answer, read_plan
+from cleanplate.outcomes import publish, succeed
+from cleanplate.services import Services
+from cleanplate.steps.work_files import fill_name, read_plan, request_key, stored_answer
 
 #: A write that meets another one is tried again so often.
 _SAVINGS = 5
 
 
-def save_result(job_id: str, tools: Tools) -> dict[str, Any]:
+def save_result(job_id: str, services: Services) -> dict[str, Any]:
     """Write the result and its manifest, end the record, announce the outcome; safe to repeat."""
-    job = tools.read_job(job_id)
+    job = services.read_job(job_id)
     if job.status in TERMINAL:
-        deliver(job, tools)
+        publish(job, services)
         return {"outcome": job.status}
-    plan = read_plan(job, tools)
+    plan = read_plan(job, services)
     if plan is None:
         raise WorkGoneError("The plan of what to fill is no longer kept.")
-    _check_still_newest(job, tools)
+    _check_still_newest(job, services)
     found = {"masks": plan["masks"], "labels_seen": plan["labels_seen"]}
     if plan["windows"]:
-        composed = _compose(job, plan, tools)
-        saved = _save(job, composed, tools)
+        composed = _compose(job, plan, services)
+        saved = _save(job, composed, services)
         filled = {"hole": plan["hole"], "fill": plan["plan"], "notes": _notes(job, composed)}
-        succeed(job, "cleaned", {**found, **filled, "result": _described(saved)}, tools)
+        succeed(job, "cleaned", {**found, **filled, "result": _described(saved)}, services)
     else:
-        saved = tools.storage.sha256_of(
-            tools.storage.pass_on(job.photo, tools.result_key(job.photo), job_id=job.job_id)
+        saved = services.storage.sha256_of(
+            services.storage.pass_on(job.photo, services.result_key(job.photo), job_id=job.job_id)
         )
         why = "No mask matched what is to be removed; the original is passed on."
-        succeed(job, "nothing_to_remove", {**found, "message": why, "result": _described(saved)}, tools)
-    return {"outcome": tools.read_job(job_id).status}
+        succeed(job, "nothing_to_remove", {**found, "message": why, "result": _described(saved)}, services)
+    return {"outcome": services.read_job(job_id).status}
 
 
-def _check_still_newest(job: Job, tools: Tools) -> None:
+def _check_still_newest(job: Job, services: Services) -> None:
     """An older version's result must not cover a newer one's. A photo deleted meanwhile still gets its result."""
-    newest = tools.storage.look_up(job.photo.bucket, job.photo.key)
+    newest = services.storage.look_up(job.photo.bucket, job.photo.key)
     if newest is not None and not job.photo.is_same_upload(newest.photo):
         raise PhotoReplacedError(f"{job.photo.key} was uploaded again while this version was in work.")
 
 
-def _compose(job: Job, plan: dict[str, Any], tools: Tools) -> Composed:
-    hole = tools.storage.read_work(plan["hole"])
+def _compose(job: Job, plan: dict[str, Any], services: Services) -> Composed:
+    hole = services.storage.read_work(plan["hole"])
     if hole is None:
         raise WorkGoneError("The hole to fill is no longer kept.")
 
     def open_photo() -> BinaryIO:
         file = scratch_file()
-        tools.storage.fetch_photo(job.photo, file, max_bytes=tools.settings.max_photo_bytes)
+        services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
         return file
 
     return compose(
         open_photo,
         PhotoFacts.from_dict(job.facts),
         FillPlan.from_dict(plan["plan"], hole=hole),
-        [_fetch_fill(job, number, tools) for number in range(1, len(plan["windows"]) + 1)],
+        [_fetch_fill(job, number, services) for number in range(1, len(plan["windows"]) + 1)],
         options=job.options,
-        mark_as_edited=tools.settings.mark_as_edited,
+        mark_as_edited=services.settings.mark_as_edited,
     )
 
 
-def _fetch_fill(job: Job, number: int, tools: Tools) -> bytes:
-    answer = kept_answer(tools.storage, job, fill_name(number))
+def _fetch_fill(job: Job, number: int, services: Services) -> bytes:
+    answer = stored_answer(services.storage, job, fill_name(number))
     if answer is None:
         raise WorkGoneError("Adobe's answer about the fill is no longer kept.")
-    key = ask_key(job, fill_name(number), fill_name(number))
-    kept = tools.storage.read_work(key)
+    key = request_key(job, fill_name(number), fill_name(number))
+    kept = services.storage.read_work(key)
     if kept is not None:
         return kept
     with scratch_file() as file:
-        tools.adobe.download(answer.image_url, file, max_bytes=tools.settings.max_photo_bytes)
+        services.adobe.download(answer.image_url, file, max_bytes=services.settings.max_photo_bytes)
         file.seek(0)
         content = file.read()
     # A repeated step must not depend on a link that may have expired meanwhile.
-    tools.storage.write_work(key, content, "application/octet-stream")
+    services.storage.write_work(key, content, "application/octet-stream")
     return content
 
 
-def _save(job: Job, composed: Composed, tools: Tools) -> SavedObject:
-    key = tools.result_key(job.photo) + composed.extension
+def _save(job: Job, composed: Composed, services: Services) -> SavedObject:
+    key = services.result_key(job.photo) + composed.extension
     with composed.content as file:
         for _ in range(_SAVINGS):
-            there = tools.storage.result_there(key)
+            there = services.storage.result_there(key)
             # Once more: to compose takes long enough for a newer version to be cleaned meanwhile.
-            _check_still_newest(job, tools)
+            _check_still_newest(job, services)
             # Another result that came in between is one of a newer version, or of this one: then it is tried again.
             with suppress(JobMovedOnError):
-                return tools.storage.save_result(
+                return services.storage.save_result(
                     key, file, media_type=composed.media_type, job_id=job.job_id, instead_of=there
                 )
     raise ResultNotSavedError(f"Other results were written to {key} at the same time, {_SAVINGS} times.")

@@ -11,7 +11,7 @@ from cleanplate.models import Answer, Box, Job, Mask
 
 if TYPE_CHECKING:
     from cleanplate.aws.storage import Storage
-    from cleanplate.services import Tools
+    from cleanplate.services import Services
 
 
 def work_key(job_id: str, name: str) -> str:
@@ -19,23 +19,23 @@ def work_key(job_id: str, name: str) -> str:
     return f"jobs/{job_id}/{name}"
 
 
-def ask_key(job: Job, ask: str, name: str) -> str:
+def request_key(job: Job, request: str, name: str) -> str:
     """The key of what came of one ask. It names Adobe's job too: another run's must not be taken for this one's."""
-    adobe_job = job.asks[ask].adobe_job if ask in job.asks else None
+    adobe_job = job.adobe_requests[request].adobe_job if request in job.adobe_requests else None
     # Adobe's ids may hold anything; an own mask has none.
     made_by = hashlib.sha256(adobe_job.job_id.encode()).hexdigest()[:12] if adobe_job else "own"
     return work_key(job.job_id, f"{made_by}/{name}")
 
 
-def keep_answer(storage: Storage, job: Job, ask: str, answer: Answer) -> None:
+def save_answer(storage: Storage, job: Job, request: str, answer: Answer) -> None:
     """Keep the answer that says succeeded. It holds Adobe's signed links, so it lives here and nowhere else."""
     content = json.dumps(asdict(answer)).encode()
-    storage.write_work(ask_key(job, ask, f"{ask}.answer.json"), content, "application/json")
+    storage.write_work(request_key(job, request, f"{request}.answer.json"), content, "application/json")
 
 
-def kept_answer(storage: Storage, job: Job, ask: str) -> Answer | None:
+def stored_answer(storage: Storage, job: Job, request: str) -> Answer | None:
     """The answer that was kept, or None."""
-    content = storage.read_work(ask_key(job, ask, f"{ask}.answer.json"))
+    content = storage.read_work(request_key(job, request, f"{request}.answer.json"))
     if content is None:
         return None
     found = json.loads(content)
@@ -50,10 +50,10 @@ def fill_name(number: int) -> str:
 
 def plan_key(job: Job) -> str:
     """Where the plan of what to fill is kept."""
-    return ask_key(job, "mask", "plan.json")
+    return request_key(job, "mask", "plan.json")
 
 
-def read_plan(job: Job, tools: Tools) -> dict[str, Any] | None:
+def read_plan(job: Job, services: Services) -> dict[str, Any] | None:
     """The plan that was kept: masks chosen, labels seen, windows with their keys; None where there is none yet."""
-    content = tools.storage.read_work(plan_key(job))
+    content = services.storage.read_work(plan_key(job))
     return json.loads(content) if content else None

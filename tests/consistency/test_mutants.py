@@ -77,7 +77,7 @@ FAULTS = [
     ),
     Fault(
         test_inputs.test_nothing_deployed_opens_a_path,
-        f"{STEPS}/save_result.py", "    job = tools.read_job(job_id)\n", "    job = open(tools.read_job(job_id))\n",
+        f"{STEPS}/save_result.py", "    job = services.read_job(job_id)\n", "    job = open(services.read_job(job_id))\n",
     ),
     Fault(
         test_inputs.test_a_right_on_everything_has_its_reason_beside_it,
@@ -234,7 +234,7 @@ FAULTS = [
     ),
     Fault(
         test_times.test_a_lease_outlives_every_function_that_posts,
-        f"{STEPS}/save_result.py", "    plan = read_plan(job, tools)\n", "    job = send(job)\n    plan = read_plan(job, tools)\n",
+        f"{STEPS}/save_result.py", "    plan = read_plan(job, services)\n", "    job = send(job)\n    plan = read_plan(job, services)\n",
     ),
     Fault(
         test_times.test_a_lease_ends_before_a_message_whose_call_died_comes_back,
@@ -296,7 +296,7 @@ FAULTS = [
     ),
     Fault(
         test_settings.test_every_field_of_the_settings_is_used,
-        f"{PACKAGE}/steps/save_result.py", "tools.settings.mark_as_edited", "True",
+        f"{PACKAGE}/steps/save_result.py", "services.settings.mark_as_edited", "True",
     ),
     Fault(
         test_settings.test_every_option_with_a_default_is_an_option_and_a_setting,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from local.paths import ROOT
-from tests.chaos.planted import BUGS, Bug, caught
+from tests.chaos.mutants import BUGS, Bug, caught
 from tests.chaos.world import MakeWalk
 
 

@@ -20,8 +20,8 @@ from cleanplate.aws import storage as storage_module
 from cleanplate.aws.storage import SavedObject, Storage
 from cleanplate.errors import AnswerLostError
 from cleanplate.jobs.ledger import Ledger
-from cleanplate.models import AdobeJob, Ask, Job, JobStatus
-from cleanplate.services import Tools
+from cleanplate.models import AdobeJob, AdobeRequest, Job, JobStatus
+from cleanplate.services import Services
 from cleanplate.steps import request_mask as request_mask_step
 from tests import machine
 from tests.chaos.boundaries import Moment
@@ -83,7 +83,7 @@ def walked(route: str, action: Any) -> Check:
     def check(make: MakeWalk) -> str:
         walk = make()
         walk.adobe.add_rules({"route": route, "times": 1, "action": action})
-        walk.deliver(walk.stage.upload("dog.jpg", photo_bytes()))
+        walk.publish(walk.stage.upload("dog.jpg", photo_bytes()))
         walk.execute()
         return _said(judge(walk, walk.stage.news()))
 
@@ -93,7 +93,7 @@ def walked(route: str, action: Any) -> Check:
 def _result_is_stolen(make: MakeWalk) -> str:
     """A walk whose result is gone as soon as it was written."""
     walk = make()
-    walk.deliver(walk.stage.upload("dog.jpg", photo_bytes()))
+    walk.publish(walk.stage.upload("dog.jpg", photo_bytes()))
 
     def steal(**_: Any) -> None:
         walk.stage.s3.delete_object(Bucket=RESULTS, Key="dog.jpg")
@@ -114,21 +114,23 @@ def _visibility(_: MakeWalk) -> str:
 # --- the bugs ---------------------------------------------------------------------------------------------------------
 
 
-def _begin_without_a_word(ledger: Ledger, job: Job, name: str, *, route: str, status: JobStatus, now: float) -> Ask:
-    ask = job.asks.get(name, Ask(name))
-    return ask if ask.adobe_job else replace(ask, route=route, attempts=ask.attempts + 1, intent_at=now)
+def _begin_without_a_word(
+    ledger: Ledger, job: Job, name: str, *, route: str, status: JobStatus, now: float
+) -> AdobeRequest:
+    request = job.adobe_requests.get(name, AdobeRequest(name))
+    return request if request.adobe_job else replace(request, route=route, attempts=request.attempts + 1, intent_at=now)
 
 
-def _note_all_the_same(ledger: Ledger, job: Job, ask: Ask, *, now: float) -> Job:
-    status: JobStatus = "masking" if ask.name == "mask" else "filling"
-    return ledger._write_ask(job, replace(ask, lease_until=0.0), now=now, status=status)
+def _note_all_the_same(ledger: Ledger, job: Job, request: AdobeRequest, *, now: float) -> Job:
+    status: JobStatus = "masking" if request.name == "mask" else "filling"
+    return ledger._write_request(job, replace(request, lease_until=0.0), now=now, status=status)
 
 
 @contextmanager
 def _no_intent() -> Iterator[None]:
     with (
-        patch.object(Ledger, "begin_ask", _begin_without_a_word),
-        patch.object(Ledger, "note_adobe_job", _note_all_the_same),
+        patch.object(Ledger, "begin_request", _begin_without_a_word),
+        patch.object(Ledger, "record_adobe_job", _note_all_the_same),
     ):
         yield
 
@@ -144,7 +146,7 @@ def _finish_whatever_was(
 ) -> bool:
     ledger._update(
         job.job_id,
-        "SET #status = :status, outcome = :outcome, announced = :no, updated_at = :now",
+        "SET #status = :status, outcome = :outcome, published = :no, updated_at = :now",
         "attribute_exists(job_id)",
         status=status,
         outcome=outcome,
@@ -161,15 +163,15 @@ def _submit_again(client: AdobeClient, route: Route, request: Request) -> AdobeJ
         return _SOUND_SUBMIT(client, route, request)
 
 
-def _start_with_a_link(job: Job, tools: Tools) -> None:
-    ask = job.asks["mask"]
+def _start_with_a_link(job: Job, services: Services) -> None:
+    request = job.adobe_requests["mask"]
     start = {
         "job_id": job.job_id,
-        "wait_seconds": round(ask.check_at - ask.submitted_at),
-        "photo": tools.storage.link_to_photo(job.photo),
+        "wait_seconds": round(request.check_at - request.submitted_at),
+        "photo": services.storage.link_to_photo(job.photo),
     }
-    tools.make_stepfunctions().start_execution(
-        stateMachineArn=tools.settings.state_machine_arn, name=job.execution_name, input=json.dumps(start)
+    services.make_stepfunctions().start_execution(
+        stateMachineArn=services.settings.state_machine_arn, name=job.execution_name, input=json.dumps(start)
     )
 
 

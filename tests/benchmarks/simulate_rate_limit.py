@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cleanplate.rate_limit import reservations
-from cleanplate.rate_limit.reservations import FILL_ROUTE, Kind, PacerLimits, PacerState, Slot
+from cleanplate.rate_limit.reservations import FILL_ROUTE, Kind, RateLimits, RateLimitState, Slot
 
 MASK_ROUTE = "mask-objects"
 START = 1_800_000_000.0
@@ -52,7 +52,7 @@ class Caller:
 
     number: int
     clock_error: float = 0.0
-    known: PacerState | None = None
+    known: RateLimitState | None = None
     known_at: float = 0.0
 
 
@@ -60,7 +60,7 @@ class Caller:
 class Run:
     """One simulated run: photos in a queue, callers that take them, Adobe that takes time."""
 
-    limits: PacerLimits
+    limits: RateLimits
     photos: list[Photo]
     callers: int = 50
     clock_error: float = 0.0
@@ -75,7 +75,7 @@ class Run:
     calls: Counter[str] = field(default_factory=Counter)
     contended: int = 0
     forecasts: list[tuple[float, float]] = field(default_factory=list)
-    in_work_most: int = 0
+    max_in_work: int = 0
     last_mask: float = 0.0
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class Run:
         base = caller.known
         clock = now + caller.clock_error
 
-        def reserve(state: PacerState) -> tuple[PacerState, Slot]:
+        def reserve(state: RateLimitState) -> tuple[RateLimitState, Slot]:
             return reservations.reserve(
                 state,
                 self.limits,
@@ -176,7 +176,14 @@ class Run:
             self._at(now + DYNAMODB, "write", (photo, caller, attempt, base, changed, slot))
 
     def _write(
-        self, now: float, photo: Photo, caller: Caller, attempt: int, base: PacerState, changed: PacerState, slot: Slot
+        self,
+        now: float,
+        photo: Photo,
+        caller: Caller,
+        attempt: int,
+        base: RateLimitState,
+        changed: RateLimitState,
+        slot: Slot,
     ) -> None:
         self.calls["write"] += 1
         if self._state.version == base.version:
@@ -221,7 +228,7 @@ class Run:
             photo.mask_sent = self.last_mask = now
             self._unmasked -= 1
             self._in_work += 1
-            self.in_work_most = max(self.in_work_most, self._in_work)
+            self.max_in_work = max(self.max_in_work, self._in_work)
         after = {"mask": "mask-poll", "mask-poll": "fill", "fill": "fill-poll", "fill-poll": "done"}
         step = after[photo.step]
         if not self.limits.polls_count and step.endswith("poll"):
@@ -237,7 +244,7 @@ class Run:
             return
         self._at(done, "visible", photo)
 
-    def most_in(self, seconds: float) -> int:
+    def max_in(self, seconds: float) -> int:
         """The most requests that left within any window of so many seconds."""
         sends, first, most = sorted(self.sends), 0, 0
         for last, at in enumerate(sends):
@@ -293,13 +300,13 @@ def _common(name: str, run: Run) -> list[dict[str, Any]]:
     return [
         _row(f"{name}: photos lost", sum(not photo.done for photo in run.photos), "photos", 0),
         _row(f"{name}: slots given twice", sum(n - 1 for n in run.slots.values()), "slots", 0),
-        _row(f"{name}: most requests in any 60 s", run.most_in(60), "requests", 63),
+        _row(f"{name}: most requests in any 60 s", run.max_in(60), "requests", 63),
         _row(f"{name}: 429 from a limiter over the sliding minute", run.refused_share(), "of requests", 0.01),
         _row(f"{name}: DynamoDB writes per photo", run.calls["write"] / count, "writes", 2 * posts + 1),
         _row(f"{name}: DynamoDB reads per photo", run.calls["read"] / count, "reads", 25),
         _row(f"{name}: receives per photo, mean", sum(p.receives for p in run.photos) / count, "receives", 25),
         _row(f"{name}: receives per photo, most", max(p.receives for p in run.photos), "receives", 1000),
-        _row(f"{name}: photos in work at once, most", run.in_work_most, "photos", 60),
+        _row(f"{name}: photos in work at once, most", run.max_in_work, "photos", 60),
     ]
 
 
@@ -308,7 +315,7 @@ def _scale(count: int, urgent: int) -> list[dict[str, Any]]:
     photos = _photos(count)
     hour = count * 2 / 60 / 60 / 3
     photos += [Photo(count + n, urgent=True, born=START + hour * 3600) for n in range(urgent)]
-    run = Run(PacerLimits(per_day=None), photos).go()
+    run = Run(RateLimits(per_day=None), photos).go()
     name = f"{count} photos, 50 callers"
     first_sends = sorted(run.sends)
     ideal = run.limits.spacing * (len(first_sends) - 1)
@@ -326,37 +333,37 @@ def _scale(count: int, urgent: int) -> list[dict[str, Any]]:
 
 def _day(count: int) -> list[dict[str, Any]]:
     """More than one day's worth."""
-    run = Run(PacerLimits(), _photos(count)).go()
+    run = Run(RateLimits(), _photos(count)).go()
     name = f"{count} photos, 9000 a day"
     days = math.ceil(count * 2 / 9000)
     return [
         *_common(name, run),
-        _row(f"{name}: most requests in any 24 h", run.most_in(86400), "requests", 9000),
+        _row(f"{name}: most requests in any 24 h", run.max_in(86400), "requests", 9000),
         _row(f"{name}: days for all", (run.last_mask - START) / 86400, "days", (days - 1) * 1.03 + 0.12),
         _row(f"{name}: worst ETA error after the first hour", run.forecast_error(), "of the time left", 0.05),
     ]
 
 
 def _polls_count(count: int) -> list[dict[str, Any]]:
-    run = Run(PacerLimits(per_day=None, polls_count=True), _photos(count)).go()
+    run = Run(RateLimits(per_day=None, polls_count=True), _photos(count)).go()
     name = f"{count} photos, polls count"
     return [*_common(name, run), _row(f"{name}: throughput", run.throughput(), "requests/min", 0.95 * 60, least=True)]
 
 
 def _nothing_to_remove(count: int) -> list[dict[str, Any]]:
     """No photo needs its fill, so that the queue moves twice as fast as forecast."""
-    run = Run(PacerLimits(per_day=None), _photos(count, fills=False)).go()
+    run = Run(RateLimits(per_day=None), _photos(count, fills=False)).go()
     name = f"{count} photos, nothing to remove"
     return [*_common(name, run), _row(f"{name}: throughput", run.throughput(), "requests/min", 0.95 * 60, least=True)]
 
 
 def _clocks(count: int) -> list[dict[str, Any]]:
     """Clocks two seconds ahead and behind, taken as they are: no burst. (The pacer itself corrects them by DynamoDB's.)"""
-    run = Run(PacerLimits(per_day=None), _photos(count), clock_error=2.0).go()
+    run = Run(RateLimits(per_day=None), _photos(count), clock_error=2.0).go()
     name = f"{count} photos, clocks ±2 s"
     return [
         *_common(name, run),
-        _row(f"{name}: most requests in any second", run.most_in(1), "requests", 5),
+        _row(f"{name}: most requests in any second", run.max_in(1), "requests", 5),
         _row(f"{name}: throughput", run.throughput(), "requests/min", 0.85 * 60, least=True),
     ]
 
@@ -364,7 +371,7 @@ def _clocks(count: int) -> list[dict[str, Any]]:
 def _gate(count: int) -> list[dict[str, Any]]:
     """Adobe refuses four times, with and without saying for how long."""
     refusals: list[tuple[float, float | None]] = [(300, 60), (900, None), (902, None), (1500, 30)]
-    run = Run(PacerLimits(per_day=None), _photos(count), refusals=[(START + at, s) for at, s in refusals]).go()
+    run = Run(RateLimits(per_day=None), _photos(count), refusals=[(START + at, s) for at, s in refusals]).go()
     name = f"{count} photos, four times 429"
     closed = [(START + 301, START + 359.4), (START + 1501, START + 1529.4)]
     # 60 and 30 seconds as told, and 5 where Adobe did not say.
@@ -378,7 +385,7 @@ def _gate(count: int) -> list[dict[str, Any]]:
 
 
 def _lost_item(count: int) -> list[dict[str, Any]]:
-    run = Run(PacerLimits(per_day=None), _photos(count), losses=[START + 600, START + 603]).go()
+    run = Run(RateLimits(per_day=None), _photos(count), losses=[START + 600, START + 603]).go()
     name = f"{count} photos, item deleted twice"
     return [*_common(name, run), _row(f"{name}: throughput", run.throughput(), "requests/min", 0.9 * 60, least=True)]
 
@@ -389,7 +396,7 @@ def _gone(count: int) -> list[dict[str, Any]]:
     Those behind come back after half of what they had been told, and cannot be called earlier: there the pace suffers.
     """
     photos = [Photo(n, gone_at=START + 600 if count / 4 < n < count * 3 / 4 else math.inf) for n in range(count)]
-    run = Run(PacerLimits(per_day=None), photos).go()
+    run = Run(RateLimits(per_day=None), photos).go()
     name = f"{count} photos, half of them deleted meanwhile"
     return [*_common(name, run), _row(f"{name}: throughput", run.throughput(), "requests/min", 0.6 * 60, least=True)]
 
