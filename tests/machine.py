@@ -14,6 +14,7 @@ from typing import Any
 
 import jsonata
 
+from cleanplate.aws.handler import aws_faults_by_one_name
 from local.embedded_aws.template import read_yaml
 from local.paths import ROOT
 from tests.stage import KilledError
@@ -124,7 +125,8 @@ class Machine:
         logical_id = function.removeprefix("${").removesuffix("Arn}")
         try:
             # As over the wire: what is no JSON cannot be said.
-            return json.loads(json.dumps(self._functions[logical_id](json.loads(json.dumps(payload)))))
+            with aws_faults_by_one_name():
+                return json.loads(json.dumps(self._functions[logical_id](json.loads(json.dumps(payload)))))
         except KilledError as error:
             raise TaskError(PROCESS_GONE, json.dumps({"errorMessage": str(error)})) from None
         except TaskError:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from cleanplate.aws.metrics import Metric, count, metrics
+from cleanplate.aws.handler import lambda_function
+from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.queue import UploadsQueue
-from cleanplate.aws.tracing import tracer
 from cleanplate.errors import InvalidRequestError, PostponedError
 from cleanplate.operations.dead_letters import DeadLetters
 from cleanplate.services import services
@@ -49,9 +49,7 @@ def handle_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
         logger.remove_keys(["job_id"])
 
 
-@logger.inject_lambda_context(clear_state=True)
-@metrics.log_metrics(capture_cold_start_metric=True)
-@tracer.capture_lambda_handler(capture_response=False)
+@lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS batch in, the messages that must come back out."""
     return process_partial_response(event, handle_message, processor, context)

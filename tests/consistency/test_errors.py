@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cache
 from typing import Any
-
-import botocore.exceptions
-import botocore.session
 
 from tests.consistency.project import PACKAGE, TEMPLATE, Project, nested
 
@@ -52,21 +48,6 @@ def _classes(project: Project) -> dict[str, tuple[str, ast.ClassDef]]:
     return {name: about for name, about in found.items() if is_ours(name)}
 
 
-@cache
-def _from_boto() -> set[str]:
-    """The class names of what boto3 can raise: botocore's own, and those that the services' models name."""
-    names = {
-        name
-        for name, value in vars(botocore.exceptions).items()
-        if isinstance(value, type) and issubclass(value, Exception)
-    }
-    session = botocore.session.Session()
-    for service in ("dynamodb", "events", "s3", "secretsmanager", "sqs", "stepfunctions"):
-        model = session.get_service_model(service)
-        names |= {shape.name for shape in model.error_shapes}
-    return names
-
-
 def _error_names(project: Project, field: str) -> set[str]:
     return {
         name
@@ -79,7 +60,7 @@ def _error_names(project: Project, field: str) -> set[str]:
 
 def test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms(project: Project) -> None:
     named = _error_names(project, "Retry") | _error_names(project, "Catch")
-    unknown = named - _classes(project).keys() - _from_boto() - PLATFORM
+    unknown = named - _classes(project).keys() - PLATFORM
     assert not unknown, f"nothing raises {sorted(unknown)}"
 
 

@@ -115,7 +115,7 @@ FAULTS = [
     ),
     Fault(
         test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
-        MACHINE, "ThrottlingException", "ThrottledException",
+        MACHINE, "AwsUnavailableError", "AwsUnreachableError",
     ),
     Fault(
         test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
@@ -154,7 +154,7 @@ FAULTS = [
         ERRORS, '{"States.Timeout", ', "{",
     ),
     Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "MaxAttempts: 6", "MaxAttempts: 5"),
-    Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "          - ConnectionClosedError\n", ""),
+    Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "          - AwsUnavailableError\n", ""),
     Fault(
         test_errors.test_all_catch_blocks_are_one,
         MACHINE, 'cause: "{% $states.errorOutput.Cause %}"', 'cause: "{% $states.errorOutput %}"',

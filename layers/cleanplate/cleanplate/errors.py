@@ -43,6 +43,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     ├── FillUnusableError              what Adobe's fill turned out to be
     ├── ResultNotSavedError
     ├── NotAnnouncedError              the step is repeated
+    ├── AwsUnavailableError            whatever boto3 raises; the step is repeated
     ├── WorkGoneError
     ├── DeadlinePassedError
     ├── StepTimedOutError
@@ -334,6 +335,16 @@ class NotAnnouncedError(CleanplateError):
     """EventBridge did not take an event, or SQS a message; the step is repeated."""
 
     what_to_do = "The record and the manifest hold the outcome. Check the event bus and its policy, then retry."
+    retryable = True
+
+
+class AwsUnavailableError(CleanplateError):
+    """An AWS service refused a call or could not be reached; the step is repeated before the photo fails."""
+
+    what_to_do = (
+        "Send the photo again. If it fails the same way, look up the job id in the logs: AWS was out of reach for "
+        "several minutes, or the function's role lacks a right."
+    )
     retryable = True
 
 
