@@ -15,6 +15,4 @@ if TYPE_CHECKING:
 @lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """A small dict in, a small dict out; every error keeps its class name for the state machine."""
-    return count_photos(
-        event["bucket"], event["prefix"], event["confirm"], event["after"], event["counted"], services()
-    )
+    return count_photos(event["asked"], event["after"], event["counted"], services())

@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 @lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """A small dict in, a small dict out; every error keeps its class name for the state machine."""
-    return report_progress(event.get("bucket"), event.get("folder"), services())
+    return report_progress(event, services())

@@ -83,8 +83,16 @@ def test_a_folder_is_reported_on_and_says_when_it_is_done(system: System, photo:
     assert len({event["begun_at"] for event in events}) == len(events)
 
 
-def test_a_folder_that_nobody_knows_is_a_named_error(system: System) -> None:
-    assert request(system, folder="nobody knows/")["errorType"] == "UnknownFolderError"
+def test_a_folder_not_seen_yet_is_answered_with_zeros(system: System) -> None:
+    told = request(system, folder="nobody knows/")
+    assert (told["photos"], told["failed"]) == (0, 0)
+    assert "nobody knows/ has been seen" in told["answer"]
+
+
+def test_a_misspelt_question_about_progress_is_refused(system: System) -> None:
+    refused = request(system, foldr="holiday/")
+    assert refused["errorType"] == "UnknownFolderError"
+    assert "Did you mean 'folder'?" in refused["errorMessage"]
 
 
 def test_a_backfill_asks_before_it_spends_and_pays_for_no_photo_twice(

@@ -80,7 +80,10 @@ def counted(stage: Stage, prefix: Any = "", confirm: Any = None, bucket: Any = "
     state: dict[str, Any] = {"state": "more", "after": {}, "counted": {}}
     while state["state"] == "more":
         state = count_photos(
-            bucket, prefix, confirm, state["after"], json.loads(json.dumps(state["counted"])), stage.services
+            {"bucket": bucket, "prefix": prefix, "confirm": confirm},
+            state["after"],
+            json.loads(json.dumps(state["counted"])),
+            stage.services,
         )
     return state
 
@@ -210,7 +213,7 @@ def test_counting_goes_on_page_by_page_and_call_by_call(
     drop(stage, "3.jpg", "3.jpg")
     stage.s3.delete_object(Bucket=UPLOADS, Key="5.jpg")
     pages_of(stage, 2)
-    assert count_photos("", "", None, {}, {}, stage.services)["state"] == "more"
+    assert count_photos({}, {}, {}, stage.services)["state"] == "more"
     assert estimate(stage)["photos"] == 6
 
 

@@ -53,7 +53,7 @@ def test_a_report_says_how_many_photos_stand_where(stage: Stage, queue: Any) -> 
     stage.ledger.finish(jobs[2], "failed", {"reason": "NotAPhotoError"}, now=stage.clock())
     queue.send_message(QueueUrl=stage.settings.uploads_queue_url, MessageBody="news")
     for folder in ("x/", "x"):
-        told = report_progress(None, folder, stage.services)
+        told = report_progress({"folder": folder}, stage.services)
         counts = {
             name: told[name] for name in ("photos", "waiting", "in_work", "cleaned", "nothing_to_remove", "failed")
         }
@@ -64,25 +64,34 @@ def test_a_report_says_how_many_photos_stand_where(stage: Stage, queue: Any) -> 
         assert (told["bucket"], told["folder"], told["not_yet_seen"]) == (UPLOADS, "x/", 1)
         assert told["done_at"] > clock_time(stage.clock())
         assert told["done_in_seconds"] > 0
-    assert report_progress(None, None, stage.services)["photos"] == 5
-    assert report_progress(UPLOADS, None, stage.services)["folder"] is None
+    assert report_progress({}, stage.services)["photos"] == 5
+    assert report_progress({"bucket": UPLOADS}, stage.services)["folder"] is None
 
 
 def test_where_all_are_done_there_is_nothing_to_wait_for(stage: Stage, queue: Any) -> None:
     stage.ledger.finish(stage.claim("x/1.jpg"), "cleaned", {}, now=stage.clock())
-    told = report_progress(None, "x/", stage.services)
+    told = report_progress({"folder": "x/"}, stage.services)
     assert (told["done_at"], told["done_in_seconds"], told["held"]) == (None, 0, [])
 
 
 def test_an_empty_uploads_bucket_is_no_error(stage: Stage, queue: Any) -> None:
-    assert report_progress(None, None, stage.services)["photos"] == 0
+    assert report_progress({}, stage.services)["photos"] == 0
 
 
-@pytest.mark.parametrize(("bucket", "folder"), [(None, "nope/"), (None, ""), ("nobodys", None), (None, 5), ({}, None)])
-def test_a_folder_that_nobody_has_seen_is_a_named_error(stage: Stage, queue: Any, bucket: Any, folder: Any) -> None:
+@pytest.mark.parametrize("asked", [{"folder": "nope/"}, {"folder": ""}, {"bucket": "nobodys"}])
+def test_a_folder_not_seen_yet_has_zeros_and_a_sentence(stage: Stage, queue: Any, asked: dict[str, str]) -> None:
+    stage.claim("x/1.jpg")
+    told = report_progress(asked, stage.services)
+    assert (told["photos"], told["cleaned"], told["failed"], told["done_at"]) == (0, 0, 0, None)
+    assert "has been seen" in told["answer"]
+    assert report_progress({"folder": "x/"}, stage.services)["answer"] == ""
+
+
+@pytest.mark.parametrize("asked", [{"folder": 5}, {"bucket": {}}, {"foldr": "x/"}, {"prefix": "x/"}])
+def test_a_question_that_makes_no_sense_is_refused(stage: Stage, queue: Any, asked: dict[str, Any]) -> None:
     stage.claim("x/1.jpg")
     with pytest.raises(UnknownFolderError):
-        report_progress(bucket, folder, stage.services)
+        report_progress(asked, stage.services)
 
 
 def test_a_report_costs_a_few_calls(stage: Stage, queue: Any) -> None:
@@ -90,7 +99,7 @@ def test_a_report_costs_a_few_calls(stage: Stage, queue: Any) -> None:
         stage.claim(f"x/{number}.jpg")
     services, calls = stage.services, []
     stage.dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
-    report_progress(None, "x/", services)
+    report_progress({"folder": "x/"}, services)
     assert calls == ["BatchGetItem", "GetItem"]
 
 

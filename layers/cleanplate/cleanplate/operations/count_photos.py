@@ -9,6 +9,7 @@ from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import BucketRefusedError, InvalidBackfillError, WrongConfirmationError
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import Photo
+from cleanplate.operations.inputs import BACKFILL, check_names
 from cleanplate.operations.listing import count, describe, why_not
 from cleanplate.operations.report_progress import clock_time, done_by
 from cleanplate.services import Services
@@ -18,20 +19,18 @@ _ENOUGH = 60.0
 
 
 def count_photos(
-    bucket: object,
-    prefix: object,
-    confirm: object,
+    asked: Mapping[str, Any],
     after: Mapping[str, str],
     counted: Mapping[str, int],
     services: Services,
 ) -> dict[str, Any]:
     """``more`` to count, or ``nothing_there``, ``nothing_to_clean``, ``estimated``; ``confirmed`` where it may begin.
 
-    ``confirm`` is the number of photos that were agreed to: at least as many as would be sent, at most as many as are
+    ``asked`` is the input of the execution: ``bucket``, ``prefix``, ``confirm``, ``ahead_hours``, all optional. ``confirm`` is the number of photos that were agreed to: at least as many as would be sent, at most as many as are
     there. Raises :class:`InvalidBackfillError`, :class:`BucketRefusedError` and :class:`WrongConfirmationError`.
     """
     stack = services.settings
-    bucket, prefix, agreed = _check(bucket, prefix, confirm, services)
+    bucket, prefix, agreed = _check(asked, services)
     begun = services.clock()
     while True:
         page = services.storage.list_photos(bucket, prefix, after=after)
@@ -55,8 +54,12 @@ def _count(counted: Mapping[str, int], listed: tuple[Photo, ...], services: Serv
     return count(counted, reasons, dict(zip(photos, services.ledger.statuses(photos), strict=True)))
 
 
-def _check(bucket: object, prefix: object, confirm: object, services: Services) -> tuple[str, str, int]:
+def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, int]:
+    check_names(asked, BACKFILL, InvalidBackfillError)
     stack = services.settings
+    bucket, prefix, confirm = (
+        asked.get(name, given) for name, given in (("bucket", ""), ("prefix", ""), ("confirm", None))
+    )
     if not isinstance(bucket, str) or not isinstance(prefix, str):
         raise InvalidBackfillError("The bucket and the prefix must be words.")
     # True is a number to Python, and to nobody else.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import UnknownFolderError
 from cleanplate.jobs.folder_counts import FolderCounts, Place
+from cleanplate.operations.inputs import PROGRESS, check_names
 from cleanplate.rate_limit import reservations
 from cleanplate.rate_limit.polling import expected
 from cleanplate.rate_limit.reservations import FILL_ROUTE, RateLimits, RateLimitState
@@ -18,23 +20,25 @@ from cleanplate.services import Services
 _SAVING = 5.0
 
 
-def report_progress(bucket: str | None, folder: str | None, services: Services) -> dict[str, Any]:
-    """The counts of a folder, or without one of the bucket, and the pace.
+def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, Any]:
+    """Return the counts of a folder, or without one of the bucket, and the pace.
+
+    ``asked`` may name ``bucket`` and ``folder``. A folder of which nothing was seen has zeros and an ``answer`` that says so.
 
     ``done_at`` is when the last photo will be done if nothing else comes, and at the latest: all photos share one
     queue, so whatever waits in the bucket may go before. Raises :class:`UnknownFolderError`.
     """
-    place = _place(bucket, folder, services)
+    check_names(asked, PROGRESS, UnknownFolderError)
+    place = _place(asked.get("bucket"), asked.get("folder"), services)
     whole = Place(place.bucket)
     tally, all_of_it = services.ledger.progress.read(place, whole)
-    if tally is None and (place != whole or place.bucket != services.settings.uploads_bucket):
-        where = place.bucket if place.folder is None else f"{place.bucket}/{place.folder}"
-        raise UnknownFolderError(f"No photo in {where} has been seen.")
+    answer = "" if tally else _nothing_seen(place)
     tally = tally or FolderCounts()
     unseen = UploadsQueue(services).unseen()
     state, limits, now = services.limiter.state(), services.limiter.limits, services.limiter.now()
     done_at = done_by(state, limits, now, (all_of_it or tally), unseen) if tally.open or unseen else None
     return {
+        "answer": answer,
         "bucket": place.bucket,
         "folder": place.folder,
         "photos": tally.photos,
@@ -96,6 +100,11 @@ def _held(state: RateLimitState, limits: RateLimits, now: float, used: int, spen
         opens = reservations.forecast(state, limits, now, 1)
         held.append(f"The day's {limits.our_day} requests are used up; new photos go on at {clock_time(opens)}.")
     return held
+
+
+def _nothing_seen(place: Place) -> str:
+    where = place.bucket if place.folder is None else f"{place.bucket}/{place.folder}"
+    return f"No photo in {where} has been seen. {UnknownFolderError.what_to_do}"
 
 
 def clock_time(seconds: float) -> str:

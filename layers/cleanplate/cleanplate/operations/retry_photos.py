@@ -10,6 +10,7 @@ from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import BucketRefusedError, CleanplateError, InvalidRetryError, error_named
 from cleanplate.models import Job
+from cleanplate.operations.inputs import RETRY, check_names
 from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day
 from cleanplate.services import Services
 
@@ -50,6 +51,7 @@ def retry_photos(
 
 
 def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, str, int]:
+    check_names(asked.keys() - {"retry_id"}, RETRY, InvalidRetryError)
     bucket, prefix, reason, confirm = (asked[name] for name in ("bucket", "prefix", "reason", "confirm"))
     if not all(isinstance(word, str) for word in (bucket, prefix, reason)):
         raise InvalidRetryError("The bucket, the prefix and the reason must be words.")

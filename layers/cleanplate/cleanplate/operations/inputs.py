@@ -1,0 +1,24 @@
+"""What operators may say in the input of a backfill, a retry or a question about progress: a misspelt name is refused.
+
+Without this ``{"prefx": "holiday/"}`` would mean the whole bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from cleanplate.errors import InquiryError
+
+BACKFILL = ("bucket", "prefix", "confirm", "ahead_hours")
+RETRY = ("bucket", "prefix", "reason", "confirm")
+PROGRESS = ("bucket", "folder")
+
+
+def check_names(given: Iterable[str], accepted: tuple[str, ...], error: type[InquiryError]) -> None:
+    """Raise ``error`` where a name is none of those accepted; the message quotes them and the likeliest."""
+    for name in given:
+        if name not in accepted:
+            near = get_close_matches(name.lower(), accepted, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise error(f"The input has an unknown name {name!r}; accepted are {', '.join(accepted)}.{meant}")
