@@ -90,7 +90,9 @@ class Stage:
     ) -> None:
         self.clock = Clock()
         self._session = _session()
-        self.s3: S3Client = self._session.client("s3", endpoint_url=endpoint_url, config=clients._S3)
+        self.s3: S3Client = self._session.client(
+            "s3", endpoint_url=endpoint_url, config=clients.s3_config(endpoint=bool(endpoint_url))
+        )
         self.dynamodb: DynamoDBClient = self._session.client("dynamodb")
         self.events: EventBridgeClient = self._session.client("events")
         self.stepfunctions: SFNClient = self._session.client("stepfunctions")

@@ -168,7 +168,7 @@ def _start_with_a_link(job: Job, services: Services) -> None:
     start = {
         "job_id": job.job_id,
         "wait_seconds": round(request.check_at - request.submitted_at),
-        "photo": services.storage.link_to_photo(job.photo),
+        "photo": services.storage.link_to_photo(job.photo, "image/jpeg"),
     }
     services.make_stepfunctions().start_execution(
         stateMachineArn=services.settings.state_machine_arn, name=job.execution_name, input=json.dumps(start)

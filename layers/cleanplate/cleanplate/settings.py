@@ -140,6 +140,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
+def has_endpoint() -> bool:
+    """Return whether AWS's clients are pointed at another server, as boto3 itself reads it from the environment."""
+    return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The settings of this process, read once."""

@@ -128,11 +128,12 @@ def test_only_the_parts_that_are_looked_at_are_fetched(stage: Stage) -> None:
 
 def test_links_are_signed_with_version_4_for_an_hour_and_name_the_version(stage: Stage) -> None:
     photo = stage.upload("Zoë's +.jpg", b"pixels")
-    link = urlsplit(stage.storage.link_to_photo(photo))
+    link = urlsplit(stage.storage.link_to_photo(photo, "image/jpeg"))
     query = parse_qs(link.query)
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Expires"] == [str(LINK_SECONDS)]
     assert query["versionId"] == [photo.version_id]
+    assert query["response-content-type"] == ["image/jpeg"]
     assert unquote(link.path).endswith("Zoë's +.jpg")
     assert link.hostname is not None
     assert link.hostname.endswith(".amazonaws.com")

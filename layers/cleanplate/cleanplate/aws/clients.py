@@ -10,7 +10,7 @@ from botocore.config import Config
 
 from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.rate_limit.reservations import RateLimits
-from cleanplate.settings import settings
+from cleanplate.settings import has_endpoint, settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
     from cleanplate.adobe.client import AdobeClient
 
-# Presigned links of KMS objects need signature version 4 and the regional host, which Adobe's allow-list knows too.
-_S3 = Config(
-    signature_version="s3v4",
-    s3={"us_east_1_regional_endpoint": "regional"},
-    connect_timeout=3,
-    read_timeout=20,
-    retries={"mode": "standard", "total_max_attempts": 4},
-)
 _AWS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
 
 
@@ -37,10 +29,27 @@ def _session() -> boto3.Session:
     return boto3.Session()
 
 
+def s3_config(*, endpoint: bool = False) -> Config:
+    """Return how S3 is spoken to; ``endpoint`` says that the environment names a server other than AWS.
+
+    Links to KMS objects need signature version 4. Unless told to be ``virtual``, boto3 signs links for the global host in
+    every region but us-east-1. S3 redirects from there for a day, to a host that was not signed, and in regions opened
+    since March 2019 it answers 400 (https://github.com/boto/boto3/issues/3015). A name such as localhost takes no
+    bucket's name in front of it.
+    """
+    return Config(
+        signature_version="s3v4",
+        s3={"us_east_1_regional_endpoint": "regional", **({} if endpoint else {"addressing_style": "virtual"})},
+        connect_timeout=3,
+        read_timeout=20,
+        retries={"mode": "standard", "total_max_attempts": 4},
+    )
+
+
 @lru_cache(maxsize=1)
 def s3() -> S3Client:
-    """S3, signing with SigV4 for the regional host."""
-    return _session().client("s3", config=_S3)
+    """Return the S3 client, whose links are signed with SigV4 for the regional host."""
+    return _session().client("s3", config=s3_config(endpoint=has_endpoint()))
 
 
 @lru_cache(maxsize=1)

@@ -165,28 +165,37 @@ class Storage:
         answer = self._s3.get_object(Bucket=photo.bucket, Key=photo.key, **_version(photo))
         return answer["Body"].read(max_bytes + 1)
 
-    def link_to_photo(self, photo: Photo) -> str:
-        """A signed link to this very version; made in the step that sends it, never kept."""
+    def link_to_photo(self, photo: Photo, media_type: str) -> str:
+        """Return a signed link to this very version; made in the step that sends it, never kept.
+
+        S3 answers it with ``media_type``, whatever the upload was declared to be (often binary/octet-stream).
+        """
         return self._s3.generate_presigned_url(
             "get_object",
-            Params={"Bucket": photo.bucket, "Key": photo.key, **_version(photo)},
+            Params={
+                "Bucket": photo.bucket,
+                "Key": photo.key,
+                "ResponseContentType": media_type,
+                **_version(photo),
+            },
             ExpiresIn=LINK_SECONDS,
         )
 
-    def link_for_adobe(self, photo: Photo, spare_key: str) -> str:
+    def link_for_adobe(self, photo: Photo, spare_key: str, media_type: str) -> str:
         """A signed link that survives every HTTP client: to the photo, or to a copy of it in the work bucket.
 
         Clients fold the dots and empty folders of ``a/../b//c.jpg`` away, and then the signature is wrong; very long
         links are refused by some servers.
         """
         if _survives_clients(photo.key):
-            return self.link_to_photo(photo)
+            return self.link_to_photo(photo, media_type)
         source: dict[str, str] = {"Bucket": photo.bucket, "Key": photo.key, **_version(photo)}
         try:
             self._s3.copy_object(
                 Bucket=self._work,
                 Key=spare_key,
                 CopySource=source,  # type: ignore[arg-type]
+                ContentType=media_type,
                 MetadataDirective="REPLACE",
                 TaggingDirective="REPLACE",
             )

@@ -50,6 +50,11 @@ class PhotoFacts:
     notes: tuple[str, ...] = ()
 
     @property
+    def media_type(self) -> str:
+        """Return what HTTP calls the format, such as image/jpeg."""
+        return f"image/{self.format}"
+
+    @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height as people see the photo."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)

@@ -141,7 +141,8 @@ def _keep_image(job: Job, number: int, window: Window, services: Services) -> st
 def _request(job: Job, window: dict[str, str], services: Services) -> Request:
     storage = services.storage
     image, spare = window["image"], work_key(job.job_id, "photo")
+    media_type = PhotoFacts.from_dict(job.facts).media_type
     return Request(
-        image_url=storage.link_to_work(image) if image else storage.link_for_adobe(job.photo, spare),
+        image_url=storage.link_to_work(image) if image else storage.link_for_adobe(job.photo, spare, media_type),
         mask_urls=[storage.link_to_work(window["mask"])],
     )

@@ -242,7 +242,7 @@ def _post_mask(job: Job, services: Services) -> Job:
 def _mask_request(job: Job, route: Route, services: Services) -> Request:
     facts = PhotoFacts.from_dict(job.facts)
     image_url = (
-        services.storage.link_for_adobe(job.photo, work_key(job.job_id, "photo"))
+        services.storage.link_for_adobe(job.photo, work_key(job.job_id, "photo"), facts.media_type)
         if can_send_as_is(facts, limit=route.pixel_limit)
         else _link_to_view(job, facts, route, services)
     )
