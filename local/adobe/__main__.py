@@ -7,7 +7,8 @@ import asyncio
 import signal
 import sys
 
-from local.adobe.server import Server, routes_in_words
+from local.adobe.control import routes_in_words
+from local.adobe.server import Server
 from local.adobe.settings import Settings, add_arguments, from_arguments
 from local.adobe.stand_in import LISTENING, StandInError, serve
 

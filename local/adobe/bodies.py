@@ -9,7 +9,7 @@ from local.adobe.answers import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JobRequest:
     """A valid request: where the pictures are, and how the route is to treat them."""
 
     image: str
@@ -47,7 +47,7 @@ class _Reader:
         if not isinstance(body, dict):
             raise InvalidBodyError([Problem("", "type", "should be object")])
 
-    def blame(self, where: str, keyword: str, reason: str, allowed: str = "") -> None:
+    def add_problem(self, where: str, keyword: str, reason: str, allowed: str = "") -> None:
         self.problems.append(Problem(where, keyword, reason, allowed))
 
     def get(self, where: str) -> Any:
@@ -63,9 +63,9 @@ class _Reader:
         """A string that must be there."""
         value = self.get(where)
         if value is None:
-            self.blame(where, "required", "is a required property")
+            self.add_problem(where, "required", "is a required property")
         elif not isinstance(value, str) or not value:
-            self.blame(where, "type", "should be a string that is not empty")
+            self.add_problem(where, "type", "should be a string that is not empty")
         else:
             return value
         return ""
@@ -76,7 +76,7 @@ class _Reader:
         if value is None:
             return default
         if value not in allowed:
-            self.blame(where, "enum", "should be equal to one of the allowed values", ", ".join(allowed))
+            self.add_problem(where, "enum", "should be equal to one of the allowed values", ", ".join(allowed))
             return default
         return str(value)
 
@@ -84,7 +84,7 @@ class _Reader:
         """A boolean that may be absent."""
         value = self.get(where)
         if value is not None and not isinstance(value, bool):
-            self.blame(where, "type", "should be boolean", "true, false")
+            self.add_problem(where, "type", "should be boolean", "true, false")
         return value is True
 
     def number(self, where: str, low: float, high: float, default: float | None) -> float:
@@ -92,10 +92,10 @@ class _Reader:
         value = self.get(where)
         if value is None:
             if default is None:
-                self.blame(where, "required", "is a required property")
+                self.add_problem(where, "required", "is a required property")
             return default or 0.0
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            self.blame(where, "type", f"should be a number from {low:g} to {high:g}")
+            self.add_problem(where, "type", f"should be a number from {low:g} to {high:g}")
             return default or 0.0
         return float(value)
 
@@ -104,44 +104,44 @@ class _Reader:
             raise InvalidBodyError(self.problems)
 
 
-def mask_objects(body: Any) -> Asked:
+def mask_objects(body: Any) -> JobRequest:
     """``{"image":{"source":{"url":…}}}``"""
     read = _Reader(body)
-    asked = Asked(image=read.text(".image.source.url"))
+    request = JobRequest(image=read.text(".image.source.url"))
     read.done()
-    return asked
+    return request
 
 
-def mask_body_parts(body: Any) -> Asked:
+def mask_body_parts(body: Any) -> JobRequest:
     """``{"image":X,"mask":X,"useGranularLabels"?:bool}``"""
     read = _Reader(body)
     image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
-    asked = Asked(image=image, masks=(mask,), granular=read.flag(".useGranularLabels"))
+    request = JobRequest(image=image, masks=(mask,), granular=read.flag(".useGranularLabels"))
     read.done()
-    return asked
+    return request
 
 
-def refine_mask(body: Any) -> Asked:
+def refine_mask(body: Any) -> JobRequest:
     """``{"image":X,"mask":X,"colorDecontamination"?:bool}``"""
     read = _Reader(body)
     image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
-    asked = Asked(image=image, masks=(mask,), colour_decontamination=float(read.flag(".colorDecontamination")))
+    request = JobRequest(image=image, masks=(mask,), colour_decontamination=float(read.flag(".colorDecontamination")))
     read.done()
-    return asked
+    return request
 
 
-def fill_masked_areas(body: Any) -> Asked:
+def fill_masked_areas(body: Any) -> JobRequest:
     """``{"image":X,"masks":[X,…]}``. Adobe states no minimum: none at all is refused here, as nothing could be filled."""
     read = _Reader(body)
     image = read.text(".image.source.url")
     given = read.get(".masks")
     masks: list[str] = []
     if given is None:
-        read.blame(".masks", "required", "is a required property")
+        read.add_problem(".masks", "required", "is a required property")
     elif not isinstance(given, list):
-        read.blame(".masks", "type", "should be array")
+        read.add_problem(".masks", "type", "should be array")
     elif not given:
-        read.blame(".masks", "minItems", "should NOT have fewer than 1 items")
+        read.add_problem(".masks", "minItems", "should NOT have fewer than 1 items")
     else:
         for number, item in enumerate(given):
             source = item.get("source") if isinstance(item, dict) else None
@@ -149,15 +149,15 @@ def fill_masked_areas(body: Any) -> Asked:
             if isinstance(url, str) and url:
                 masks.append(url)
             else:
-                read.blame(f".masks[{number}].source.url", "required", "is a required property")
+                read.add_problem(f".masks[{number}].source.url", "required", "is a required property")
     read.done()
-    return Asked(image=image, masks=tuple(masks))
+    return JobRequest(image=image, masks=tuple(masks))
 
 
 REMOVE_BACKGROUND_OUTPUTS = ("image/jpeg", "image/png", "image/webp", "image/vnd.adobe.photoshop")
 
 
-def remove_background(body: Any) -> Asked:
+def remove_background(body: Any) -> JobRequest:
     """``{"image":X, "mode"?, "output"?:{"mediaType"}, "trim"?, "colorDecontamination"?, "backgroundColor"?}``"""
     read = _Reader(body)
     background = None
@@ -166,7 +166,7 @@ def remove_background(body: Any) -> Asked:
             int(read.number(f".backgroundColor.{name}", 0, 255, None)) for name in ("red", "green", "blue")
         )
         background = (red, green, blue, read.number(".backgroundColor.alpha", 0, 1, None))
-    asked = Asked(
+    request = JobRequest(
         image=read.text(".image.source.url"),
         mode=read.choice(".mode", ("cutout", "mask", "psd"), "cutout"),
         media_type=read.choice(".output.mediaType", REMOVE_BACKGROUND_OUTPUTS, ""),
@@ -175,13 +175,13 @@ def remove_background(body: Any) -> Asked:
         background=background,
     )
     read.done()
-    return asked
+    return request
 
 
 STORAGES = ("external", "azure", "dropbox")
 
 
-def create_mask(body: Any) -> Asked:
+def create_mask(body: Any) -> JobRequest:
     """``/sensei/mask``: ``{"input":{"storage","href"},"output":{"storage","href","mask"?:{"format"}},"options"?}``"""
     read = _Reader(body)
     found = {}
@@ -190,7 +190,7 @@ def create_mask(body: Any) -> Asked:
         read.choice(f".{side}.storage", STORAGES, "external")
         href = found[side] = read.text(f".{side}.href")
         if href and read.get(f".{side}.storage") == "external" and not href.startswith(("https://", "http://")):
-            read.blame(f".{side}.href", "pattern", 'should match pattern "^https://"')
+            read.add_problem(f".{side}.href", "pattern", 'should match pattern "^https://"')
     if read.get(".output.mask") is not None:
         read.text(".output.mask.format")
     if read.get(".output.overwrite") is not None:
@@ -200,4 +200,4 @@ def create_mask(body: Any) -> Asked:
     read.choice(".options.optimize", ("performance", "batch"), "performance")
     storage = read.choice(".output.storage", STORAGES, "external")
     read.done()
-    return Asked(image=found["input"], output=found["output"], output_storage=storage, soft=soft)
+    return JobRequest(image=found["input"], output=found["output"], output_storage=storage, soft=soft)

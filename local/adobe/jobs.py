@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.adobe.answers import Json
-from local.adobe.bodies import Asked
+from local.adobe.bodies import JobRequest
 from local.adobe.clock import ServiceClock
 from local.adobe.links import LinkError, photo_of
 from local.adobe.pictures import PictureError
@@ -44,7 +44,7 @@ class Job:
     job_id: str
     family: str  # v1, v2, sensei
     route: str  # the POST's path
-    asked: Asked
+    request: JobRequest
     accepted_at: float  # service seconds
     duration: float  # service seconds
     created: datetime
@@ -64,12 +64,12 @@ class Job:
     @property
     def photo(self) -> str:
         """The decoded path of the image's link."""
-        return photo_of(self.asked.image)
+        return photo_of(self.request.image)
 
     @property
     def photos(self) -> tuple[str, ...]:
         """The decoded paths of every input link."""
-        return tuple(photo_of(link) for link in self.asked.links)
+        return tuple(photo_of(link) for link in self.request.links)
 
     def why(self) -> str:
         """The real reason of a failure, for people; empty while there is none."""
@@ -92,13 +92,13 @@ class JobTable:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def draft(self, family: str, route: str, asked: Asked) -> Job:
+    def draft(self, family: str, route: str, request: JobRequest) -> Job:
         """A new job, on the clock from now; rules may change it before it is added."""
         unique = str(uuid.uuid4())
         job_id = f"urn:ff:jobs:eso851243:{unique}" if family == "v2" else unique
         drawn = self._random.lognormvariate(math.log(self._settings.median_seconds), self._settings.spread)
         duration = drawn if self._settings.duration is None else self._settings.duration
-        return Job(job_id, family, route, asked, self._clock.now(), duration, datetime.now(UTC))
+        return Job(job_id, family, route, request, self._clock.now(), duration, datetime.now(UTC))
 
     def add(self, job: Job) -> None:
         """Make the job known under its id."""
@@ -230,7 +230,7 @@ class Results:
 
     def sign(self, base_url: str, job: Job, picture: Picture) -> str:
         """A new link to ``picture`` on the host that the client talks to."""
-        self._bury()
+        self._forget_expired()
         token = secrets.token_urlsafe(24)
         signature = f"{self._settings.canary}-signature-{secrets.token_hex(24)}"
         life = self._settings.result_seconds if job.result_seconds is None else job.result_seconds
@@ -249,7 +249,7 @@ class Results:
         """The result behind a token."""
         return self._results.get(token)
 
-    def _bury(self) -> None:
+    def _forget_expired(self) -> None:
         """Drop the bytes of dead links; the links stay known, so that they keep saying 403."""
         if len(self._results) % 100 == 0:
             now = time.monotonic()

@@ -36,7 +36,7 @@ def photo_of(url: str) -> str:
     return unquote(urlsplit(url).path)
 
 
-def complaint(url: str, where: str, settings: Settings) -> Problem | None:
+def validation_error(url: str, where: str, settings: Settings) -> Problem | None:
     """What Adobe would say against this link, without opening it."""
     try:
         parts = urlsplit(url)

@@ -1,9 +1,9 @@
-"""Rules of misbehaviour: which requests they meet, how often, and what their action then does.
+"""Rules of misbehaviour: which requests they meet, how often, and which fault they then have.
 
-A rule as JSON (every field but ``action`` may be left out)::
+A rule as JSON (every field but ``fault`` may be left out)::
 
     {"route": "POST /v1/mask-objects", "photo": "dog", "times": 2, "after": 1,
-     "action": {"do": "too_many_requests", "retry_after": 3}}
+     "fault": {"do": "too_many_requests", "retry_after": 3}}
 
 ``route`` is a glob over ``METHOD /path``; ``photo`` is part of the decoded path of an input link, and is remembered
 for the job's status and result links; ``after`` lets that many requests pass first; ``times`` ends the rule.
@@ -18,7 +18,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from local.adobe.answers import Json
-from local.adobe.faults.base import Action, make_action
+from local.adobe.faults.base import Fault
+from local.adobe.faults.catalogue import make_fault
 
 
 class InvalidRuleError(ValueError):
@@ -30,7 +31,7 @@ class Rule:
     """One rule and how often it was met and fired."""
 
     number: int
-    action: Action
+    fault: Fault
     said: Json
     route: str = "*"
     photo: str = ""
@@ -46,7 +47,7 @@ class Rule:
         return not self.photo or any(self.photo in photo for photo in photos)
 
     def fires(self, route: str, photos: Iterable[str]) -> bool:
-        """Count the request, and say whether the action is due."""
+        """Count the request, and say whether the fault is due."""
         if not self.meets(route, photos):
             return False
         self.met += 1
@@ -60,14 +61,16 @@ class Rule:
         return {"number": self.number, **self.said, "met": self.met, "fired": self.fired}
 
 
-_FIELDS = {"route", "photo", "times", "after", "action"}
+_FIELDS = {"route", "photo", "times", "after", "fault"}
+#: What ``fault`` was called at first; rules written so still work.
+_OLD_NAME = "action"
 
 
 def parse_rule(said: Any, number: int) -> Rule:
     """A rule from its JSON."""
     if not isinstance(said, dict):
         raise InvalidRuleError("a rule is a JSON object")
-    if unknown := set(said) - _FIELDS:
+    if unknown := set(said) - _FIELDS - {_OLD_NAME}:
         raise InvalidRuleError(f"a rule has no field {', '.join(sorted(unknown))}; it has {', '.join(sorted(_FIELDS))}")
     times, after = said.get("times"), said.get("after", 0)
     if times == "forever":
@@ -78,10 +81,10 @@ def parse_rule(said: Any, number: int) -> Rule:
     if not isinstance(route, str) or not isinstance(photo, str):
         raise InvalidRuleError("route and photo are strings")
     try:
-        action = make_action(said.get("action"))
+        fault = make_fault(said.get("fault", said.get(_OLD_NAME)))
     except (TypeError, ValueError) as error:
         raise InvalidRuleError(str(error)) from None
-    return Rule(number, action, said, route, photo, times, after)
+    return Rule(number, fault, said, route, photo, times, after)
 
 
 def _is_count(value: Any) -> bool:
@@ -106,15 +109,15 @@ class Rules:
         """Forget all rules, or the one of that number."""
         self._rules = [rule for rule in self._rules if number is not None and rule.number != number]
 
-    def due(self, method: str, path: str, photos: Iterable[str]) -> list[Action]:
-        """The actions that this request has coming. One that answers by itself ends it: later rules wait."""
-        photos, actions = tuple(photos), []
+    def due(self, method: str, path: str, photos: Iterable[str]) -> list[Fault]:
+        """The faults that this request has coming. One that answers by itself ends it: later rules wait."""
+        photos, faults = tuple(photos), []
         for rule in self._rules:
             if rule.fires(f"{method} {path}", photos):
-                actions.append(rule.action)
-                if rule.action.ends(method):
+                faults.append(rule.fault)
+                if rule.fault.ends(method):
                     break
-        return actions
+        return faults
 
     def as_json(self) -> list[Json]:
         """Every rule with its counts."""

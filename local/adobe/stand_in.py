@@ -58,7 +58,7 @@ class StandIn:
     """Adobe's stand-in, started and stopped::
 
         with StandIn(Settings(port=0, allow_loopback=True, duration=0.2)) as adobe:
-            adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": "reset"})
+            adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": "reset"})
             ...  # requests to adobe.url
             assert adobe.counters()["jobs"] == {"/v1/mask-objects": 1}
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from local.adobe import inpainting, pictures
-from local.adobe.bodies import Asked
+from local.adobe.bodies import JobRequest
 from local.adobe.pictures import JPEG, NOWHERE, PNG, Accepts, Box, Colour, Grey, PictureError
 from local.adobe.segmentation import Region, Saliency, Segmenter, regions_of, soft_mask
 from local.adobe.settings import Settings
@@ -170,18 +170,18 @@ class Studio:
 
         return await self._single.get(_key(image, *masks, "fill"), make)
 
-    async def remove_background(self, image: bytes, asked: Asked) -> Picture:
-        """The subject cut out, or its mask, as ``asked``."""
+    async def remove_background(self, image: bytes, request: JobRequest) -> Picture:
+        """The subject cut out, or its mask, as ``request`` says."""
         pictures.size_of(image, pictures.REMOVE_BACKGROUND)
-        media_type = asked.media_type or pictures.media_type_of(image)
-        if asked.mode == "psd" or media_type not in (JPEG, PNG, pictures.WEBP):
-            raise PictureError(f"the stand-in cannot write {asked.mode} as {media_type}")
+        media_type = request.media_type or pictures.media_type_of(image)
+        if request.mode == "psd" or media_type not in (JPEG, PNG, pictures.WEBP):
+            raise PictureError(f"the stand-in cannot write {request.mode} as {media_type}")
 
         async def make() -> Picture:
             mask = await self._subject(image)
-            return await self._run(lambda: _background_removed(image, mask, asked, media_type))
+            return await self._run(lambda: _background_removed(image, mask, request, media_type))
 
-        return await self._single.get(_key(image, repr(asked.mode) + media_type + _looks(asked)), make)
+        return await self._single.get(_key(image, repr(request.mode) + media_type + _looks(request)), make)
 
     async def create_mask(self, image: bytes, soft: bool) -> Picture:
         """``/sensei/mask``: one mask of the whole subject, soft or with two levels only."""
@@ -194,8 +194,8 @@ class Studio:
         return await self._single.get(_key(image, f"create {soft}"), make)
 
 
-def _looks(asked: Asked) -> str:
-    return f" {asked.trim} {asked.background} {asked.colour_decontamination}"
+def _looks(request: JobRequest) -> str:
+    return f" {request.trim} {request.background} {request.colour_decontamination}"
 
 
 def _key(*parts: bytes | str) -> str:
@@ -293,18 +293,18 @@ def _cut_out(photo: Colour, mask: Grey, decontamination: float) -> Colour:
     return np.dstack([colours, mask])
 
 
-def _background_removed(image: bytes, mask: Grey, asked: Asked, media_type: str) -> Picture:
+def _background_removed(image: bytes, mask: Grey, request: JobRequest, media_type: str) -> Picture:
     made: Image.Image
-    if asked.mode == "mask":
+    if request.mode == "mask":
         made = Image.fromarray(mask)
     else:
-        cut = Image.fromarray(_cut_out(pictures.colour_of(image), mask, asked.colour_decontamination))
+        cut = Image.fromarray(_cut_out(pictures.colour_of(image), mask, request.colour_decontamination))
         made = cut
-        if asked.background is not None or media_type == JPEG:
-            red, green, blue, alpha = asked.background or (255, 255, 255, 1.0)
+        if request.background is not None or media_type == JPEG:
+            red, green, blue, alpha = request.background or (255, 255, 255, 1.0)
             made = Image.new("RGBA", cut.size, (red, green, blue, round(alpha * 255)))
             made.alpha_composite(cut)
     box = pictures.box_of(mask)
-    if asked.trim and box.width:
+    if request.trim and box.width:
         made = made.crop((box.x, box.y, box.x + box.width, box.y + box.height))
     return Picture(pictures.write(made, media_type), media_type, box)

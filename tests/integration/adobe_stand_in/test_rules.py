@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: how rules are matched, and every action at least once."""
+"""Misbehaviour on demand: how rules are matched, and every fault at least once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from local.adobe.answers import ERROR_SHAPES
-from local.adobe.faults.base import catalogue
+from local.adobe.faults.catalogue import catalogue
 from local.adobe.jobs import FAILURE_STYLES
 from tests.integration.adobe_stand_in.wire import Bucket, Client, picture, source
 
@@ -23,7 +23,7 @@ RESULT = "GET /results/*"
 
 def rule(client: Client, route: str, do: str, *, times: int | None = None, **fields: Any) -> None:
     """One rule in force."""
-    said: dict[str, Any] = {"route": route, "action": {"do": do, **fields}}
+    said: dict[str, Any] = {"route": route, "fault": {"do": do, **fields}}
     if times is not None:
         said["times"] = times
     client.adobe.add_rules(said)
@@ -35,7 +35,7 @@ def first_mask(client: Client, photo: str) -> requests.Response:
 
 class TestMatching:
     def test_a_rule_can_skip_some_and_end_after_some(self, client: Client, photo: str) -> None:
-        client.adobe.add_rules({"route": MASK, "after": 1, "times": 2, "action": {"do": "error", "status": 503}})
+        client.adobe.add_rules({"route": MASK, "after": 1, "times": 2, "fault": {"do": "error", "status": 503}})
         assert [client.mask(photo).status_code for _ in range(5)] == [202, 503, 503, 202, 202]
         (said,) = client.adobe.control("GET", "/stand-in/rules")
         assert (said["met"], said["fired"]) == (5, 2)
@@ -46,8 +46,8 @@ class TestMatching:
         cat, dog = (bucket.put(f"in/{name}%20photo.png", small_photo) for name in ("cat", "dog"))
         client.adobe.add_rules(
             [
-                {"route": STATUS, "photo": "dog photo", "action": {"do": "status_word", "word": "odd"}},
-                {"route": RESULT, "photo": "cat photo", "action": {"do": "error", "status": 503, "shape": "s3"}},
+                {"route": STATUS, "photo": "dog photo", "fault": {"do": "status_word", "word": "odd"}},
+                {"route": RESULT, "photo": "cat photo", "fault": {"do": "error", "status": 503, "shape": "s3"}},
             ]
         )
         status = client.finish(client.mask(cat))
@@ -64,12 +64,12 @@ class TestMatching:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"action": {"do": "unknown"}},
-            {"action": {"do": "delay", "minutes": 3}},
-            {"action": {}},
+            {"fault": {"do": "unknown"}},
+            {"fault": {"do": "delay", "minutes": 3}},
+            {"fault": {}},
             {"rout": MASK, "action": "reset"},
             {"times": -1, "action": "reset"},
-            {"action": {"do": "boxes", "style": "round"}},
+            {"fault": {"do": "boxes", "style": "round"}},
             "reset",
         ],
     )
@@ -373,8 +373,8 @@ class TestInTheSending:
         assert "Traceback" not in capfd.readouterr().err
 
 
-def test_the_catalogue_names_every_action_and_says_what_it_does(client: Client) -> None:
-    listed = client.adobe.control("GET", "/stand-in/actions")
+def test_the_catalogue_names_every_fault_and_says_what_it_does(client: Client) -> None:
+    listed = client.adobe.control("GET", "/stand-in/faults")
     assert len(listed) == len(catalogue()) >= 35
     assert all(item["says"] for item in listed)
 
