@@ -19,7 +19,7 @@ from cleanplate.aws.storage import Storage
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options, Photo
 from cleanplate.rate_limit.limiter import RateLimiter
-from cleanplate.rate_limit.reservations import RateLimits
+from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.services import Services
 from cleanplate.settings import Settings, read_settings
 from cleanplate.uploads.identity import job_id

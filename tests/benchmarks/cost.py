@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cleanplate.rate_limit.reservations import RateLimits
+from cleanplate.rate_limit.limits import RateLimits
 from local.demo.job_watcher import look
 from local.demo.photographs import photograph
 from local.embedded_aws.deploy import Stack

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cleanplate.rate_limit import reservations
-from cleanplate.rate_limit.reservations import FILL_ROUTE, Kind, RateLimits, RateLimitState, Slot
+from cleanplate.rate_limit import breakers, forecast, reservations
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, Slot, fresh
 
 MASK_ROUTE = "mask-objects"
 START = 1_800_000_000.0
@@ -80,7 +81,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-        self._state = reservations.fresh(self.limits, START)
+        self._state = fresh(self.limits, START)
         self._events: list[tuple[float, int, str, Any]] = []
         self._count = 0
         self._visible: deque[Photo] = deque()
@@ -125,17 +126,17 @@ class Run:
         heapq.heappush(self._events, (when, self._count, what, subject))
 
     def _refused(self, now: float, seconds: float | None) -> None:
-        state = reservations.close(self._state, self.limits, now, None if seconds is None else now + seconds, "429")
+        state = breakers.close(self._state, self.limits, now, None if seconds is None else now + seconds, "429")
         self._state = replace(state, version=state.version + 1)
 
     def _lost(self, now: float, _: object) -> None:
-        self._state = reservations.fresh(self.limits, now)
+        self._state = fresh(self.limits, now)
         for caller in self._idle:
             caller.known = None
 
     def _forecast(self, now: float, _: object) -> None:
         if self._unmasked:
-            self.forecasts.append((now, reservations.forecast(self._state, self.limits, now, self._unmasked)))
+            self.forecasts.append((now, forecast.forecast(self._state, self.limits, now, self._unmasked)))
             self._at(now + 3600, "forecast", None)
 
     def _ask(self, now: float, photo: Photo, caller: Caller, attempt: int) -> None:

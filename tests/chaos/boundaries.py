@@ -119,7 +119,7 @@ class HandledWalk(Walk):
             # What a killed process had counted died with it.
             metrics.metrics.clear_metrics()
             with (
-                patch.object(module, "tools", lambda: services),
+                patch.object(module, "services", lambda: services),
                 patch.object(clients, "sqs", lambda: self.sqs),
                 patch.object(requests.Session, "send", self._watched_send()),
                 patch.object(account, "settings", lambda: self.settings),

@@ -153,7 +153,16 @@ def test_errors_and_nouns_import_nothing_of_ours(project: Project) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["steps/mask_selection", "rate_limit/reservations", "rate_limit/polling", "uploads/options", "uploads/identity"],
+    [
+        "steps/mask_selection",
+        "rate_limit/reservations",
+        "rate_limit/state",
+        "rate_limit/breakers",
+        "rate_limit/forecast",
+        "rate_limit/polling",
+        "uploads/options",
+        "uploads/identity",
+    ],
 )
 def test_policy_has_neither_input_nor_output_nor_a_clock(project: Project, name: str) -> None:
     banned = {"boto3", "botocore", "os", "pathlib", "random", "requests", "socket", "time", "urllib3"}

@@ -454,7 +454,7 @@ FAULTS = [
             f"{PACKAGE}/{name}.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport time\n",
             {"name": name},
         )
-        for name in ("steps/mask_selection", "rate_limit/reservations", "rate_limit/polling", "uploads/options", "uploads/identity")
+        for name in ("steps/mask_selection", "rate_limit/reservations", "rate_limit/state", "rate_limit/breakers", "rate_limit/forecast", "rate_limit/polling", "uploads/options", "uploads/identity")
     ),
     Fault(
         test_house.test_only_one_module_reads_the_environment_and_only_one_builds_clients,

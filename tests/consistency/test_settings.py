@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools.shared import constants
 
 from cleanplate.errors import SettingsError
-from cleanplate.rate_limit.reservations import RateLimits
+from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.settings import read_settings
 from cleanplate.uploads.options import parse_options
 from tests.consistency.project import PACKAGE, TEMPLATE, Project, nested

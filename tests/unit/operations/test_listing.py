@@ -23,7 +23,8 @@ from cleanplate.models import Job, Options, Photo
 from cleanplate.operations.count_photos import count_photos
 from cleanplate.operations.listing import count, describe, ending, look_again_in, max_ahead, photos_per_day, why_not
 from cleanplate.operations.send_photos import send_photos
-from cleanplate.rate_limit.reservations import RateLimits, fresh
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.state import fresh
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import Upload, read_uploads
 from tests.stage import REGION, RESULTS, UPLOADS, KilledError, Stage

@@ -12,8 +12,9 @@ from cleanplate.aws import clients
 from cleanplate.errors import UnknownFolderError
 from cleanplate.jobs.folder_counts import FolderCounts
 from cleanplate.operations.report_progress import clock_time, describe_pace, done_by, report_progress
-from cleanplate.rate_limit import reservations
-from cleanplate.rate_limit.reservations import FILL_ROUTE, RateLimits, RateLimitState, fresh
+from cleanplate.rate_limit import breakers, reservations
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, fresh
 from tests.stage import REGION, UPLOADS, Stage
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def test_a_folder_of_days_is_forecast_in_days() -> None:
 def test_a_route_out_of_order_is_waited_for() -> None:
     state = fresh(LIMITS, NOON)
     for _ in range(8):
-        state = reservations.unavailable(state, NOON, FILL_ROUTE)
+        state = breakers.unavailable(state, NOON, FILL_ROUTE)
     until = state.breakers[FILL_ROUTE].until
     assert done_by(state, LIMITS, NOON, FolderCounts(waiting=1)) > until > NOON
 
@@ -152,7 +153,7 @@ def test_at_full_speed_the_report_says_so() -> None:
 
 
 def test_a_closed_gate_says_until_when() -> None:
-    state = reservations.close(fresh(LIMITS, NOON), LIMITS, NOON, NOON + 90, "429")
+    state = breakers.close(fresh(LIMITS, NOON), LIMITS, NOON, NOON + 90, "429")
     (said,) = describe_pace(state, LIMITS, NOON)["held"]
     assert said == f"Adobe asked for patience (429); requests go on at {clock_time(NOON + 90)}."
     assert describe_pace(state, LIMITS, NOON + 91)["held"] == []
@@ -161,7 +162,7 @@ def test_a_closed_gate_says_until_when() -> None:
 def test_an_open_breaker_names_its_route() -> None:
     state = fresh(LIMITS, NOON)
     for _ in range(8):
-        state = reservations.unavailable(state, NOON, "mask-objects")
+        state = breakers.unavailable(state, NOON, "mask-objects")
     (said,) = describe_pace(state, LIMITS, NOON)["held"]
     assert "mask-objects does not answer" in said
 

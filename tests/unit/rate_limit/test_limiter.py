@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from cleanplate.rate_limit import reservations
 from cleanplate.rate_limit.limiter import RateLimiter
-from cleanplate.rate_limit.reservations import FILL_ROUTE, RateLimits, Slot
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, Slot
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -401,4 +401,4 @@ def test_the_item_does_not_grow_with_the_days(make: Make, clock: Clock) -> None:
         limiter.observe(MASK, 5.0 + n % 7, pending_at=4.0)
     state = limiter.state()
     assert len(state.day_counts) <= 51
-    assert reservations.RateLimitState.from_item(state.to_item()).day_counts == state.day_counts
+    assert RateLimitState.from_item(state.to_item()).day_counts == state.day_counts

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleanplate.errors import SettingsError
-from cleanplate.rate_limit import reservations
+from cleanplate.rate_limit import breakers, forecast, reservations
+from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import observe
-from cleanplate.rate_limit.reservations import FILL_ROUTE, Kind, RateLimits, RateLimitState, Slot
+from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, Slot, fresh
 
 NOW = 1_800_000_000.0
 MASK = "mask-objects"
@@ -28,7 +29,7 @@ def request(
 
 def warm(limits: RateLimits = MINUTE_ONLY) -> RateLimitState:
     """A state that was used long ago, so that nothing of its beginning is left."""
-    return request(reservations.fresh(limits, NOW - 3600), NOW - 3600, limits=limits)[0]
+    return request(fresh(limits, NOW - 3600), NOW - 3600, limits=limits)[0]
 
 
 def max_in(times: list[float], seconds: float) -> int:
@@ -61,7 +62,7 @@ requests = st.lists(
 
 
 def granted(limits: RateLimits, asked: list[tuple[float, str, bool, float, float]], *, skewed: bool) -> list[float]:
-    state, now, slots = reservations.fresh(limits, NOW), NOW, []
+    state, now, slots = fresh(limits, NOW), NOW, []
     for later, kind, urgent, error, ahead in asked:
         now += later
         clock = now + (error if skewed else 0)
@@ -100,10 +101,10 @@ class TestMinuteLimit:
         assert all(later - earlier >= limits.spacing - 1e-4 for earlier, later in pairwise(slots))
 
     def test_a_first_request_goes_at_once(self) -> None:
-        assert request(reservations.fresh(MINUTE_ONLY, NOW), NOW)[1] == Slot(NOW)
+        assert request(fresh(MINUTE_ONLY, NOW), NOW)[1] == Slot(NOW)
 
     def test_a_beginning_leaves_every_second_slot_to_those_that_a_lost_state_gave(self) -> None:
-        state, slots = reservations.fresh(MINUTE_ONLY, NOW), []
+        state, slots = fresh(MINUTE_ONLY, NOW), []
         for _ in range(4):
             state, slot = request(state, NOW, "fill")
             slots.append(slot.at - NOW)
@@ -144,7 +145,7 @@ class TestDayLimit:
     @settings(max_examples=40)
     @given(st.lists(st.floats(0, 20), min_size=50, max_size=400), st.integers(0, 1))
     def test_no_sliding_day_holds_more_than_the_limit(self, pauses: list[float], only_masks: int) -> None:
-        state, now, slots = reservations.fresh(self.LIMITS, NOW), NOW, []
+        state, now, slots = fresh(self.LIMITS, NOW), NOW, []
         for n, pause in enumerate(pauses):
             now += pause if n % 7 == 0 else pause / 200
             for kind in ("mask",) if only_masks else ("mask", "fill", "fill"):
@@ -154,7 +155,7 @@ class TestDayLimit:
         assert max_in(slots, 100.0) <= 100
 
     def test_it_can_be_used_up_at_full_speed(self) -> None:
-        state, count = reservations.fresh(self.LIMITS, NOW), 0
+        state, count = fresh(self.LIMITS, NOW), 0
         for n in range(400):
             state, slot = request(state, NOW + n / 100, "fill", limits=self.LIMITS)
             count += slot.granted
@@ -164,7 +165,7 @@ class TestDayLimit:
         assert NOW + 100 <= slot.at <= NOW + 4 + 100 + 2 * 100 / 48 + self.LIMITS.near
 
     def test_new_masks_leave_room_for_the_fills_in_work(self) -> None:
-        state, masks, fills = reservations.fresh(self.LIMITS, NOW), 0, 0
+        state, masks, fills = fresh(self.LIMITS, NOW), 0, 0
         for n in range(600):
             state, slot = request(state, NOW + n / 100, limits=self.LIMITS)
             masks += slot.granted
@@ -263,7 +264,7 @@ class TestQueue:
         assert state.normal.front < 10
 
     def test_tickets_of_a_lost_state_go_on_where_they_were(self) -> None:
-        state, _ = request(reservations.fresh(MINUTE_ONLY, NOW), NOW, ticket=5000)
+        state, _ = request(fresh(MINUTE_ONLY, NOW), NOW, ticket=5000)
         assert state.normal.front == 5000
         state, ticket = reservations.queue_up(state, "normal")
         assert ticket == 5001
@@ -285,7 +286,7 @@ class TestQueue:
 
 class TestGate:
     def test_a_429_stops_everybody_until_the_time_that_adobe_names(self) -> None:
-        state = reservations.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
+        state = breakers.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
         assert request(state, NOW, "fill")[1].at >= NOW + 40
         mask = request(state, NOW)[1]
         assert (mask.granted, mask.reason) == (False, "gate")
@@ -293,7 +294,7 @@ class TestGate:
         assert request(state, NOW + 40)[1].granted
 
     def test_polls_stop_too(self) -> None:
-        state = reservations.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
+        state = breakers.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
         assert request(state, NOW, "poll")[1].at == NOW + 40
 
     @given(st.floats(0.1, 5), st.floats(0, 120), st.floats(-1, 130))
@@ -303,7 +304,7 @@ class TestGate:
         for _ in range(5):
             state, slot = request(state, NOW)
             slots += [slot.at] * slot.granted
-        state = reservations.close(state, MINUTE_ONLY, NOW + ahead, NOW + ahead + closed, "429")
+        state = breakers.close(state, MINUTE_ONLY, NOW + ahead, NOW + ahead + closed, "429")
         for at in slots:
             for asked_at in (NOW + later, at):
                 if NOW + ahead <= asked_at < NOW + ahead + closed or at < NOW + ahead + closed:
@@ -313,46 +314,46 @@ class TestGate:
     def test_without_a_time_it_closes_for_longer_each_time(self) -> None:
         state, now, times = warm(), NOW, []
         for _ in range(12):
-            state = reservations.close(state, MINUTE_ONLY, now, None, "429")
+            state = breakers.close(state, MINUTE_ONLY, now, None, "429")
             times.append(state.gate_until - now)
             now = state.gate_until + 1
         assert times[:4] == [5, 10, 20, 40]
         assert times[-1] == 900
 
     def test_answers_under_way_are_the_same_closure(self) -> None:
-        state = reservations.close(warm(), MINUTE_ONLY, NOW, None, "429")
-        again = reservations.close(state, MINUTE_ONLY, NOW + 1, None, "429")
+        state = breakers.close(warm(), MINUTE_ONLY, NOW, None, "429")
+        again = breakers.close(state, MINUTE_ONLY, NOW + 1, None, "429")
         assert again.gate_closed == state.gate_closed == 1
 
     def test_a_shorter_time_does_not_open_it_earlier(self) -> None:
-        state = reservations.close(warm(), MINUTE_ONLY, NOW, NOW + 60, "429")
-        assert reservations.close(state, MINUTE_ONLY, NOW + 1, NOW + 5, "429").gate_until == NOW + 60
+        state = breakers.close(warm(), MINUTE_ONLY, NOW, NOW + 60, "429")
+        assert breakers.close(state, MINUTE_ONLY, NOW + 1, NOW + 5, "429").gate_until == NOW + 60
 
     @pytest.mark.parametrize("until", [math.inf, math.nan, NOW + 1e9, -1e9])
     def test_an_absurd_time_is_bounded(self, until: float) -> None:
-        state = reservations.close(warm(), MINUTE_ONLY, NOW, until, "429")
+        state = breakers.close(warm(), MINUTE_ONLY, NOW, until, "429")
         assert state.gate_until <= NOW + 86400
 
     def test_a_success_forgets_the_closures_but_not_one_sent_before(self) -> None:
-        state = reservations.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
-        assert reservations.succeeded(state, NOW + 1, MASK).gate_closed == 1
-        assert reservations.succeeded(state, NOW + 41, MASK).gate_closed == 0
+        state = breakers.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
+        assert breakers.succeeded(state, NOW + 1, MASK).gate_closed == 1
+        assert breakers.succeeded(state, NOW + 41, MASK).gate_closed == 0
 
 
 class TestBreaker:
     def broken(self, route: str = MASK) -> RateLimitState:
         state = warm()
         for _ in range(5):
-            state = reservations.unavailable(state, NOW, route)
+            state = breakers.unavailable(state, NOW, route)
         return state
 
     def test_a_streak_opens_it_and_a_success_between_does_not(self) -> None:
         state = warm()
         for _ in range(4):
-            state = reservations.unavailable(state, NOW, MASK)
+            state = breakers.unavailable(state, NOW, MASK)
         assert request(state, NOW)[1].granted
-        state = reservations.succeeded(state, NOW, MASK)
-        assert request(reservations.unavailable(state, NOW, MASK), NOW)[1].granted
+        state = breakers.succeeded(state, NOW, MASK)
+        assert request(breakers.unavailable(state, NOW, MASK), NOW)[1].granted
 
     def test_an_open_one_keeps_masks_of_its_route_back(self) -> None:
         mask = request(self.broken(), NOW)[1]
@@ -370,20 +371,20 @@ class TestBreaker:
     def test_answers_under_way_when_it_opened_open_it_no_further(self) -> None:
         state = self.broken()
         for _ in range(10):
-            state = reservations.unavailable(state, NOW + 1, MASK)
+            state = breakers.unavailable(state, NOW + 1, MASK)
         assert state.breakers[MASK].until == NOW + 30
 
     def test_a_probe_that_fails_opens_it_for_longer_up_to_a_cap(self) -> None:
         state, now, times = self.broken(), NOW, []
         for _ in range(10):
             now = state.breakers[MASK].until + 1
-            state = reservations.unavailable(state, now, MASK)
+            state = breakers.unavailable(state, now, MASK)
             times.append(state.breakers[MASK].until - now)
         assert times[:3] == [60, 120, 240]
         assert times[-1] == 900
 
     def test_a_probe_that_succeeds_closes_it(self) -> None:
-        state = reservations.succeeded(self.broken(), NOW + 31, MASK)
+        state = breakers.succeeded(self.broken(), NOW + 31, MASK)
         assert request(state, NOW + 32)[1].granted
 
     def test_no_mask_is_paid_for_that_cannot_be_filled(self) -> None:
@@ -400,7 +401,7 @@ class TestBudget:
 
     def spend(self, budget: int) -> tuple[RateLimitState, int, int, Slot]:
         limits = replace(self.LIMITS, daily_budget=budget)
-        state, masks, fills = reservations.fresh(limits, NOW), 0, 0
+        state, masks, fills = fresh(limits, NOW), 0, 0
         for n in range(300):
             state, mask = request(state, NOW + n, limits=limits)
             masks += mask.granted
@@ -468,16 +469,16 @@ class TestLimits:
 class TestForecast:
     def test_by_the_minute(self) -> None:
         photos = 1000
-        assert reservations.forecast(warm(), MINUTE_ONLY, NOW, photos) == pytest.approx(NOW + photos * 2 * 62 / 60)
+        assert forecast.forecast(warm(), MINUTE_ONLY, NOW, photos) == pytest.approx(NOW + photos * 2 * 62 / 60)
 
     def test_by_the_day(self) -> None:
         # 4500 photos a day at full speed, then closed until that comes free: the last thousand go on the third day.
-        at = reservations.forecast(reservations.fresh(RateLimits(), NOW), RateLimits(), NOW, 10_000)
+        at = forecast.forecast(fresh(RateLimits(), NOW), RateLimits(), NOW, 10_000)
         assert NOW + 2 * 86400 < at < NOW + 2.2 * 86400
 
     def test_by_the_budget(self) -> None:
         limits = RateLimits(daily_budget=1000)
-        at = reservations.forecast(reservations.fresh(limits, NOW), limits, NOW, 1200)
+        at = forecast.forecast(fresh(limits, NOW), limits, NOW, 1200)
         midnight = math.ceil(NOW / 86400) * 86400
         assert midnight + 86400 < at < midnight + 86400 + 2 * 3600
 
@@ -485,24 +486,24 @@ class TestForecast:
         state = warm()
         for n in range(3000):
             state, _ = request(state, NOW + n)
-        assert reservations.photo_time(state, MINUTE_ONLY) == pytest.approx(MINUTE_ONLY.spacing, rel=0.05)
+        assert forecast.photo_time(state, MINUTE_ONLY) == pytest.approx(MINUTE_ONLY.spacing, rel=0.05)
 
     def test_it_ends(self) -> None:
-        assert reservations.forecast(warm(), RateLimits(), NOW, 10**9, within=86400) == NOW + 86400
+        assert forecast.forecast(warm(), RateLimits(), NOW, 10**9, within=86400) == NOW + 86400
 
 
 class TestItem:
     def used(self) -> RateLimitState:
         limits = RateLimits(polls_count=True, daily_budget=9000)
-        state = reservations.fresh(limits, NOW - 90_000)
+        state = fresh(limits, NOW - 90_000)
         for n in range(9000):
             kind: Kind = ("mask", "poll", "fill", "poll")[n % 4]
             now = NOW - 90_000 + 10 * n
             state, _ = request(state, now, kind, limits=limits, not_before=now + 6 if kind == "poll" else 0.0)
         for _ in range(20):
             state, _ = reservations.queue_up(state, "normal")
-        state = reservations.close(state, limits, NOW, NOW + 60, "429")
-        state = reservations.unavailable(state, NOW, MASK)
+        state = breakers.close(state, limits, NOW, NOW + 60, "429")
+        state = breakers.unavailable(state, NOW, MASK)
         durations = observe(observe(None, 0, 6), 4, 6)
         return replace(state, durations={MASK: durations, FILL_ROUTE: durations})
 
@@ -541,7 +542,7 @@ class TestItem:
         state, slots = warm(), []
         for n in range(1200):
             if n == 600:
-                state = reservations.fresh(MINUTE_ONLY, NOW + 60)
+                state = fresh(MINUTE_ONLY, NOW + 60)
             state, slot = request(state, NOW + n / 10)
             slots += [slot.at] * slot.granted
         assert max_in(slots, 60) <= 60 + 4

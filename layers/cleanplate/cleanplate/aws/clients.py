@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 
 from cleanplate.rate_limit.limiter import RateLimiter
-from cleanplate.rate_limit.reservations import RateLimits
+from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.settings import has_endpoint, settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cleanplate.models import JobStatus, Photo
-from cleanplate.rate_limit.reservations import RateLimits, RateLimitState
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.state import RateLimitState
 from cleanplate.uploads.messages import skip_reason
 
 #: Endings of names that are photos; an object without an ending may be one too. Others would only fail, one by one.

@@ -11,9 +11,10 @@ from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import UnknownFolderError
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.operations.inputs import PROGRESS, check_names
-from cleanplate.rate_limit import reservations
+from cleanplate.rate_limit import forecast
+from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import expected
-from cleanplate.rate_limit.reservations import FILL_ROUTE, RateLimits, RateLimitState
+from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState
 from cleanplate.services import Services
 
 #: From the last check of a job to the result. Seconds.
@@ -60,18 +61,18 @@ def done_by(state: RateLimitState, limits: RateLimits, now: float, tally: Folder
     # A photo in work has had its mask request and still needs its fill.
     photos = tally.waiting + math.ceil(tally.in_work / 2) + more
     start = max([now, *(breaker.until for breaker in state.breakers.values() if breaker.is_open)])
-    last_slot = reservations.forecast(state, limits, start, photos, within=3 * 365 * limits.day)
+    last_slot = forecast.forecast(state, limits, start, photos, within=3 * 365 * limits.day)
     return last_slot + _job_time(state) + _SAVING
 
 
 def describe_pace(state: RateLimitState, limits: RateLimits, now: float) -> dict[str, Any]:
     """How fast requests go to Adobe, against what is allowed, and in words what holds them up."""
-    used = reservations.used_in_a_day(state, limits, now)
+    used = forecast.used_in_a_day(state, limits, now)
     spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
     return {
         "held": _held(state, limits, now, used, spent),
         "requests_per_minute": {
-            "now": round(reservations.going_out(state, limits, now), 1),
+            "now": round(forecast.going_out(state, limits, now), 1),
             "limit": round(limits.minute / limits.spacing, 1),
         },
         "requests_per_day": {"used": used, "limit": None if math.isinf(limits.our_day) else int(limits.our_day)},
@@ -97,7 +98,7 @@ def _held(state: RateLimitState, limits: RateLimits, now: float, used: int, spen
             f"new photos go on at {clock_time(tomorrow)}."
         )
     if used + limits.requests_per_photo > limits.our_day:
-        opens = reservations.forecast(state, limits, now, 1)
+        opens = forecast.forecast(state, limits, now, 1)
         held.append(f"The day's {limits.our_day} requests are used up; new photos go on at {clock_time(opens)}.")
     return held
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cleanplate.rate_limit import polling, reservations
-from cleanplate.rate_limit.reservations import Kind, LaneName, RateLimits, RateLimitState, Slot
+from cleanplate.rate_limit import breakers, polling, reservations
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.state import Kind, LaneName, RateLimitState, Slot, fresh
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -116,7 +117,7 @@ class RateLimiter:
         def change(state: RateLimitState) -> tuple[RateLimitState, float]:
             now = self.now()
             until = None if retry_after is None else now + retry_after
-            state = reservations.close(state, self.limits, now, until, reason)
+            state = breakers.close(state, self.limits, now, until, reason)
             return state, state.gate_until
 
         until = self._change(change, attempts=3 * _ATTEMPTS)
@@ -125,13 +126,13 @@ class RateLimiter:
 
     def record_success(self, route: str) -> None:
         """After an answer that was not an error. Without a call where no closure or streak is known."""
-        if self._known is not None and reservations.succeeded(self._known, self.now(), route) is self._known:
+        if self._known is not None and breakers.succeeded(self._known, self.now(), route) is self._known:
             return
-        self._change(lambda state: (reservations.succeeded(state, self.now(), route), True))
+        self._change(lambda state: (breakers.succeeded(state, self.now(), route), True))
 
     def record_unavailable(self, route: str) -> None:
         """After a 502 or 503."""
-        self._change(lambda state: (reservations.unavailable(state, self.now(), route), True))
+        self._change(lambda state: (breakers.unavailable(state, self.now(), route), True))
 
     def expected(self, route: str) -> float:
         """How long after the POST a first check is worth most; without a call right after a reservation."""
@@ -157,7 +158,7 @@ class RateLimiter:
 
     def state(self) -> RateLimitState:
         """What the pacer knows now, for reports: queue, gate, breakers, budget. One read."""
-        return self._read() or reservations.fresh(self.limits, self.now())
+        return self._read() or fresh(self.limits, self.now())
 
     def _change(
         self, change: Callable[[RateLimitState], tuple[RateLimitState, _T]], attempts: int = _ATTEMPTS
@@ -205,7 +206,7 @@ class RateLimiter:
         The version begins at the time in milliseconds, so that it never meets one from before the deletion.
         """
         now = self.now()
-        return replace(self._known or reservations.fresh(self.limits, now), version=int(now * 1000))
+        return replace(self._known or fresh(self.limits, now), version=int(now * 1000))
 
     def _read(self) -> RateLimitState | None:
         asked = self._clock()

@@ -22,7 +22,7 @@ from cleanplate.errors import (
 from cleanplate.jobs.ledger import look_again_at
 from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus
 from cleanplate.rate_limit.polling import DEFAULT_EXPECTED, first_wait, wait_after_refusal
-from cleanplate.rate_limit.reservations import Slot
+from cleanplate.rate_limit.state import Slot
 from cleanplate.services import Services
 
 #: What was not sent, or certainly made no job, for reasons that pass: an answer that is unreadable is IMS's here, as that

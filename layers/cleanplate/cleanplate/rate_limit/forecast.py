@@ -1,0 +1,63 @@
+"""When waiting photos get their slots, and how full minute and day are: pure arithmetic for reports."""
+
+from __future__ import annotations
+
+import math
+
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.state import HALF_HOURS, LATE, RateLimitState
+
+
+def photo_time(state: RateLimitState, limits: RateLimits) -> float:
+    """Seconds of the minute limit that one photo takes, from the requests that photos took lately."""
+    return limits.spacing * (state.per_photo or limits.requests_per_photo)
+
+
+def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int, within: float = 60 * 86400.0) -> float:
+    """When the last of so many waiting photos gets its slot, with minute limit, day limit and budget as they are used.
+
+    At most ``now + within``: what lies beyond is not looked for.
+    """
+    start = max(now, state.gate_until)
+    per_photo = state.per_photo or limits.requests_per_photo
+    requests = photos * per_photo
+    if math.isinf(limits.our_day) and limits.daily_budget is None:
+        return min(start + requests * limits.spacing, now + within)
+    width = limits.day / HALF_HOURS
+    paid = min(per_photo, 2.0) / per_photo
+    part = math.floor(start / width)
+    counts = {state.day_first + i: float(n) for i, n in enumerate(state.day_counts)}
+    in_day = sum(n for i, n in counts.items() if part - HALF_HOURS <= i)
+    spent, budget_day = float(state.spent), state.budget_day
+    at = start
+    while at < now + within:
+        end = (part + 1) * width
+        today = math.floor(at / limits.day)
+        if today != budget_day:
+            spent, budget_day = 0.0, today
+        room = min((end - at) / limits.spacing, limits.our_day - in_day)
+        if limits.daily_budget is not None:
+            room = min(room, (limits.daily_budget - spent) / paid)
+        room = max(0.0, room)
+        if requests <= room:
+            return min(at + requests * limits.spacing, now + within)
+        requests -= room
+        spent += room * paid
+        counts[part] = counts.get(part, 0.0) + room
+        in_day += room - counts.get(part - HALF_HOURS, 0.0)
+        part += 1
+        at = end
+    return now + within
+
+
+def used_in_a_day(state: RateLimitState, limits: RateLimits, now: float) -> int:
+    """Requests that count towards the day limit now, those included that are reserved ahead."""
+    oldest = math.floor(now * HALF_HOURS / limits.day) - HALF_HOURS
+    return sum(state.day_counts[max(0, oldest - state.day_first) :])
+
+
+def going_out(state: RateLimitState, limits: RateLimits, now: float) -> float:
+    """Requests per minute that are being sent, as of the last seconds."""
+    span = LATE + limits.spacing
+    slots = (state.base + bit * state.spacing for bit in range(state.taken.bit_length()) if state.taken >> bit & 1)
+    return sum(now - span < at <= now for at in slots) * limits.minute / span

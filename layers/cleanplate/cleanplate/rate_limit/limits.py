@@ -1,0 +1,88 @@
+"""What the account allows, and how much of that is ours: values alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cleanplate.errors import SettingsError
+
+_NEAR = 5.0  # seconds that a normal mask may reserve ahead, or two slots where they lie further apart
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What the account allows, and how much of that is ours.
+
+    ``share_left`` (0 to 0.95) of both limits is left to the account's other users. ``per_day`` and ``daily_budget`` may
+    be ``None``: no such limit. ``daily_budget`` counts paid requests (masks and fills) per UTC day. ``slack`` is the
+    part of every minute, in seconds, that is kept in hand. ``minute`` and ``day`` are their lengths in seconds; only
+    local runs in scaled time change them. Raises ``SettingsError`` for values that cannot be meant.
+    """
+
+    per_minute: float = 60
+    per_day: float | None = 9000
+    polls_count: bool = False
+    share_left: float = 0.0
+    daily_budget: int | None = None
+    slack: float = 2.0
+    minute: float = 60.0
+    day: float = 86400.0
+
+    def __post_init__(self) -> None:
+        _require("The limit per minute", self.per_minute, 1, 6000)
+        _require("The length of a minute", self.minute, 0.5, 60)
+        _require("The length of a day", self.day, 10 * self.minute, 86400)
+        _require("The slack", self.slack, 0, self.minute / 2)
+        _require("The share left to others", self.share_left, 0, 0.95)
+        needed = self.requests_per_photo
+        if self.per_day is not None:
+            _require("The limit per day", self.per_day, needed, 100_000_000)
+            if self.per_day < self.per_minute:
+                raise SettingsError(
+                    f"The limit per day ({self.per_day:g}) is smaller than the limit per minute ({self.per_minute:g})"
+                )
+        if self.daily_budget is not None:
+            _require("The daily budget", self.daily_budget, 2, 100_000_000)
+        if self.our_minute < 1:
+            raise SettingsError(
+                f"A share of {self.share_left:g} left to others leaves {self.our_minute:g} of {self.per_minute:g} "
+                "requests per minute: less than one"
+            )
+        if self.our_day < needed:
+            raise SettingsError(
+                f"A share of {self.share_left:g} left to others leaves {self.our_day} of {self.per_day:g} requests per "
+                f"day: one photo takes {needed}"
+            )
+
+    @property
+    def our_minute(self) -> float:
+        """Requests per minute that are ours."""
+        return self.per_minute * (1 - self.share_left)
+
+    @property
+    def our_day(self) -> float:
+        """Requests in any 24 hours that are ours; infinite where there is no such limit."""
+        return math.inf if self.per_day is None else math.floor(self.per_day * (1 - self.share_left))
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between two slots."""
+        return (self.minute + self.slack) / self.our_minute
+
+    @property
+    def requests_per_photo(self) -> int:
+        """Counted requests of a photo that meets no delay: mask and fill, and a poll for each where polls count."""
+        return 4 if self.polls_count else 2
+
+    @property
+    def near(self) -> float:
+        """Seconds that a normal mask may reserve ahead."""
+        return max(_NEAR * self.minute / 60, 2 * self.spacing)
+
+
+def _require(what: str, value: object, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SettingsError(f"{what} is {value!r}: not a number")
+    if not least <= value <= most:
+        raise SettingsError(f"{what} is {value:g}: it must be from {least:g} to {most:g}")

@@ -1,0 +1,247 @@
+"""What all callers share: one small value that is stored as one item, and how it passes with time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.polling import DurationHistogram
+
+Kind = Literal["mask", "fill", "poll"]
+LaneName = Literal["work", "urgent", "normal"]
+Reason = Literal["", "queue", "gate", "breaker", "day", "budget", "contended"]
+FILL_ROUTE = "fill-masked-areas"
+#: Seconds that a request may leave before its slot: waits are whole seconds, rounded to the nearest.
+EARLY = 0.5
+#: Seconds after which a slot that was not used is void; its holder reserves again.
+LATE = 3.0
+HALF_HOURS = 48  # parts of a day in which requests are counted
+_IN_WORK = 300.0  # seconds after which a mask without a fill no longer counts as in work
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The answer to a reservation.
+
+    Granted: the request may go at ``at``. Not granted: nothing is reserved, ask again at ``at``, with ``ticket`` to
+    keep the place in the queue. ``reason`` says what is waited for.
+    """
+
+    at: float
+    granted: bool = True
+    reason: Reason = ""
+    ticket: int = 0
+
+    def wait_seconds(self, now: float) -> int:
+        """Whole seconds from ``now``, to the nearest for a slot; 0 means now. Asking again takes at least one."""
+        if self.granted:
+            return max(0, math.floor(self.at - now + EARLY))
+        return max(1, math.ceil(self.at - now))
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One queue: tickets handed out, about which of them is served now, the last slot's time."""
+
+    tickets: int = 0
+    front: float = 0.0
+    last_at: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """What the next ticket adds: more than one only where tickets of a lost state are still being served."""
+        return max(1, math.ceil(self.front) + 1 - self.tickets)
+
+    @property
+    def waiting(self) -> int:
+        """Photos in this queue."""
+        return max(0, round(self.tickets - self.front))
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Unavailable answers of one route in a row; open until ``until``, then one probe at a time."""
+
+    streak: int = 0
+    opened: int = 0
+    until: float = 0.0
+    probe_until: float = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """True from the opening until the first success, the half-open time included."""
+        return self.opened > 0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitState:
+    """Everything that callers share. ``version`` belongs to whoever stores it."""
+
+    version: int = 0
+    spacing: float = 0.0
+    base: float = 0.0
+    taken: int = 0
+    day_first: int = 0
+    day_counts: tuple[int, ...] = ()
+    normal: Lane = Lane()
+    urgent: Lane = Lane()
+    work: Lane = Lane()
+    in_work: float = 0.0
+    in_work_at: float = 0.0
+    per_photo: float = 0.0
+    budget_day: int = 0
+    spent: int = 0
+    gate_until: float = 0.0
+    gate_closed: int = 0
+    gate_reason: str = ""
+    breakers: Mapping[str, Breaker] = field(default_factory=dict)
+    durations: Mapping[str, DurationHistogram] = field(default_factory=dict)
+
+    @property
+    def lanes(self) -> dict[LaneName, Lane]:
+        """The queues by name."""
+        return {"normal": self.normal, "urgent": self.urgent, "work": self.work}
+
+    def to_item(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and maps; below one kilobyte, so that a write costs one unit."""
+        return {
+            "version": self.version,
+            "spacing": self.spacing,
+            "base": self.base,
+            "taken": f"{self.taken:x}",
+            "day_first": self.day_first,
+            "day_counts": list(self.day_counts),
+            **{name: [round(lane.front, 2), round(lane.last_at, 3)] for name, lane in self.lanes.items()},
+            **{f"{name}_tickets": lane.tickets for name, lane in self.lanes.items()},
+            "in_work": round(self.in_work, 3),
+            "in_work_at": round(self.in_work_at, 3),
+            "per_photo": round(self.per_photo, 4),
+            "budget_day": self.budget_day,
+            "spent": self.spent,
+            "gate_until": self.gate_until,
+            "gate_closed": self.gate_closed,
+            "gate_reason": self.gate_reason[:100],
+            "breakers": {
+                route: [b.streak, b.opened, round(b.until, 3), round(b.probe_until, 3)]
+                for route, b in self.breakers.items()
+            },
+            "usual": {route: durations.to_item() for route, durations in self.durations.items()},
+        }
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> RateLimitState:
+        """The reverse of ``to_item``; what an older release did not write is at its default.
+
+        Raises ``ValueError`` for values that are not what ``to_item`` wrote.
+        """
+        try:
+            return cls(
+                version=int(item["version"]),
+                spacing=float(item.get("spacing", 0.0)),
+                base=float(item.get("base", 0.0)),
+                taken=int(item.get("taken", "0"), 16),
+                day_first=int(item.get("day_first", 0)),
+                day_counts=tuple(int(n) for n in item.get("day_counts", ())),
+                normal=_lane(item, "normal"),
+                urgent=_lane(item, "urgent"),
+                work=_lane(item, "work"),
+                in_work=float(item.get("in_work", 0.0)),
+                in_work_at=float(item.get("in_work_at", 0.0)),
+                per_photo=float(item.get("per_photo", 0.0)),
+                budget_day=int(item.get("budget_day", 0)),
+                spent=int(item.get("spent", 0)),
+                gate_until=float(item.get("gate_until", 0.0)),
+                gate_closed=int(item.get("gate_closed", 0)),
+                gate_reason=str(item.get("gate_reason", "")),
+                breakers={
+                    str(route): Breaker(int(b[0]), int(b[1]), float(b[2]), float(b[3]))
+                    for route, b in item.get("breakers", {}).items()
+                },
+                durations={
+                    str(route): DurationHistogram.from_item(durations)
+                    for route, durations in item.get("usual", {}).items()
+                },
+            )
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"not a pacer's item: {error!r}") from error
+
+
+def fresh(limits: RateLimits, now: float) -> RateLimitState:
+    """The state where there is none: never used before, or lost in mid-run.
+
+    As if the last minute had been full, and as if the lost state had given slots for as long as anybody may usually
+    reserve ahead: every second one of those is left to them. The first request may go at once.
+    """
+    slots = math.ceil(2 * limits.near / limits.spacing)
+    every_second = sum(1 << bit for bit in range(1, slots, 2))
+    return RateLimitState(spacing=limits.spacing, base=now, taken=every_second)
+
+
+def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitState:
+    """The state as of now: past slots forgotten, the grid begun anew where it lies idle or its spacing changed."""
+    spacing, base, taken = state.spacing, state.base, state.taken
+    if not math.isclose(spacing, limits.spacing, rel_tol=1e-9):
+        # The stack was deployed with other limits: all that was given stays, the new grid begins behind it.
+        last = base + (taken.bit_length() - 1) * spacing
+        spacing, base, taken = limits.spacing, max(now, last + max(spacing, limits.spacing)), 0
+    elif base + (taken.bit_length() - 1) * spacing <= now - spacing:
+        # Nothing within one spacing behind or ahead of now: the next request need not wait for the old grid.
+        base, taken = now, 0
+    else:
+        # A little of the past is kept for callers whose clocks are behind.
+        past = math.floor((now - 5.0 - base) / spacing)
+        if past > 0:
+            base, taken = base + past * spacing, taken >> past
+    width = limits.day / HALF_HOURS
+    part = math.floor(now / width)
+    first, counts = state.day_first, state.day_counts
+    if counts and first < part - HALF_HOURS - 1:
+        counts = counts[part - HALF_HOURS - 1 - first :]
+        first = part - HALF_HOURS - 1
+    budget_day, spent = state.budget_day, state.spent
+    today = math.floor(now / limits.day)
+    # Only forwards: a caller whose clock is behind midnight must not bring yesterday's budget back.
+    if today > budget_day:
+        budget_day, spent = today, 0
+    return replace(
+        state,
+        spacing=spacing,
+        base=base,
+        taken=taken,
+        day_first=first,
+        day_counts=counts,
+        budget_day=budget_day,
+        spent=spent,
+    )
+
+
+def counted(state: RateLimitState, limits: RateLimits, at: float, n: int) -> RateLimitState:
+    """The day's counts with ``n`` more requests at ``at``."""
+    part = math.floor(at * HALF_HOURS / limits.day)
+    counts = list(state.day_counts)
+    first = state.day_first if counts else part
+    if part < first:
+        counts = [0] * (first - part) + counts
+        first = part
+    counts += [0] * (part - first + 1 - len(counts))
+    counts[part - first] = max(0, counts[part - first] + n)
+    return replace(state, day_first=first, day_counts=tuple(counts))
+
+
+def photos_in_work(state: RateLimitState, now: float) -> float:
+    """Photos with a mask and without their fill. They fade: one that fails or needs no fill never says so."""
+    return state.in_work * math.exp(-max(0.0, now - state.in_work_at) / _IN_WORK)
+
+
+def with_lane(state: RateLimitState, name: LaneName, lane: Lane) -> RateLimitState:
+    if name == "work":
+        return replace(state, work=lane)
+    return replace(state, urgent=lane) if name == "urgent" else replace(state, normal=lane)
+
+
+def _lane(item: Mapping[str, Any], name: LaneName) -> Lane:
+    front, last_at = item.get(name, (0.0, 0.0))
+    return Lane(int(item.get(f"{name}_tickets", 0)), float(front), float(last_at))
