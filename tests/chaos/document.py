@@ -1,7 +1,6 @@
-"""docs/outcomes.md, made from the fault catalogue: ``python -m tests.chaos.document`` writes it anew.
+"""Write docs/outcomes.md from the fault catalogue: ``python -m tests.chaos.document``.
 
-A test holds the file against this, and every fault is played against what it says, so the table cannot drift from the
-truth.
+A test compares the page with the catalogue, and every fault is run against what its row says.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from tests.chaos.faults import FAULTS, FILL, MASK_ROUTES, Fault, Where
 
 PAGE: Path = ROOT / "docs" / "outcomes.md"
 
-_HEAD = """# What comes of what
+_HEAD = """# Outcomes
 
-Everything that Adobe, and the way to it, is known to do wrong, and the one thing that comes of each. `make prove` plays
-every row with the real functions and the real state machine, and holds each photo against its row: how it ended, for
-which reason, how many jobs Adobe was paid for, and whether a possible duplicate was said.
+Everything that Adobe, or the network to it, is known to do wrong, and the one thing that comes of each. `make prove`
+runs every row with the real functions and the real state machine, and compares each photo with its row: how it ended,
+for which reason, how many jobs Adobe was paid for, and whether it is marked as a possible duplicate.
 
 - **Outcome**: `cleaned`; `nothing_to_remove`, where the original is passed on; or `failed` with its reason. What to do
-  about a reason is in the [README](../README.md#when-it-fails), and in the photo's manifest and event.
-- **Paid**: jobs that Adobe was paid for this photo in all. A clean one takes two: a mask and a fill.
+  about a reason is in [failures](failures.md), and in the photo's manifest and event.
+- **Paid**: jobs that Adobe was paid for this photo in all. A photo without faults takes two: a mask and a fill.
 - **Twice?**: where the answer to a request was lost, a job may exist at Adobe that nobody knows of. The request is then
   sent once more and never a third time, and record, manifest and event say `possible_duplicate`.
 - Letters stand for the shapes of Adobe's error bodies: A the gateway's, B and its variants the older routes', C, D and

@@ -230,7 +230,7 @@ BUGS = (
     Bug(
         "terminal state unconditional",
         lambda: patch.object(Ledger, "finish", _finish_whatever_was),
-        "duplicates: the end told while the photo ends as clean",
+        "duplicates: the end reported while the photo ends as clean",
         duplicates("the end told while the photo ends as clean"),
         "lie",
     ),
@@ -265,7 +265,7 @@ BUGS = (
     Bug(
         "visibility timeout too short",
         _short_visibility,
-        "agreement: a message stays hidden six times as long as its function may run",
+        "consistency: a message stays hidden six times as long as its function may run",
         _visibility,
         "AssertionError",
     ),

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import DETAIL_TYPES, describe
-from local.dev.readme import reasons
+from local.dev.docs import reasons
 from tests.integration.steps.walk import Walk
 from tests.stage import RESULTS, UPLOADS
 

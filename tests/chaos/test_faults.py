@@ -10,7 +10,7 @@ import pytest
 
 from local.adobe.answers import ERROR_SHAPES
 from local.adobe.jobs import FAILURE_STYLES
-from local.dev.readme import reasons
+from local.dev.docs import reasons
 from tests.chaos.catalogue import play
 from tests.chaos.faults import FAULTS, FILL, MASK_ROUTES, Fault
 from tests.chaos.world import MakeWalk

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from tests.consistency import (
+    test_dependencies,
+    test_docs,
     test_errors,
     test_functions,
-    test_house,
     test_inputs,
-    test_readme,
-    test_runbook,
+    test_layers,
+    test_operating,
+    test_repository,
     test_settings,
     test_state_machine,
     test_times,
@@ -29,17 +31,20 @@ STEPS = f"{PACKAGE}/steps"
 _UPLOAD = "events/request_mask.json"
 
 _MODULES = (
+    test_dependencies,
+    test_docs,
     test_errors,
     test_functions,
-    test_house,
     test_inputs,
-    test_runbook,
+    test_layers,
+    test_operating,
+    test_repository,
     test_settings,
     test_state_machine,
     test_times,
 )
 #: These compare with something outside the project's text, or plant their own faults.
-_SELF_PROVING = {test_house.test_the_linter_refuses_what_the_rooms_forbid}
+_SELF_PROVING = {test_layers.test_the_linter_refuses_what_the_rooms_forbid}
 
 
 @dataclass(frozen=True)
@@ -83,30 +88,30 @@ FAULTS = [
         test_inputs.test_a_right_on_everything_has_its_reason_beside_it,
         TEMPLATE, "                # Neither log delivery nor X-Ray knows resources.\n", "",
     ),
-    # --- runbook ---
+    # --- operating ---
     Fault(
-        test_runbook.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
-        "docs/runbook.md", "## ThrottledAlarm", "## TooManyRequestsAlarm",
+        test_operating.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        "docs/operating.md", "## ThrottledAlarm", "## TooManyRequestsAlarm",
     ),
     Fault(
-        test_runbook.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        test_operating.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
         TEMPLATE, "  StuckJobsAlarm:", "  LateJobsAlarm:",
     ),
     Fault(
-        test_runbook.test_every_section_says_what_it_means_what_to_look_at_and_what_to_do,
-        "docs/runbook.md", "**Do:** leave others", "**Perhaps:** leave others",
+        test_operating.test_every_section_says_what_it_means_what_to_look_at_and_what_to_do,
+        "docs/operating.md", "**Do:** leave others", "**Perhaps:** leave others",
     ),
     Fault(
-        test_runbook.test_the_runbook_names_errors_and_parameters_that_there_are,
-        "docs/runbook.md", "`JobOverdueError`", "`JobLateError`",
+        test_operating.test_the_runbook_names_errors_and_parameters_that_there_are,
+        "docs/operating.md", "`JobOverdueError`", "`JobLateError`",
     ),
     Fault(
-        test_runbook.test_the_runbook_names_errors_and_parameters_that_there_are,
-        "docs/runbook.md", "`ShareLeft`", "`ShareOfOthers`",
+        test_operating.test_the_runbook_names_errors_and_parameters_that_there_are,
+        "docs/operating.md", "`ShareLeft`", "`ShareOfOthers`",
     ),
     Fault(
-        test_runbook.test_the_runbook_names_functions_and_machines_that_the_outputs_tell_of,
-        "docs/runbook.md", "YOUR-SWEEP-JOBS-FUNCTION", "YOUR-SWEEPER",
+        test_operating.test_the_runbook_names_functions_and_machines_that_the_outputs_tell_of,
+        "docs/operating.md", "YOUR-SWEEP-JOBS-FUNCTION", "YOUR-SWEEPER",
     ),
     # --- errors ---
     Fault(
@@ -401,67 +406,88 @@ FAULTS = [
         TEMPLATE, "reason: $.detail.reason", "reason: $.detail.error",
     ),
     Fault(test_functions.test_the_rules_say_what_the_code_says, TEMPLATE, "detail-type: [Photo Failed]", "detail-type: [PhotoFailed]"),
-    # --- the house ---
+    # --- layers, dependencies, repository ---
     Fault(
-        test_house.test_no_file_speaks_of_a_path_on_somebodys_machine,
+        test_repository.test_no_file_speaks_of_a_path_on_somebodys_machine,
         "docs/notes.md", "", "See /ho" + "me/somebody/cleanplate.\n",
     ),
     Fault(
-        test_house.test_no_requirements_name_a_registry,
+        test_dependencies.test_no_requirements_name_a_registry,
         "requirements/extra.txt", "", "--index" + "-url https://packages.example/simple\n",
     ),
     Fault(
-        test_house.test_the_readmes_commands_name_files_that_are_there,
-        "README.md", "-e events/check_job.json", "-e events/check.json",
+        test_repository.test_the_docs_name_sample_events_that_exist,
+        "docs/development.md", "-e events/check_job.json", "-e events/check.json",
     ),
     Fault(
-        test_house.test_every_compiled_requirement_has_its_hashes,
+        test_repository.test_every_link_in_the_docs_leads_somewhere,
+        "docs/using.md", "(events.md#the-manifest)", "(events.md#manifests)",
+    ),
+    Fault(
+        test_repository.test_every_link_in_the_docs_leads_somewhere,
+        "README.md", "(docs/settings.md)", "(docs/parameters.md)",
+    ),
+    Fault(
+        test_repository.test_the_docs_name_files_that_exist,
+        "docs/adobe-api.md", "cleanplate/adobe/routes.py", "cleanplate/adobe/paths.py",
+    ),
+    Fault(
+        test_docs.test_the_generated_tables_are_up_to_date,
+        "docs/failures.md", "| `EmptyPhotoError` |", "| `NoBytesError` |", {"page": "docs/failures.md"},
+    ),
+    Fault(test_repository.test_the_docs_name_commands_that_exist, "README.md", "make deploy", "make publish"),
+    Fault(
+        test_repository.test_the_docs_name_commands_that_exist,
+        "docs/development.md", "python -m local.dev.docs", "python -m local.dev.pages",
+    ),
+    Fault(
+        test_dependencies.test_every_compiled_requirement_has_its_hashes,
         "requirements/extra.txt", "", "idna==3.20\n",
     ),
-    Fault(test_house.test_what_is_tested_is_what_is_deployed, "requirements/test.txt", "\npillow==13", "\npillow==12"),
+    Fault(test_dependencies.test_what_is_tested_is_what_is_deployed, "requirements/test.txt", "\npillow==13", "\npillow==12"),
     Fault(
-        test_house.test_every_pin_that_is_wished_for_is_the_one_that_is_compiled,
+        test_dependencies.test_every_pin_that_is_wished_for_is_the_one_that_is_compiled,
         "requirements/sam.in", "statelint==3.1.0", "statelint==3.0.0",
     ),
     Fault(
-        test_house.test_all_that_is_deployed_imports_only_what_the_layers_or_the_runtime_bring,
+        test_dependencies.test_all_that_is_deployed_imports_only_what_the_layers_or_the_runtime_bring,
         f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport numpy\n",
     ),
     Fault(
-        test_house.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
+        test_dependencies.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
         TEMPLATE, "Runtime: python3.13", "Runtime: python3.14",
     ),
     Fault(
-        test_house.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
+        test_dependencies.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
         "layers/dependencies/Makefile", "aarch64-manylinux", "x86_64-manylinux",
     ),
-    Fault(test_house.test_every_function_has_both_layers, TEMPLATE, "      - !Ref DependenciesLayer\n", ""),
+    Fault(test_dependencies.test_every_function_has_both_layers, TEMPLATE, "      - !Ref DependenciesLayer\n", ""),
     Fault(
-        test_house.test_every_folder_of_the_package_is_installed_with_it,
+        test_layers.test_every_folder_of_the_package_is_installed_with_it,
         "pyproject.toml", ', "cleanplate.uploads"]', "]",
     ),
     Fault(
-        test_house.test_nothing_deployed_imports_what_only_a_laptop_has,
+        test_layers.test_nothing_deployed_imports_what_only_a_laptop_has,
         f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport local.embedded_aws.server\n",
     ),
     Fault(
-        test_house.test_errors_and_nouns_import_nothing_of_ours,
+        test_layers.test_errors_and_nouns_import_nothing_of_ours,
         f"{PACKAGE}/models.py", "from typing import", "from cleanplate.errors import CleanplateError\nfrom typing import",
     ),
     *(
         Fault(
-            test_house.test_policy_has_neither_input_nor_output_nor_a_clock,
+            test_layers.test_policy_has_neither_input_nor_output_nor_a_clock,
             f"{PACKAGE}/{name}.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport time\n",
             {"name": name},
         )
         for name in ("steps/mask_selection", "rate_limit/reservations", "rate_limit/state", "rate_limit/breakers", "rate_limit/forecast", "rate_limit/polling", "uploads/options", "uploads/identity")
     ),
     Fault(
-        test_house.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
+        test_layers.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
         f"{PACKAGE}/services.py", "    stack = settings()\n", "    stack = settings() or os.environ\n",
     ),
     Fault(
-        test_house.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
+        test_layers.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
         f"{PACKAGE}/services.py", "clients.dynamodb()", 'boto3.client("dynamodb")',
     ),
 ]  # fmt: skip
@@ -476,12 +502,6 @@ def test_a_planted_fault_is_seen(fault: Fault) -> None:
     faulty = fault.planted()
     with pytest.raises(AssertionError):
         fault.agreement(faulty, **fault.more)
-
-
-def test_a_readme_that_is_out_of_date_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(test_readme, "render", lambda text: text + "one row more")
-    with pytest.raises(AssertionError):
-        test_readme.test_the_readmes_tables_are_what_the_code_says()
 
 
 def _agreements(module: ModuleType) -> set[Callable[..., None]]:

@@ -7,7 +7,7 @@ import re
 
 from tests.consistency.project import PACKAGE, Project
 
-RUNBOOK = "docs/runbook.md"
+RUNBOOK = "docs/operating.md"
 
 
 def _sections(project: Project) -> dict[str, str]:

@@ -1,13 +1,12 @@
-"""The README's tables, made from what they speak of: ``python -m local.dev.readme`` writes them anew.
+"""Write the generated tables of docs/: ``python -m local.dev.docs``.
 
-A test holds the README against this, so a reason, parameter or photograph cannot be added without its row.
+A test compares the pages with the code, so no error, parameter or photograph can be added without its row.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from cleanplate.errors import (
@@ -20,10 +19,9 @@ from cleanplate.errors import (
 )
 from local.demo.photographs import CREDITS
 from local.embedded_aws.template import read_yaml, resources
-from local.paths import TEMPLATE
+from local.paths import ROOT, TEMPLATE
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-#: They end nobody's photo: two are control flow, one comes after the end, the last are of a folder and of the stack.
+#: They end no photo: two are control flow, one comes after the end, the others concern a folder or the stack.
 _NO_REASONS = (PostponedError, JobMovedOnError, NotAnnouncedError, InquiryError, SettingsError)
 
 
@@ -38,7 +36,7 @@ def _leaves(kind: type[CleanplateError]) -> Iterator[type[CleanplateError]]:
 
 
 def reasons() -> str:
-    """Every reason that a photo can fail for, as a table."""
+    """Return the table of every reason for which a photo can fail."""
     rows = ["| reason | what it means | what to do |", "|---|---|---|"]
     for kind in _leaves(CleanplateError):
         meaning = (kind.__doc__ or "").strip().splitlines()[0].replace("|", "\\|")
@@ -54,7 +52,7 @@ def _variables(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings() -> str:
-    """Every stack parameter and every environment variable of the functions, as a table."""
+    """Return the table of every stack parameter and every environment variable of the functions."""
     template = read_yaml(TEMPLATE)
     variables = _variables(template)
     names = {value["Ref"]: name for name, value in variables.items() if isinstance(value, dict) and "Ref" in value}
@@ -69,7 +67,7 @@ def settings() -> str:
 
 
 def credits_of_photographs() -> str:
-    """Whose photographs the samples are."""
+    """Return the table of the sample photographs: title, author, licence, source."""
     rows = ["| photograph | by | licence | from |", "|---|---|---|---|"]
     rows += [
         f"| {credit.title} | {credit.author} | {credit.licence} | [{credit.package}]({credit.source}) |"
@@ -78,26 +76,29 @@ def credits_of_photographs() -> str:
     return "\n".join(rows)
 
 
-_TABLES: dict[str, Callable[[], str]] = {
-    "reasons": reasons,
-    "settings": settings,
-    "credits": credits_of_photographs,
+#: Page -> name of the table on it -> what makes it.
+TABLES: dict[str, tuple[str, Callable[[], str]]] = {
+    "docs/failures.md": ("reasons", reasons),
+    "docs/settings.md": ("settings", settings),
+    "docs/development.md": ("credits", credits_of_photographs),
 }
 
 
-def render(text: str) -> str:
-    """The README's text with its tables as they ought to be."""
-    for name, table in _TABLES.items():
-        text, found = re.subn(
-            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
-            lambda match, table=table: f"{match[1]}{table()}\n{match[2]}",  # type: ignore[misc]
-            text,
-            flags=re.DOTALL,
-        )
-        if found != 1:
-            raise ValueError(f"README.md has no place for the table '{name}'.")
+def render(page: str, text: str) -> str:
+    """Return a page's text with its table as the code has it; raise ValueError where the page has no place for it."""
+    name, table = TABLES[page]
+    text, found = re.subn(
+        rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+        lambda match: f"{match[1]}{table()}\n{match[2]}",
+        text,
+        flags=re.DOTALL,
+    )
+    if found != 1:
+        raise ValueError(f"{page} has no place for the table '{name}'.")
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(render(README.read_text()))
+    for each in TABLES:
+        path = ROOT / each
+        path.write_text(render(each, path.read_text(encoding="utf-8")), encoding="utf-8")
