@@ -66,8 +66,7 @@ deploy: build
 	@$(SAM) deploy --guided $(ARGS)
 
 clean:
-	@rm -rf .aws-sam .local out build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	@$(PYTHON) local/dev/clean.py
 
 setup: .venv/.ready-to-test .venv-sam/.ready
 

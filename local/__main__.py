@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from local.errors import LocalError
+from cleanplate_cli.errors import CommandError
 
 CANNOT_START = 2
 INTERRUPTED = 130
@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
     door: Callable[[argparse.Namespace, Console], int] = told.door
     try:
         return door(told, console)
-    except LocalError as error:
+    except CommandError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
         return CANNOT_START
     except _Interrupted:

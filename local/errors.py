@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from cleanplate_cli.errors import CommandError
 
-class LocalError(Exception):
+
+class LocalError(CommandError):
     """Something that a person can mend; shown as it is, without a stack trace."""
 
 
@@ -21,7 +23,3 @@ class AdobeStandInStoppedError(LocalError):
 
 class DeployError(LocalError):
     """The template could not be deployed."""
-
-
-class PhotosError(LocalError):
-    """The photos that were asked for are not there."""

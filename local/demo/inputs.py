@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from email.header import Header
 from pathlib import Path
 
+from cleanplate_cli.errors import PhotosError
 from local.demo.samples import SAMPLES, Sample
-from local.errors import PhotosError
 
 #: What a folder is searched for. A file that is named is taken whatever it is called.
 PHOTO_SUFFIXES = frozenset(
@@ -48,6 +48,11 @@ class Upload:
     def read(self) -> bytes:
         """The object's bytes."""
         return self.source.read_bytes() if isinstance(self.source, Path) else self.source.content
+
+    @property
+    def origin(self) -> str:
+        """What the photo is on this machine, the same in every run: two photos of one name are two."""
+        return str(self.source.resolve()) if isinstance(self.source, Path) else f"sample {self.source.file}"
 
     @property
     def metadata(self) -> dict[str, str]:

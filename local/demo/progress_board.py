@@ -31,6 +31,8 @@ class PhotoProgress:
     stage: str = "is being prepared"
     outcome: str = ""
     version_id: str = ""
+    #: Its content and options, see ``task_of``.
+    task: str = ""
     snapshot: JobSnapshot | None = None
     began: float = field(default_factory=time.monotonic)
     ended: float = 0.0

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from cleanplate.uploads.options import own_mask_key, sidecar_key
+from cleanplate_cli.out_folder import OutFolder
+from local.demo.collecting import Ending, collect, ending_before, endings_before, make_card, task_of
 from local.demo.inputs import Upload
-from local.demo.job_watcher import function_complaints, look, read_manifest, read_object
+from local.demo.job_watcher import function_complaints, look
 from local.demo.progress_board import COLOURS, MARKS, PhotoProgress, make_board
 from local.demo.progress_poller import ProgressAsked
-from local.demo.report_page import Card, write_page
+from local.demo.report_page import write_page
 from local.demo.samples import Sample
-from local.demo.triptych import data_uri, jpeg, triptych
 from local.paths import log_of, shown
 from local.stack import SPEED, AdobeService, LocalCloud
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Above this many photos the page holds smaller pictures, so that it still opens.
-_MANY = 24
 _LOOK_EVERY = 0.25
 
 
@@ -52,31 +51,56 @@ class RunArgs:
         """How long the photos may take together before those without an outcome are named."""
         return self.deadline or 120.0 + 30.0 * len(self.drops)
 
-
-@dataclass(slots=True)
-class Ending:
-    """How one photo ended, with what there is to show."""
-
-    progress: PhotoProgress
-    outcome: str
-    reason: str = ""
-    message: str = ""
-    what_to_do: str = ""
-    manifest: Mapping[str, Any] | None = None
-    card: Card | None = None
+    @property
+    def photos(self) -> list[Upload]:
+        """What has an outcome of its own."""
+        return [photo for photo in self.drops if not photo.companion]
 
     @property
-    def went_well(self) -> bool:
-        """A sample that shows nothing is a fault; with somebody's own photo, nothing to remove is an answer."""
-        return self.outcome == "cleaned" or (
-            self.outcome == "nothing_to_remove" and not isinstance(self.progress.photo.source, Sample)
-        )
+    def files(self) -> list[Path]:
+        """What is read on this machine."""
+        return [photo.source for photo in self.drops if isinstance(photo.source, Path)]
+
+    @property
+    def room(self) -> int:
+        """Bytes that results and pictures will take, about."""
+        return sum(file.stat().st_size * 3 // 2 for file in self.files) + 500_000 * len(self.drops)
+
+    def companions(self, photo: Upload) -> list[bytes]:
+        """The content of the sidecar and the mask that come along with a photo."""
+        keys = {sidecar_key(photo.key), own_mask_key(photo.key)}
+        return [drop.read() for drop in self.drops if drop.companion and drop.key in keys]
 
 
 def run(told: RunArgs, console: Console) -> int:
     """Clean the photos; 0 only if all went well."""
-    photos = [photo for photo in told.drops if not photo.companion]
-    console.print(f"Cleaning {len(photos)} photo{'s' if len(photos) != 1 else ''} on this machine.", highlight=False)
+    out = OutFolder(told.out)
+    out.check(told.files, room=told.room)
+    with out:
+        before = {
+            photo.key: done for photo in told.photos if (done := ending_before(out, photo, told.companions(photo)))
+        }
+        if before:
+            console.print(
+                f"{_counted(before)} done already in {shown(told.out)}, with the same options, and passed over.",
+                highlight=False,
+                soft_wrap=True,
+            )
+        if len(before) == len(told.photos):
+            endings, complaints, seconds = list(before.values()), list[str](), 0.0
+        else:
+            endings, complaints, seconds = _run(told, before, out, console)
+        page = _write_page(told, out)
+    _report(endings, told.out / page, complaints, seconds, console)
+    return 0 if all(ending.went_well for ending in endings) else 1
+
+
+def _run(
+    told: RunArgs, before: Mapping[str, Ending], out: OutFolder, console: Console
+) -> tuple[list[Ending], list[str], float]:
+    """Clean all but those that are done; how all of them ended, what the functions complained of, and seconds."""
+    photos = [photo for photo in told.photos if photo.key not in before]
+    console.print(f"Cleaning {_counted(photos)} on this machine.", highlight=False)
     began = time.monotonic()
     cloud = LocalCloud(
         service=told.service,
@@ -86,21 +110,36 @@ def run(told: RunArgs, console: Console) -> int:
         parameters=told.parameters,
         log=log_of("run"),
     )
-    with started(cloud, console):
-        console.print(
-            f"The embedded AWS is up and template.yaml is deployed ({time.monotonic() - began:.1f} s).", highlight=False
-        )
-        for line in about(cloud, told.remove):
-            console.print(line, highlight=False, soft_wrap=True)
-        tracks = _clean(cloud, told, photos, console)
-        with console.status("Fetching results ..."):
-            endings = [_collect(cloud, progress, told) for progress in tracks]
-        complaints = (
-            list(function_complaints(cloud.aws)) if any(ending.outcome == "missing" for ending in endings) else []
-        )
-    page = _write_page(endings, told)
-    _report(endings, page, complaints, time.monotonic() - began, console)
-    return 0 if all(ending.went_well for ending in endings) else 1
+    endings = dict(before)
+    try:
+        with started(cloud, console):
+            console.print(
+                f"The embedded AWS is up and template.yaml is deployed ({time.monotonic() - began:.1f} s).",
+                highlight=False,
+            )
+            for line in about(cloud, told.remove):
+                console.print(line, highlight=False, soft_wrap=True)
+            _clean(cloud, told, photos, endings, out, console)
+            complaints = (
+                list(function_complaints(cloud.aws))
+                if any(ending.outcome == "missing" for ending in endings.values())
+                else []
+            )
+    except BaseException:
+        if endings:
+            page = _write_page(told, out)
+            console.print(
+                f"{len(endings)} of {_counted(told.photos)} are saved, see {shown(told.out / page)}; "
+                "the same command goes on with the rest.",
+                highlight=False,
+                soft_wrap=True,
+            )
+        raise
+    return [endings[photo.key] for photo in told.photos], complaints, time.monotonic() - began
+
+
+def _counted(photos: Collection[object]) -> str:
+    return f"{len(photos)} photo{'' if len(photos) == 1 else 's'}"
 
 
 @contextlib.contextmanager
@@ -132,34 +171,44 @@ def about(cloud: LocalCloud, remove: str) -> list[str]:
 # --- cleaning ---
 
 
-def _clean(cloud: LocalCloud, told: RunArgs, photos: Sequence[Upload], console: Console) -> list[PhotoProgress]:
+def _clean(
+    cloud: LocalCloud,
+    told: RunArgs,
+    photos: Sequence[Upload],
+    endings: dict[str, Ending],
+    out: OutFolder,
+    console: Console,
+) -> None:
+    """Upload the photos, and save what comes of each as it comes; ``endings`` fills up meanwhile."""
     tracks = {photo.key: PhotoProgress(photo) for photo in photos}
+    drops = [drop for drop in told.drops if drop.companion or drop.key in tracks]
     if told.remove:
         cloud.name_what_is_found(_labels(told.remove))
     deadline = time.monotonic() + told.seconds
     asked = ProgressAsked(cloud.aws, cloud.stack)
-    with ThreadPoolExecutor(1) as uploader, asked, make_board(console) as board:
-        uploads = [uploader.submit(_upload, cloud, told, photo, tracks.get(photo.key)) for photo in told.drops]
+    saves: dict[str, Future[Ending]] = {}
+    with ThreadPoolExecutor(1) as uploader, ThreadPoolExecutor(2) as saver, asked, make_board(console) as board:
+        uploads = [uploader.submit(_upload, cloud, told, drop, tracks.get(drop.key)) for drop in drops]
         try:
-            while time.monotonic() < deadline:
+            while len(endings) < len(told.photos):
                 cloud.aws.check()
                 for upload in uploads:
                     if upload.done():
                         upload.result()
-                _update(cloud, tracks)
+                _update(cloud, tracks, is_late=time.monotonic() > deadline, seconds=told.seconds)
                 board.show(list(tracks.values()), asked.words)
-                if all(progress.outcome for progress in tracks.values()):
-                    break
+                for key, progress in tracks.items():
+                    if progress.outcome and key not in saves:
+                        saves[key] = saver.submit(collect, cloud, progress, out)
+                endings.update({key: save.result() for key, save in saves.items() if save.done()})
                 time.sleep(_LOOK_EVERY)
         finally:
-            uploader.shutdown(cancel_futures=True)
-        for progress in tracks.values():
-            if not progress.outcome:
-                progress.outcome = "missing"
-                progress.ended = time.monotonic()
-                progress.stage = f"no outcome after {told.seconds:.0f} s"
+            uploader.shutdown(wait=False, cancel_futures=True)
+            saver.shutdown(cancel_futures=True)
+            for key, save in saves.items():
+                if save.done() and not save.cancelled() and not save.exception():
+                    endings[key] = save.result()
         board.show(list(tracks.values()))
-    return list(tracks.values())
 
 
 def _upload(cloud: LocalCloud, told: RunArgs, photo: Upload, progress: PhotoProgress | None) -> None:
@@ -168,6 +217,7 @@ def _upload(cloud: LocalCloud, told: RunArgs, photo: Upload, progress: PhotoProg
     content = photo.read()
     if progress is not None:
         progress.began = time.monotonic()
+        progress.task = task_of(photo, content, told.companions(photo))
     answer = cloud.aws.client("s3").put_object(
         Bucket=cloud.stack.uploads_bucket, Key=photo.key, Body=content, Metadata=photo.metadata
     )
@@ -181,7 +231,7 @@ def _labels(remove: str) -> list[str]:
     return [word for word in words if word and word not in {"subject", "everything"}] or ["subject"]
 
 
-def _update(cloud: LocalCloud, tracks: Mapping[str, PhotoProgress]) -> None:
+def _update(cloud: LocalCloud, tracks: Mapping[str, PhotoProgress], *, is_late: bool, seconds: float) -> None:
     for snapshot in look(cloud.aws, cloud.stack):
         progress = tracks.get(snapshot.key)
         if (
@@ -194,160 +244,27 @@ def _update(cloud: LocalCloud, tracks: Mapping[str, PhotoProgress]) -> None:
         progress.stage = snapshot.stage
         if snapshot.ended:
             progress.outcome, progress.ended = snapshot.status, time.monotonic()
-
-
-# --- collecting ---
-
-
-def _collect(cloud: LocalCloud, progress: PhotoProgress, told: RunArgs) -> Ending:
-    for old in (told.out / progress.photo.key, _beside(told.out, progress.photo.key)):
-        with contextlib.suppress(OSError):
-            old.unlink()
-    if progress.snapshot is None or progress.outcome == "missing":
-        return _missing(cloud, progress)
-    manifest = read_manifest(cloud.aws, cloud.stack, progress.snapshot)
-    said = manifest or progress.snapshot.outcome
-    ending = Ending(
-        progress,
-        progress.outcome,
-        reason=str(said.get("reason", "")),
-        message=str(said.get("message", "")),
-        what_to_do=str(said.get("what_to_do", "")),
-        manifest=manifest,
-    )
-    if manifest is not None:
-        _write(told.out / f"{_result_key(progress)}.json", _pretty(cloud, progress))
-    content = _fetch_result(cloud, ending)
-    if content is not None:
-        _write(told.out / _result_key(progress), content)
-    ending.card = _make_card(cloud, ending, content, told)
-    return ending
-
-
-def _missing(cloud: LocalCloud, progress: PhotoProgress) -> Ending:
-    at = (
-        f"It got as far as: {progress.snapshot.stage}." if progress.snapshot else "It never appeared in the Jobs table."
-    )
-    ending = Ending(
-        progress,
-        "missing",
-        reason="NoOutcome",
-        message=f"Nothing came of it in time. {at}",
-        what_to_do=f"Look into {shown(cloud.aws.log)}; give more time with make run ARGS='--deadline 600'.",
-    )
-    ending.card = _card(ending, facts=[])
-    return ending
-
-
-def _result_key(progress: PhotoProgress) -> str:
-    result = progress.snapshot.outcome.get("result") if progress.snapshot else None
-    return str(result["key"]) if result else progress.photo.key
-
-
-def _pretty(cloud: LocalCloud, progress: PhotoProgress) -> bytes:
-    snapshot = progress.snapshot
-    content = read_object(cloud.aws, cloud.stack.results_bucket, snapshot.manifest_key) if snapshot else None
-    return content or b""
-
-
-def _fetch_result(cloud: LocalCloud, ending: Ending) -> bytes | None:
-    """The result, if it is what the manifest says; a result that is not there turns the outcome into a failure."""
-    if ending.outcome == "failed":
-        return None
-    result = (ending.manifest or {}).get("result") or {}
-    content = read_object(cloud.aws, cloud.stack.results_bucket, str(result.get("key", "")))
-    if content is not None and hashlib.sha256(content).hexdigest() == result.get("sha256"):
-        return content
-    ending.outcome = "failed"
-    ending.reason = "ResultNotThere" if content is None else "ResultDiffers"
-    ending.message = "The record says that the photo is done, but the results bucket does not hold what it describes."
-    ending.what_to_do = "This is a fault of Cleanplate. Run it again; if it stays, report it with the manifest."
-    return None
-
-
-def _make_card(cloud: LocalCloud, ending: Ending, result: bytes | None, told: RunArgs) -> Card:
-    facts = _facts(ending.manifest or {})
-    if result is None:
-        return _card(ending, facts=facts)
-    hole_key = (ending.manifest or {}).get("hole")
-    hole = read_object(cloud.aws, cloud.stack.work_bucket, str(hole_key)) if hole_key else None
-    key = ending.progress.photo.key
-    try:
-        pictures = triptych(ending.progress.photo.read(), result, hole)
-    except OSError:
-        return _card(ending, facts=facts, result=_result_key(ending.progress))
-    _write(_beside(told.out, key), jpeg(pictures.side_by_side()))
-    longest = 900 if len(told.drops) <= _MANY else 320
-    for picture in (pictures.before, pictures.mask, pictures.after):
-        picture.thumbnail((longest, longest))
-    return _card(
-        ending,
-        facts=facts,
-        result=_result_key(ending.progress),
-        before=data_uri(pictures.before),
-        mask=data_uri(pictures.mask, 60),
-        after=data_uri(pictures.after),
-    )
-
-
-def _card(ending: Ending, *, facts: Sequence[tuple[str, str]], **pictures: str) -> Card:
-    source = ending.progress.photo.source
-    return Card(
-        name=ending.progress.photo.key,
-        outcome=ending.outcome,
-        facts=[*([("shows", source.shows)] if isinstance(source, Sample) else []), *facts],
-        reason=ending.reason if ending.outcome in {"failed", "missing"} else "",
-        message=ending.message,
-        what_to_do=ending.what_to_do,
-        credit=source.credit if isinstance(source, Sample) else "",
-        **pictures,
-    )
-
-
-def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    facts = []
-    if manifest.get("options"):
-        facts.append(("remove", ", ".join(manifest["options"].get("remove", []))))
-    if manifest.get("masks"):
-        facts.append(("masks", ", ".join(f"{mask['label']} ({mask['score']:.0%})" for mask in manifest["masks"])))
-    size = manifest.get("photo", {}).get("facts", {})
-    if size.get("width") and size.get("height"):
-        facts.append(("size", f"{size['width']} x {size['height']}"))
-    if manifest.get("result"):
-        facts.append(("result", f"{manifest['result']['bytes'] / 1e6:.1f} MB {manifest['result']['media_type']}"))
-    if manifest.get("timings", {}).get("total"):
-        facts.append(("took", f"{manifest['timings']['total']:.1f} s"))
-    requests = manifest.get("requests", {})
-    if requests:
-        facts.append(("requests at Adobe", f"{requests['posts']} paid, {requests['polls']} status"))
-    return facts
-
-
-def _beside(out: Path, key: str) -> Path:
-    """Where the picture of before, mask and after lies."""
-    return out / "pictures" / str(PurePosixPath(key).with_name(f"{PurePosixPath(key).name}.before-mask-after.jpg"))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    for progress in tracks.values():
+        if is_late and not progress.outcome:
+            progress.outcome, progress.ended = "missing", time.monotonic()
+            progress.stage = f"no outcome after {seconds:.0f} s"
 
 
 # --- telling ---
 
 
-def _write_page(endings: Sequence[Ending], told: RunArgs) -> Path:
+def _write_page(told: RunArgs, out: OutFolder) -> str:
+    """The page of all that lies where results go, whichever run it is of."""
+    endings = endings_before(out).values()
     cleaned = sum(ending.outcome == "cleaned" for ending in endings)
-    notes = [f"{cleaned} of {len(endings)} photos cleaned."]
+    notes = [f"{cleaned} of {_counted(endings)} cleaned."]
     if told.service is None:
         notes.append(
             "Masks and fills are by Adobe's stand-in: a small segmentation network and PatchMatch on this machine, "
             "real computations and not Adobe's quality. Everything else is what runs on AWS."
         )
-    page = told.out / "index.html"
-    cards = [ending.card for ending in endings if ending.card is not None]
-    _write(page, write_page(cards, title="Cleanplate: before, mask, after", notes=notes).encode())
-    return page
+    cards = [make_card(ending, told.out, len(endings)) for ending in endings]
+    return out.save("index.html", write_page(cards, title="Cleanplate: before, mask, after", notes=notes).encode())
 
 
 def _report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], seconds: float, console: Console) -> None:
@@ -362,17 +279,17 @@ def _report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], se
         kept = ending.outcome in {"cleaned", "nothing_to_remove"}
         table.add_row(
             Text(MARKS.get(ending.outcome, "?"), colour),
-            Text(ending.progress.photo.key),
+            Text(ending.key),
             Text(ending.reason if not kept and ending.reason else ending.outcome.replace("_", " "), colour),
-            Text(_result_key(ending.progress) if kept else ""),
-            Text(f"{ending.progress.seconds:.1f} s"),
+            Text(ending.result if kept else ""),
+            Text(f"{ending.seconds:.1f} s"),
         )
     console.print()
     console.print(table)
     for ending in endings:
         if not ending.went_well or ending.outcome == "nothing_to_remove":
             console.print()
-            console.print(Text(f"{ending.progress.photo.key}: {_why(ending)}"), soft_wrap=True)
+            console.print(Text(f"{ending.key}: {_why(ending)}"), soft_wrap=True)
             if ending.what_to_do:
                 console.print(Text(f"What to do: {ending.what_to_do}"), soft_wrap=True)
     for complaint in complaints:
@@ -386,6 +303,6 @@ def _report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], se
 
 def _why(ending: Ending) -> str:
     if ending.outcome == "nothing_to_remove":
-        seen = ", ".join((ending.manifest or {}).get("labels_seen", [])) or "nothing"
+        seen = ", ".join(ending.labels_seen) or "nothing"
         return f"{ending.message or 'Nothing to remove; the original is passed on.'} Seen in the photo: {seen}."
     return f"{ending.reason}. {ending.message}" if ending.message else ending.reason

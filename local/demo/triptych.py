@@ -57,6 +57,17 @@ def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 120
     return Triptych(before, mask.convert("RGB"), after)
 
 
+def separate(row: bytes) -> Triptych:
+    """The three pictures of a row as :meth:`Triptych.side_by_side` makes it. Raises ``OSError`` for what is no picture."""
+    with Image.open(io.BytesIO(row)) as picture:
+        width = (picture.width - 2 * _GAP) // 3
+        before, mask, after = (
+            picture.crop((left, 0, left + width, picture.height)).convert("RGB")
+            for left in (0, width + _GAP, 2 * (width + _GAP))
+        )
+    return Triptych(before, mask, after)
+
+
 def data_uri(image: Image.Image, quality: int = 82) -> str:
     """A picture as part of a page."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, quality)).decode()

@@ -42,7 +42,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a clone holds of what runs, in a folder whose name has a space."""
     copy = tmp_path_factory.mktemp("clone") / "clean plate"
     copy.mkdir()
-    for name in ("functions", "layers", "local", "statemachine"):
+    for name in ("cleanplate_cli", "functions", "layers", "local", "statemachine"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "template.yaml", copy)
     return copy
@@ -136,15 +136,20 @@ def test_run_cleans_own_photos_and_names_the_one_that_fails(
 
     # An Adobe that somebody else runs is honoured; this one is as fast as a test needs.
     service = system.cloud.service
-    run = start(
-        "run", "--deadline", "60", *FAST,
-        PHOTOS=f"'{mine}'", REMOVE="subject", OUT=str(out),
-        ADOBE_API_URL=service.api_url, ADOBE_IMS_URL=service.ims_url,
-        ADOBE_CLIENT_ID=service.client_id, ADOBE_CLIENT_SECRET=service.client_secret,
-    )  # fmt: skip
-    said, _ = run.communicate(timeout=90)
 
-    assert run.returncode == 1, said
+    def run() -> tuple[int, str]:
+        process = start(
+            "run", "--deadline", "60", *FAST,
+            PHOTOS=f"'{mine}'", REMOVE="subject", OUT=str(out),
+            ADOBE_API_URL=service.api_url, ADOBE_IMS_URL=service.ims_url,
+            ADOBE_CLIENT_ID=service.client_id, ADOBE_CLIENT_SECRET=service.client_secret,
+        )  # fmt: skip
+        said, _ = process.communicate(timeout=90)
+        return process.returncode, said
+
+    code, said = run()
+
+    assert code == 1, said
     assert f"Adobe's API is {service.api_url}" in said
     assert "broken.jpg: NotAPhotoError" in said
     assert "What to do: Upload a JPEG" in said
@@ -157,6 +162,66 @@ def test_run_cleans_own_photos_and_names_the_one_that_fails(
     assert page.count("data:image/jpeg;base64,") == 3
     assert "NotAPhotoError" in page
     assert list((tmp_path / "tmp").iterdir()) == []
+
+    # A second run passes over what is done, and leaves alone what somebody put beside it.
+    (out / "notes.txt").write_text("mine")
+    (out / "index.html").write_text("mine")
+    (mine / "broken.jpg").write_bytes(photo)
+    code, said = run()
+    assert code == 0, said
+    assert "1 photo done already in" in said
+    assert "Cleaning 1 photo on" in said
+    assert "2 of 2 went well" in said
+    assert {(out / name).read_text() for name in ("notes.txt", "index.html")} == {"mine"}
+    assert (out / "index (2).html").read_text().count("data:image/jpeg;base64,") == 6
+    code, said = run()
+    assert code == 0, said
+    assert "2 photos done already in" in said
+    assert "embedded AWS" not in said
+    assert photo == (mine / "broken.jpg").read_bytes()
+
+
+def test_what_is_done_before_an_interruption_is_kept(
+    start: Start, photo: bytes, system: System, tmp_path: Path
+) -> None:
+    mine, out = tmp_path / "photos", tmp_path / "out"
+    mine.mkdir()
+    for number in range(4):
+        (mine / f"{number}.jpg").write_bytes(photo)
+    service = system.cloud.service
+    words = {
+        "PHOTOS": str(mine), "OUT": str(out), "ADOBE_API_URL": service.api_url, "ADOBE_IMS_URL": service.ims_url,
+        "ADOBE_CLIENT_ID": service.client_id, "ADOBE_CLIENT_SECRET": service.client_secret,
+    }  # fmt: skip
+    run = start("run", "--wait-scale", "0.1", "--parameter", "RequestsPerMinute=20", **words)
+    until = time.monotonic() + 60
+    while not (out / "0.jpg.json").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+
+    run.send_signal(signal.SIGINT)
+    said, _ = run.communicate(timeout=30)
+
+    assert run.returncode == 130, said
+    assert "the same command goes on with the rest" in said
+    done = {file.name for file in out.glob("*.jpg")}
+    assert done
+    assert (out / "index.html").exists()
+
+    again = start("run", *FAST, **words)
+    said, _ = again.communicate(timeout=90)
+    assert again.returncode == 0, said
+    assert f"{len(done)} photo{'' if len(done) == 1 else 's'} done already" in said
+    assert {file.name for file in out.glob("*.jpg")} == {f"{number}.jpg" for number in range(4)}
+
+
+def test_a_folder_of_photos_is_never_where_results_go(start: Start, photo: bytes, tmp_path: Path) -> None:
+    (tmp_path / "dog.jpg").write_bytes(photo)
+    run = start("run", PHOTOS=str(tmp_path / "*.jpg"), OUT=str(tmp_path))
+    said, _ = run.communicate(timeout=30)
+    assert run.returncode == 2
+    assert "lies in OUT=" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "dog.jpg").read_bytes() == photo
 
 
 def test_up_serves_any_s3_client_and_leaves_nothing(
