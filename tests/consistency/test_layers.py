@@ -24,7 +24,11 @@ def test_every_folder_of_the_package_is_installed_with_it(project: Project) -> N
 
 def test_nothing_deployed_imports_what_only_a_laptop_has(project: Project) -> None:
     for path in [*project.package, *project.files("functions/*.py")]:
-        assert not {name.partition(".")[0] for name in imported(project.tree(path))} & {"cleanplate_cli", "local", "tests"}, path
+        assert not {name.partition(".")[0] for name in imported(project.tree(path))} & {
+            "cleanplate_cli",
+            "local",
+            "tests",
+        }, path
 
 
 def test_errors_and_nouns_import_nothing_of_ours(project: Project) -> None:
