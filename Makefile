@@ -19,15 +19,16 @@ export PHOTOS REMOVE OUT
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run up adobe test check format bench prove build deploy clean setup
+.PHONY: help run up adobe test unit check format bench prove build deploy clean setup
 
 help:
 	@echo 'make run      clean sample photos, or PHOTOS="path ..." REMOVE="dog", on this machine; results in OUT (out/)'
 	@echo 'make up       keep the same stack running until interrupted; .local/stack.json says where it is'
 	@echo 'make adobe    only the stand-in for Adobe, on PORT=8085'
 	@echo 'make test     everything that CI runs'
+	@echo 'make unit     the tests that need no sockets'
 	@echo 'make check    lint, format, types, template and state machine'
-	@echo 'make format   let the linter and the formatter mend what they can'
+	@echo 'make format   let the linter and the formatter fix what they can'
 	@echo 'make bench    measure speed'
 	@echo 'make prove    break it on purpose and count what comes of it'
 	@echo 'make build    build for AWS (sam build)'
@@ -45,6 +46,9 @@ adobe: .venv/.ready-to-run
 
 test: check
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+unit: .venv/.ready-to-test
+	@$(PY) -m pytest -q -n 2 --dist loadgroup tests/unit $(ARGS)
 
 check: .venv/.ready-to-test .venv-sam/.ready
 	@$(PY) -m local check

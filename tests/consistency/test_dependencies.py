@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 
+from local.embedded_aws.template import parse_yaml
 from tests.consistency.project import Project, imported
 
 _REQUIREMENTS = "layers/dependencies/requirements.txt"
@@ -98,3 +100,20 @@ def test_every_function_has_both_layers(project: Project) -> None:
     layers = [{"Ref": name} for name in project.resources("AWS::Serverless::LayerVersion")]
     assert len(layers) == 2
     assert all(about["Layers"] == layers for about in project.functions.values())
+
+
+# --- versions that are written twice ---
+
+
+def test_the_template_and_the_package_have_one_version_and_licence(project: Project) -> None:
+    metadata = project.template["Metadata"]["AWS::ServerlessRepo::Application"]
+    package = tomllib.loads(project.text("pyproject.toml"))["project"]
+    assert metadata["SemanticVersion"] == package["version"]
+    assert metadata["SpdxLicenseId"] == package["license"]
+    assert f"## [{package['version']}]" in project.text("CHANGELOG.md")
+    assert {metadata["LicenseUrl"], metadata["ReadmeUrl"]} <= set(project.files())
+
+
+def test_pre_commit_runs_the_ruff_that_is_pinned(project: Project) -> None:
+    (repository,) = parse_yaml(project.text(".pre-commit-config.yaml"))["repos"]
+    assert repository["rev"] == f"v{_pins(project, 'requirements/test.txt')['ruff']}"

@@ -461,6 +461,14 @@ FAULTS = [
         test_dependencies.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
         "layers/dependencies/Makefile", "aarch64-manylinux", "x86_64-manylinux",
     ),
+    Fault(
+        test_dependencies.test_the_template_and_the_package_have_one_version_and_licence,
+        TEMPLATE, "SemanticVersion: 1.0.0", "SemanticVersion: 1.0.1",
+    ),
+    Fault(
+        test_dependencies.test_pre_commit_runs_the_ruff_that_is_pinned,
+        ".pre-commit-config.yaml", "rev: v0.", "rev: v9.",
+    ),
     Fault(test_dependencies.test_every_function_has_both_layers, TEMPLATE, "      - !Ref DependenciesLayer\n", ""),
     Fault(
         test_layers.test_every_folder_of_the_package_is_installed_with_it,
