@@ -17,6 +17,7 @@ from cleanplate.errors import (
     UnsupportedFormatError,
 )
 from cleanplate.imaging.colour import kind_of_profile
+from cleanplate.imaging.exif import orientation_of
 from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, open_image, quiet
 
 #: Shorter sides have nothing on them that could be removed.
@@ -29,7 +30,7 @@ _DNG_VERSION = 50706
 _BITS_PER_SAMPLE = 258
 
 #: Decoders that hand out the picture already turned, whatever its orientation tag says.
-_TURNED_BY_DECODER = frozenset({"heic", "tiff"})
+TURNED_BY_DECODER = frozenset({"heic", "tiff"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ def _facts(image: Image.Image, picture_format: str) -> PhotoFacts:
         format=picture_format,
         width=image.width,
         height=image.height,
-        orientation=_orientation(image, picture_format, notes),
+        orientation=_orientation(image, picture_format),
         mode=mode,
         frames=frames,
         has_alpha=image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info,
@@ -205,13 +206,16 @@ def _note_on_frames(picture_format: str, frames: int) -> str:
     return f"The file is an animation of {frames} frames; the result has the first."
 
 
-def _orientation(image: Image.Image, picture_format: str, notes: list[str]) -> int:
-    if picture_format in _TURNED_BY_DECODER:
+def _orientation(image: Image.Image, picture_format: str) -> int:
+    if picture_format in TURNED_BY_DECODER:
         return 1
+    exif = image.info.get("exif")
+    if isinstance(exif, bytes) and (stated := orientation_of(exif)):
+        return stated
     try:
+        # What Pillow finds elsewhere: in XMP, or in the text of a PNG.
         value = image.getexif().get(_ORIENTATION, 1)
     except DECODER_ERRORS:
-        notes.append("The EXIF data cannot be read; it is left out of the result.")
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

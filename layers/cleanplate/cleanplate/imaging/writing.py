@@ -8,13 +8,9 @@ from typing import Any, BinaryIO
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from cleanplate.imaging.facts import PhotoFacts
-from cleanplate.imaging.metadata import (
-    exif_upright,
-    exif_without_previews,
-    photoshop_without_thumbnail,
-    xmp_for_result,
-)
+from cleanplate.imaging.exif import LARGEST_IN_JPEG, clean_exif, fitted_exif, orientation_of, with_orientation
+from cleanplate.imaging.facts import TURNED_BY_DECODER, PhotoFacts
+from cleanplate.imaging.metadata import photoshop_without_thumbnail, xmp_for_result, xmp_upright
 from cleanplate.imaging.reading import DECODER_ERRORS
 from cleanplate.imaging.tiff import add_directories
 from cleanplate.imaging.webp import webp_manner
@@ -107,12 +103,14 @@ def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belo
         _take_tiff(image, kept)
     elif facts.format == "webp":
         kept.lossless, kept.webp_quality = webp_manner(file)
+    stated = orientation_of(kept.exif)
+    if facts.format in TURNED_BY_DECODER:
+        stated, kept.xmp = 1, xmp_upright(kept.xmp)
     if kept.exif:
-        try:
-            kept.exif = exif_without_previews(kept.exif)
-        except ValueError:
-            kept.exif = b""
-            kept.notes.append("The EXIF data cannot be read; it is left out of the result.")
+        kept.exif = clean_exif(kept.exif, kept.notes)
+        # Whatever comes of the rest, the picture stands as it stood.
+        if stated or not kept.exif:
+            kept.exif = with_orientation(kept.exif, stated or facts.orientation)
     return kept
 
 
@@ -147,12 +145,7 @@ def _take_jpeg(image: JpegImagePlugin.JpegImageFile, kept: Belongings) -> None:
 
 
 def _take_photoshop(resources: bytes, kept: Belongings) -> None:
-    if not resources:
-        return
-    try:
-        kept.photoshop = photoshop_without_thumbnail(resources)
-    except (ValueError, IndexError):
-        kept.notes.append("The IPTC block cannot be read; it is left out of the result.")
+    kept.photoshop = photoshop_without_thumbnail(resources)
 
 
 def _take_png(image: PngImagePlugin.PngImageFile, kept: Belongings) -> None:
@@ -225,8 +218,8 @@ def write(
     ``turned`` says that the pixels have been turned upright since they were read.
     """
     notes = list(kept.notes)
-    xmp = xmp_for_result(kept.xmp, mark_as_edited=mark_as_edited, notes=notes)
-    exif = exif_upright(kept.exif) if turned else kept.exif
+    xmp = xmp_for_result(xmp_upright(kept.xmp) if turned else kept.xmp, mark_as_edited=mark_as_edited, notes=notes)
+    exif = with_orientation(kept.exif, 1) if turned else kept.exif
     if target not in ("png", "tiff"):
         # Stale, where the pixels have an alpha channel by now.
         image.info.pop("transparency", None)
@@ -252,9 +245,7 @@ def write(
 def _write_jpeg(
     image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes, xmp: bytes, notes: list[str]
 ) -> None:
-    if len(exif) > _SEGMENT:
-        exif = b""
-        notes.append("The EXIF data is too long for a JPEG; it is left out.")
+    exif = fitted_exif(exif, LARGEST_IN_JPEG, notes)
     if len(xmp) > _XMP_SEGMENT:
         xmp = xmp_for_result(b"", mark_as_edited=b"DigitalSourceType" in xmp, notes=notes)
         notes.append("The XMP data is too long for a JPEG; it is left out.")
