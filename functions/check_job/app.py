@@ -1,4 +1,4 @@
-"""Asks Adobe how the mask or the fill of one photo stands."""
+"""Ask Adobe for the status of one photo's mask or fill."""
 
 from __future__ import annotations
 
@@ -14,5 +14,10 @@ if TYPE_CHECKING:
 
 @lambda_function(correlation_id="job_id")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Check one step of a photo.
+
+    Event: ``{"job_id": str, "step": "mask" | "fill", "waited": seconds since the last check}``.
+    Answer: ``state`` is ``pending`` or ``waiting`` with ``wait_seconds``, ``succeeded``, or ``failed`` with ``error``
+    and ``cause``.
+    """
     return check_job(event["job_id"], event["step"], services(), waited=event["waited"])

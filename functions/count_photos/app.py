@@ -1,4 +1,4 @@
-"""Counts what a backfill would clean, and estimates what that takes."""
+"""Count what a backfill would clean and estimate what that takes."""
 
 from __future__ import annotations
 
@@ -14,5 +14,10 @@ if TYPE_CHECKING:
 
 @lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Count further pages of a bucket.
+
+    Event: ``asked`` (the input of the backfill), ``after`` (S3's markers of the next page) and ``counted`` (the counts
+    so far). Answer: ``state`` is ``more``, ``nothing_there``, ``nothing_to_clean``, ``estimated`` or ``confirmed``, with
+    ``bucket``, ``after``, ``counted`` and ``estimate``.
+    """
     return count_photos(event["asked"], event["after"], event["counted"], services())

@@ -1,4 +1,4 @@
-"""Chooses the masks of one photo and has Adobe fill what they cover."""
+"""Choose the masks of one photo and have Adobe fill the hole."""
 
 from __future__ import annotations
 
@@ -14,5 +14,9 @@ if TYPE_CHECKING:
 
 @lambda_function(correlation_id="job_id")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Plan the hole and send the fill requests.
+
+    Event: ``{"job_id": str}``.
+    Answer: ``state`` is ``submitted``, ``waiting`` or ``nothing_to_remove``, with ``wait_seconds``.
+    """
     return fill_masked_areas(event["job_id"], services())

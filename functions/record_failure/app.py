@@ -1,4 +1,4 @@
-"""Ends one photo as failed and says why."""
+"""End one photo as failed, with the reason."""
 
 from __future__ import annotations
 
@@ -14,5 +14,9 @@ if TYPE_CHECKING:
 
 @lambda_function(correlation_id="execution")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Record and publish why an execution failed.
+
+    Event: ``{"execution": name, "error": class name, "cause": Lambda's JSON or plain text}``.
+    Answer: ``outcome`` of the job and, where it failed, ``reason``.
+    """
     return record_failure(event["execution"], event["error"], event["cause"], services())

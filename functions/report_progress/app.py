@@ -1,4 +1,4 @@
-"""Says how far a folder or a bucket is, and when it will be done."""
+"""Report how far a folder or a bucket is, and when it will be done."""
 
 from __future__ import annotations
 
@@ -14,5 +14,9 @@ if TYPE_CHECKING:
 
 @lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Report the counts of a folder, or without one of a bucket.
+
+    Event: ``{"bucket": str, "folder": str}``, both optional.
+    Answer: counts, ``done_at``, ``held`` and the pace, as docs/using.md shows.
+    """
     return report_progress(event, services())

@@ -1,4 +1,4 @@
-"""Gives failed photos another run: says how many it would be, or sends them into the uploads queue."""
+"""Give failed photos another run: count them, or send them to the uploads queue."""
 
 from __future__ import annotations
 
@@ -14,5 +14,10 @@ if TYPE_CHECKING:
 
 @lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Read further pages of the Jobs table.
+
+    Event: ``asked`` (the input of the retry and ``retry_id``), ``after`` (where the table goes on), ``sent`` and
+    ``failed_for`` (the counts so far). Answer: ``state`` is ``more``, ``full`` with ``wait_seconds``, or ``done`` with
+    ``answer``; with ``after``, ``sent`` and ``failed_for``.
+    """
     return retry_photos(event["asked"], event["after"], event["sent"], event["failed_for"], services())

@@ -1,4 +1,4 @@
-"""Puts the fill into the original and writes the result of one photo."""
+"""Put the fill into the original and write the result of one photo."""
 
 from __future__ import annotations
 
@@ -14,5 +14,9 @@ if TYPE_CHECKING:
 
 @lambda_function(correlation_id="job_id")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Write the result and the manifest, and publish the outcome.
+
+    Event: ``{"job_id": str}``.
+    Answer: ``{"outcome": "cleaned" | "nothing_to_remove" | "failed"}``.
+    """
     return save_result(event["job_id"], services())

@@ -1,4 +1,4 @@
-"""Sends news of photos that a bucket already holds into the uploads queue."""
+"""Send photos that a bucket already holds to the uploads queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 @lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """A small dict in, a small dict out; every error keeps its class name for the state machine."""
+    """Send as many photos as have room in the queue.
+
+    Event: ``bucket``, ``prefix``, ``after`` (S3's markers of the next page), ``sent`` (so far), ``confirm`` (at most in
+    all) and ``ahead_hours``. Answer: ``state`` is ``more``, ``full`` with ``wait_seconds``, or ``sent``; with ``after``
+    and ``sent``.
+    """
     return send_photos(
         event["bucket"],
         event["prefix"],

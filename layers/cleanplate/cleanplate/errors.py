@@ -1,4 +1,4 @@
-"""Every way in which cleaning a photo can fail, as one tree.
+"""Every way in which cleaning a photo can fail, as one tree of classes.
 
 The class name is a contract: the state machine's ``Retry`` and ``Catch`` match it, and it is the ``reason`` in the
 photo's record, manifest and event. ``what_to_do`` is the sentence that people read next.
@@ -31,9 +31,9 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     │   ├── ForeignLinkError
     │   ├── DownloadTooLargeError
     │   ├── DownloadFailedError
-    │   ├── RateLimitedError           waits for its slot, does not fail
+    │   ├── RateLimitedError           waits for a slot, does not fail
     │   ├── AdobeUnavailableError      retried with backoff
-    │   ├── AnswerLostError            asked once more, after a lease
+    │   ├── AnswerLostError            requested once more, after a lease
     │   └── PostOutcomeUnknownError
     ├── PostponedError                 no failure: it is tried again at its ``until``
     │   ├── AskInFlightError
@@ -50,7 +50,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     ├── StepCrashedError
     ├── ExecutionStoppedError
     ├── JobOverdueError
-    ├── InquiryError                   what was asked of a folder or a bucket; ends no photo
+    ├── InquiryError                   requests about a folder or a bucket; ends no photo
     │   ├── UnknownFolderError
     │   ├── BucketRefusedError
     │   ├── InvalidBackfillError
@@ -63,7 +63,7 @@ from __future__ import annotations
 
 
 class CleanplateError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base class of everything that this package raises on purpose."""
 
     what_to_do = "Look up the job id in the logs, then send the photo again."
     #: True where nothing was wrong with the photo, so that asking again later can succeed.
@@ -71,7 +71,7 @@ class CleanplateError(Exception):
 
     @property
     def reason(self) -> str:
-        """The class name, which is the reason in record, manifest and event."""
+        """Return the class name, which is the reason in record, manifest and event."""
         return type(self).__name__
 
 
@@ -138,7 +138,7 @@ class InvalidOptionsError(PhotoRefusedError):
 class InvalidRequestError(PhotoRefusedError):
     """A 'Photo Cleaning Requested' event or a notification that cannot be read."""
 
-    what_to_do = "Send the event with at least a bucket and a key, as the README shows."
+    what_to_do = "Send the event with at least a bucket and a key, as docs/events.md shows."
 
 
 class KeyTooLongError(PhotoRefusedError):
@@ -253,7 +253,7 @@ class RateLimitedError(AdobeError):
     ``retry_after`` is in seconds, None where Adobe did not say.
     """
 
-    what_to_do = "Nothing: the photo waits for its turn."
+    what_to_do = "Nothing: the photo waits for a slot."
     retryable = True
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -271,7 +271,7 @@ class AdobeUnavailableError(AdobeError):
 class AnswerLostError(AdobeError):
     """A POST was sent and its answer never came (time-out, reset, 504): a job may exist at Adobe."""
 
-    what_to_do = "Nothing: it is asked once more, and marked as a possible duplicate."
+    what_to_do = "Nothing: it is requested once more, and marked as a possible duplicate."
     retryable = True
 
 
@@ -285,7 +285,7 @@ class PostOutcomeUnknownError(AdobeError):
 class PostponedError(CleanplateError):
     """Not now: the message or the machine comes back at ``until``, in seconds since the epoch."""
 
-    what_to_do = "Nothing: the photo waits for its turn."
+    what_to_do = "Nothing: the photo waits for a slot."
     retryable = True
 
     def __init__(self, message: str, until: float) -> None:
@@ -349,7 +349,7 @@ class AwsUnavailableError(CleanplateError):
 
 
 class WorkGoneError(CleanplateError):
-    """What an earlier step kept in the work bucket is no longer there."""
+    """What an earlier step stored in the work bucket is no longer there."""
 
     what_to_do = "The photo waited longer than its intermediate pictures are kept. Retry it."
     retryable = True
@@ -370,9 +370,9 @@ class StepTimedOutError(CleanplateError):
 
 
 class StepCrashedError(CleanplateError):
-    """A function ended with an error that has no name here: a fault of ours, or of the platform."""
+    """A function ended with an error that has no name here: a bug of ours, or a fault of the platform."""
 
-    what_to_do = "Look up the job id in the logs. Retry the photo once the cause is mended."
+    what_to_do = "Look up the job id in the logs. Retry the photo once the cause is repaired."
     retryable = True
 
 
@@ -391,9 +391,9 @@ class JobOverdueError(CleanplateError):
 
 
 class InquiryError(CleanplateError):
-    """Something asked of a whole folder or bucket cannot be answered or done; no photo has failed."""
+    """A request about a whole folder or bucket cannot be answered or done; no photo has failed."""
 
-    what_to_do = "Correct what was asked, and ask again."
+    what_to_do = "Correct the request and send it again."
 
 
 class UnknownFolderError(InquiryError):
@@ -411,13 +411,13 @@ class BucketRefusedError(InquiryError):
 class InvalidBackfillError(InquiryError):
     """A backfill's input that cannot be read."""
 
-    what_to_do = "Start it with bucket, prefix and confirm, as the README shows."
+    what_to_do = "Start it with bucket, prefix and confirm, as docs/using.md shows."
 
 
 class InvalidRetryError(InquiryError):
     """The input of a retry that cannot be read."""
 
-    what_to_do = "Start it with bucket, prefix, reason and confirm, as the runbook shows."
+    what_to_do = "Start it with bucket, prefix, reason and confirm, as docs/operating.md shows."
 
 
 class WrongConfirmationError(InquiryError):
@@ -440,7 +440,7 @@ def _subclasses(cls: type[CleanplateError]) -> dict[str, type[CleanplateError]]:
 
 
 def error_named(name: str) -> type[CleanplateError]:
-    """The class for an error name as Step Functions reports it; a name from outside maps to our nearest one."""
+    """Return the class for an error name as Step Functions reports it; names from outside map to our nearest class."""
     if name in {"States.Timeout", "Sandbox.Timedout", "States.HeartbeatTimeout"}:
         return StepTimedOutError
     return _subclasses(CleanplateError).get(name, StepCrashedError)

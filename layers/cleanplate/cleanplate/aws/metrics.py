@@ -1,4 +1,4 @@
-"""The numbers that the stack keeps of itself: CloudWatch metrics in the namespace ``Cleanplate``.
+"""CloudWatch metrics of the stack, in the namespace ``Cleanplate``.
 
 They travel in the logs (embedded metric format), so counting costs no call.
 """
@@ -11,14 +11,14 @@ from enum import StrEnum
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-# A call in which nothing happened that is worth counting is nothing to warn of in the logs.
+# Powertools warns in the log if a call counted nothing; that is normal here.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 metrics = Metrics(namespace="Cleanplate")
 
 
 class Metric(StrEnum):
-    """What is counted; alarms and dashboards use these names."""
+    """Names of the metrics, as alarms and dashboards use them."""
 
     MESSAGES = "Messages"
     CLEANED = "PhotosCleaned"
@@ -38,7 +38,7 @@ class Metric(StrEnum):
     HELD = "Held"
 
 
-#: What an alarm sets against something else. The sweeper says 0 of each, so that silence is a number too.
+#: Metrics that alarms compare. The sweeper counts 0 of each, so that they have data when nothing happens.
 COMPARED = (
     Metric.ADOBE_POSTS,
     Metric.CLEANED,
@@ -47,11 +47,11 @@ COMPARED = (
 )
 
 
-def count(measure: Metric, number: float = 1) -> None:
-    """Add to a measure; 0 says that nothing of the kind happened."""
-    metrics.add_metric(name=measure.value, unit=MetricUnit.Count, value=number)
+def count(metric: Metric, number: float = 1) -> None:
+    """Add ``number`` to a metric; 0 records that nothing happened."""
+    metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=number)
 
 
-def gauge(measure: Metric, percent: float) -> None:
-    """How full something is at this moment, in per cent."""
-    metrics.add_metric(name=measure.value, unit=MetricUnit.Percent, value=round(percent, 1))
+def gauge(metric: Metric, percent: float) -> None:
+    """Record how full something is, in per cent."""
+    metrics.add_metric(name=metric.value, unit=MetricUnit.Percent, value=round(percent, 1))

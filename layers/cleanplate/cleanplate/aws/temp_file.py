@@ -1,4 +1,4 @@
-"""Scratch files: bytes that are too many for memory, gone when the step ends."""
+"""Temporary files for what is too large for memory."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import BinaryIO, cast
 
 
 def scratch_file() -> BinaryIO:
-    """A file of its own that deletes itself when closed."""
+    """Return an open temporary file that is deleted when it is closed."""
     return cast(BinaryIO, tempfile.TemporaryFile(prefix="cleanplate-"))

@@ -1,13 +1,13 @@
-"""What X-Ray sees of a call: the handler, what it asks of AWS and, once Adobe is asked, that too."""
+"""X-Ray traces of a call: the handler, its requests to AWS and, once the client is loaded, those to Adobe."""
 
 from __future__ import annotations
 
 from aws_lambda_powertools import Tracer
 
-# Told nothing, a tracer loads every library that it knows how to follow, at every cold start.
+# Without this list a tracer imports every library that it can patch, at every cold start.
 tracer = Tracer(patch_modules=("botocore",))
 
 
 def follow_requests() -> None:
-    """Trace HTTP that is spoken with ``requests`` as well; this loads it."""
+    """Trace HTTP by ``requests`` as well; this imports it."""
     tracer.patch(("requests",))

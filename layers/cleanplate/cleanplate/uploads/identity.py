@@ -1,4 +1,4 @@
-"""Who a photo and a job are: names derived from what was uploaded, so that repeating an act finds what it made."""
+"""Identities of photos and jobs, derived from what was uploaded: a repeated step finds what it made before."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ def _upload(photo: Photo) -> list[str]:
 
 
 def photo_id(photo: Photo) -> str:
-    """One upload: bucket, key and version (or ETag and sequencer). 40 hexadecimal digits."""
+    """Return the id of an upload: a hash of bucket, key and version (or ETag and sequencer), 40 hexadecimal digits."""
     return _digest(_upload(photo))[:40]
 
 
 def refused_id(photo: Photo) -> str:
-    """The job of an upload whose options cannot be read: never that of one whose options can."""
+    """Return the job id of an upload whose options cannot be read; no readable options give the same id."""
     return _digest([_upload(photo), "refused"])[:40]
 
 
 def job_id(photo: Photo, options: Options, own_mask: Photo | None = None) -> str:
-    """One upload with one set of options; legal as a Step Functions name and in an S3 key. 40 hexadecimal digits."""
+    """Return the id of a job: a hash of upload, options and own mask, 40 hexadecimal digits.
+
+    It is legal as a Step Functions name and in an S3 key.
+    """
     mask = _upload(own_mask) if own_mask else None
-    # Being in a hurry does not make it another picture.
+    # Urgent or not, the picture is the same.
     what = {name: value for name, value in options_to_dict(options).items() if name != "urgent"}
     return _digest([_upload(photo), what, mask])[:40]

@@ -1,6 +1,6 @@
-"""What to remove and how: read from where people put it, nearest first, and checked word by word.
+"""What to remove and how: read from where people put it, nearest first, and checked value by value.
 
-Sidecar ``photo.jpg.json`` → object metadata → ``name=value`` folders → the stack's parameters. A word that is not
+Sidecar ``photo.jpg.json`` → object metadata → ``name=value`` folders → the stack's parameters. A value that is not
 accepted is an :class:`InvalidOptionsError` that quotes what is; nothing falls back silently.
 """
 
@@ -42,7 +42,7 @@ def _one_of(accepted: tuple[str, ...]) -> Callable[[str, Any], str]:
 
 
 def is_text(word: str) -> bool:
-    """False where JSON's escapes made half a character, which no key, record or event can hold."""
+    """Return False if JSON's escapes made half a character (a lone surrogate), which no key, record or event can hold."""
     return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
@@ -109,7 +109,7 @@ def _canonical(name: str) -> str:
 
 
 def parse_options(given: Mapping[str, Any], *, source: str) -> dict[str, object]:
-    """Check every name and value of one source; ``source`` is named in the error."""
+    """Return the values of one source by option name; raise InvalidOptionsError, which names ``source``."""
     parsed: dict[str, object] = {}
     for name, value in given.items():
         reader = _READERS.get(_canonical(name))
@@ -120,7 +120,7 @@ def parse_options(given: Mapping[str, Any], *, source: str) -> dict[str, object]
 
 
 def options_in_folders(key: str) -> dict[str, str]:
-    """The ``name=value`` folders of a decoded key; the deeper folder wins."""
+    """Return the ``name=value`` folders of a decoded key; the deeper folder wins."""
     found: dict[str, str] = {}
     for folder in key.split("/")[:-1]:
         match = _FOLDER_OPTION.match(folder)
@@ -130,9 +130,9 @@ def options_in_folders(key: str) -> dict[str, str]:
 
 
 def options_in_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The options among an object's ``x-amz-meta-*`` entries (names without that prefix).
+    """Return the options among an object's ``x-amz-meta-*`` entries (names without that prefix).
 
-    Other people's metadata is none of our business, unless a name is so near to an option that it must be a typo.
+    Other metadata is ignored, unless a name is so near to an option that it must be a typo: InvalidOptionsError.
     """
     found: dict[str, str] = {}
     for name, value in metadata.items():
@@ -155,7 +155,7 @@ def _decoded(name: str, value: str) -> str:
 
 
 def options_in_sidecar(content: bytes) -> dict[str, Any]:
-    """The JSON object of a sidecar, at most 16 KiB."""
+    """Return the JSON object of a sidecar; raise InvalidOptionsError if it is none, or larger than 16 KiB."""
     if len(content) > MAX_SIDECAR_BYTES:
         raise InvalidOptionsError(f"The sidecar has more than {MAX_SIDECAR_BYTES} bytes.")
     try:
@@ -175,7 +175,10 @@ def resolve_options(
     nearest: Mapping[str, Any],
     has_own_mask: bool,
 ) -> Options:
-    """Lay the four sources over each other and check what only the whole can show."""
+    """Return the options of a photo: four sources, nearest last, and what can only be checked together.
+
+    Raise InvalidOptionsError, or UnsupportedByRouteError where the mask route cannot do what is asked.
+    """
     merged: dict[str, Any] = {}
     for source, given in (
         ("A stack parameter", defaults),
@@ -200,28 +203,28 @@ def resolve_options(
 
 
 def options_to_dict(options: Options) -> dict[str, Any]:
-    """The options as JSON values, in a fixed order of names."""
+    """Return the options as JSON values, in a fixed order of names."""
     return {field.name: getattr(options, field.name) for field in fields(options)} | {"remove": list(options.remove)}
 
 
 def request_options(options: Options) -> dict[str, Any]:
-    """The options as a request gives them; every one of them, so that nothing that lies with the photo changes any."""
+    """Return every option as a request gives them, so that nothing that lies with the photo changes any."""
     return {name: "auto" if value is None else value for name, value in options_to_dict(options).items()}
 
 
 def options_from_dict(given: Mapping[str, Any]) -> Options:
-    """The inverse of :func:`options_to_dict`; unknown names are an error, as they are from people."""
-    kept = {name: value for name, value in given.items() if value is not None}
-    return Options(**parse_options(kept, source="The record"))  # type: ignore[arg-type]
+    """Return the options of a record, the inverse of :func:`options_to_dict`; raise InvalidOptionsError."""
+    stored = {name: value for name, value in given.items() if value is not None}
+    return Options(**parse_options(stored, source="The record"))  # type: ignore[arg-type]
 
 
 def sidecar_key(key: str) -> str:
-    """Where the sidecar of a photo lies."""
+    """Return the key of a photo's sidecar."""
     return key + SIDECAR_SUFFIX
 
 
 def own_mask_key(key: str) -> str:
-    """Where the uploader's own mask of a photo lies: ``photo.mask.png`` for ``photo.jpg``."""
+    """Return the key of the uploader's own mask of a photo: ``photo.mask.png`` for ``photo.jpg``."""
     folder, slash, name = key.rpartition("/")
     stem = name.rpartition(".")[0] or name
     return f"{folder}{slash}{stem}{OWN_MASK_SUFFIX}"
