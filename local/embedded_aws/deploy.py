@@ -105,8 +105,15 @@ def deploy(
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
         for resource in page["StackResourceSummaries"]
     }
-    _apply_what_was_dropped(aws, document, physical)
+    _apply_what_was_dropped(aws, _with_numbers(document, given), physical)
     return _stack(aws, name, {logical_id: physical[logical_id] for logical_id, _ in resources(document, _FUNCTION)})
+
+
+def log_group(aws: EmbeddedAws, function: str) -> str:
+    """Return the name of the log group that a function writes to."""
+    configuration = aws.client("lambda").get_function_configuration(FunctionName=function)
+    name: str = configuration["LoggingConfig"]["LogGroup"]
+    return name
 
 
 # --- code ---
@@ -282,6 +289,25 @@ def _stack(aws: EmbeddedAws, name: str, functions: Mapping[str, str]) -> Stack:
         )
     except KeyError as missing:
         raise DeployError(f"The template has no output {missing}; it has {', '.join(sorted(outputs))}.") from None
+
+
+def _with_numbers(template: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the template with a number wherever it refers to a parameter that is one."""
+    numbers = {
+        name: int(float(given.get(name, about["Default"])))
+        for name, about in template.get("Parameters", {}).items()
+        if about["Type"] == "Number"
+    }
+
+    def resolve(value: Any) -> Any:  # noqa: ANN401 - any part of a template
+        if isinstance(value, dict):
+            if value.keys() == {"Ref"} and value["Ref"] in numbers:
+                return numbers[value["Ref"]]
+            return {name: resolve(inner) for name, inner in value.items()}
+        return [resolve(item) for item in value] if isinstance(value, list) else value
+
+    resolved: dict[str, Any] = resolve(template)
+    return resolved
 
 
 def _apply_what_was_dropped(aws: EmbeddedAws, template: dict[str, Any], physical: Mapping[str, str]) -> None:

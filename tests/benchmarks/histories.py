@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.embedded_aws.deploy import Stack
+from local.embedded_aws.deploy import Stack, log_group
 from local.embedded_aws.server import EmbeddedAws
 
 _REPORT = re.compile(r"^REPORT RequestId: \S+\s+Duration: ([\d.]+) ms", re.MULTILINE)
@@ -56,7 +56,7 @@ def function_calls(
         text: list[str] = []
         with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
             pages = logs.get_paginator("filter_log_events").paginate(
-                logGroupName=f"/aws/lambda/{name}", startTime=since_ms
+                logGroupName=log_group(aws, name), startTime=since_ms
             )
             text = [event["message"] for page in pages for event in page["events"]]
         durations = [float(match[1]) / 1000 for line in text for match in _REPORT.finditer(line)]

@@ -48,7 +48,8 @@ def test_every_function_has_its_log_group(project: Project) -> None:
     for name in project.functions:
         group = groups.get(f"{name.removesuffix('Function')}LogGroup")
         assert group, f"{name} has no log group, so its logs would be kept for ever"
-        assert group["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{{name}}}"}
+        dashed = re.sub(r"(?<!^)(?=[A-Z])", "-", name.removesuffix("Function")).lower()
+        assert group["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{dashed}"}
 
 
 def test_every_function_has_a_sample_event_of_its_own_name_and_every_sample_a_function(project: Project) -> None:
@@ -205,21 +206,6 @@ def test_the_rule_for_ended_executions_makes_the_sample_of_it(project: Project) 
             value = value[part]
         text = text.replace(f"<{name}>", json.dumps(value))
     assert json.loads(text) == sample
-
-
-def test_the_mail_about_a_failure_reads_what_the_event_of_a_failure_has(project: Project) -> None:
-    (target,) = project.resources("AWS::Events::Rule")["PhotoFailedRule"]["Targets"]
-    read = {
-        path.removeprefix("$.detail.").split(".")[0] for path in target["InputTransformer"]["InputPathsMap"].values()
-    }
-    said = words_in(project.tree(f"{PACKAGE}/outcomes.py")) | {
-        line.target.id
-        for node in project.tree(f"{PACKAGE}/models.py").body
-        if isinstance(node, ast.ClassDef) and node.name == "Failure"
-        for line in node.body
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
-    }
-    assert read <= said
 
 
 def test_the_rules_say_what_the_code_says(project: Project) -> None:

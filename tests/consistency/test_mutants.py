@@ -347,7 +347,7 @@ FAULTS = [
     ),
     Fault(test_functions.test_every_function_has_its_handler, TEMPLATE, "Handler: app.lambda_handler", "Handler: app.handler"),
     Fault(test_functions.test_every_function_has_its_step, "functions/check_job/app.py", "cleanplate.steps.check_job", "cleanplate.steps.save_result"),
-    Fault(test_functions.test_every_function_has_its_log_group, TEMPLATE, "/aws/lambda/${SaveResultFunction}", "/aws/lambda/save"),
+    Fault(test_functions.test_every_function_has_its_log_group, TEMPLATE, "/aws/lambda/${AWS::StackName}-save-result", "/aws/lambda/save"),
     Fault(
         test_functions.test_every_function_has_a_sample_event_of_its_own_name_and_every_sample_a_function,
         "events/save_result.json", "", None,
@@ -400,10 +400,6 @@ FAULTS = [
     Fault(
         test_functions.test_the_rule_for_ended_executions_makes_the_sample_of_it,
         TEMPLATE, '{"execution": <execution>', '{"name": <execution>',
-    ),
-    Fault(
-        test_functions.test_the_mail_about_a_failure_reads_what_the_event_of_a_failure_has,
-        TEMPLATE, "reason: $.detail.reason", "reason: $.detail.error",
     ),
     Fault(test_functions.test_the_rules_say_what_the_code_says, TEMPLATE, "detail-type: [Photo Failed]", "detail-type: [PhotoFailed]"),
     # --- layers, dependencies, repository ---

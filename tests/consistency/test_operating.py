@@ -22,7 +22,7 @@ def test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm(
 
 def test_every_section_says_what_it_means_what_to_look_at_and_what_to_do(project: Project) -> None:
     for title, text in _sections(project).items():
-        assert re.findall(r"^\*\*(\w+):\*\*", text, re.MULTILINE) == ["Means", "Look", "Do"], title
+        assert re.findall(r"^\*\*(\w+):\*\*", text, re.MULTILINE) == ["Means", "Data", "Look", "Do"], title
 
 
 def test_the_runbook_names_errors_and_parameters_that_there_are(project: Project) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.embedded_aws.deploy import EXPRESSIONS
+from local.embedded_aws.deploy import EXPRESSIONS, log_group
 from local.embedded_aws.template import transformed
 from tests.end_to_end.conftest import System
 from tests.template.world import World
@@ -77,7 +77,7 @@ class Bell:
         for name in self._system.stack.functions.values():
             with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
                 pages = logs.get_paginator("filter_log_events").paginate(
-                    logGroupName=f"/aws/lambda/{name}", startTime=int(self.since * 1000)
+                    logGroupName=log_group(self._aws, name), startTime=int(self.since * 1000)
                 )
                 for page in pages:
                     for event in page["events"]:
@@ -127,7 +127,7 @@ class Bell:
         """Whether the alarm, as it is deployed, says ALARM of what was measured."""
         about, value = self.alarms[alarm], self.value(alarm, given)
         if value is None:
-            return bool(about["TreatMissingData"] == "breaching")
+            return about["TreatMissingData"] == "missing" and bool(about.get("InsufficientDataActions"))
         return bool(_COMPARED[about["ComparisonOperator"]](value, float(about["Threshold"])))
 
     def _statistic(self, metric: Metric) -> float | None:
@@ -156,7 +156,9 @@ class Bell:
             cloudwatch.put_metric_data(Namespace=deployed["Namespace"], MetricData=data)
         else:
             # The embedded AWS makes nothing of missing data.
-            cloudwatch.set_alarm_state(AlarmName=self._physical[alarm], StateValue="ALARM", StateReason="no data")
+            cloudwatch.set_alarm_state(
+                AlarmName=self._physical[alarm], StateValue="INSUFFICIENT_DATA", StateReason="no data"
+            )
 
     def heard(self, alarm: str, deadline: float = 10.0) -> dict[str, Any]:
         """The message about this alarm that arrived at the subscriber."""
@@ -166,7 +168,7 @@ class Bell:
             for message in answer.get("Messages", []):
                 sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
                 told: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
-                if (told["AlarmName"], told["NewStateValue"]) == (self._physical[alarm], "ALARM"):
+                if told["AlarmName"] == self._physical[alarm] and told["NewStateValue"] != "OK":
                     return told
         raise AssertionError(f"nobody heard {alarm}")
 

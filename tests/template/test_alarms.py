@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cleanplate.aws.metrics import Metric
+from cleanplate.aws.metrics import COMPARED, Metric
 from cleanplate.aws.metrics import metrics as ours
+from local.paths import ROOT
 from tests.template.world import World
 
 Template = dict[str, Any]
@@ -45,6 +46,13 @@ AWS_METRICS: dict[str, tuple[str, str, set[str]]] = {
         {"ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits", "ThrottledRequests"},
     ),
 }
+
+RUNBOOK = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+EVERY_QUARTER = "every quarter of an hour"
+#: What the sweeper measures at every visit, also where it is nothing.
+SWEPT = {str(measure) for measure in COMPARED} | {str(Metric.HELD), str(Metric.DAY_USED), str(Metric.SWEPT)}
+#: When AWS has data: SQS says nothing of a queue that nobody used for six hours, Lambda nothing of one without a call.
+DATA = {"AWS/SQS": "while the queue is in use", "AWS/Lambda": "with every call"}
 
 
 def _of_alarm(alarm: dict[str, Any]) -> Iterator[MetricName]:
@@ -106,11 +114,32 @@ def test_every_function_measures_in_the_stacks_name(template: Template) -> None:
     assert shared["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
-def test_every_alarm_rings_at_the_topic_and_says_what_silence_means(template: Template) -> None:
+def test_every_alarm_tells_the_topic_that_it_began_and_that_it_is_over(template: Template) -> None:
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
-        assert alarm["AlarmActions"] == ["NotificationsTopic"], name
+        assert alarm["AlarmActions"] == alarm["OKActions"] == ["NotificationsTopic"], name
         assert alarm["AlarmDescription"], name
-        assert alarm["TreatMissingData"] == ("breaching" if name == "SweeperSilentAlarm" else "notBreaching"), name
+
+
+def test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy(template: Template) -> None:
+    """What is missing from the beginning would be breaching too; an alarm begins without data, which tells nobody."""
+    for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
+        if name == "SweeperSilentAlarm":
+            assert (alarm["TreatMissingData"], alarm["InsufficientDataActions"]) == ("missing", ["NotificationsTopic"])
+        else:
+            assert alarm["TreatMissingData"] == "notBreaching", name
+            assert "InsufficientDataActions" not in alarm, name
+
+
+def test_the_runbook_says_of_every_alarm_when_there_are_data(template: Template) -> None:
+    """Which of the kinds below it is follows from the metrics that the alarm looks at."""
+    for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
+        kinds = {DATA[space] if space in DATA else _data_of_ours(metric) for space, metric, _ in _of_alarm(alarm)}
+        (said,) = re.findall(rf"^## {name}$.*?^\*\*Data:\*\* (.+?)$", RUNBOOK, re.MULTILINE | re.DOTALL)[:1]
+        assert all(kind in said for kind in kinds), f"{name}: say {sorted(kinds)}"
+
+
+def _data_of_ours(metric: str) -> str:
+    return EVERY_QUARTER if metric in SWEPT else "when it happens"
 
 
 def test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared(template: Template) -> None:
@@ -126,8 +155,6 @@ def test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared(temp
 
 def test_what_is_compared_is_said_by_the_sweeper_even_where_nothing_happens(template: Template) -> None:
     """A metric without a value would leave the whole expression without one."""
-    from cleanplate.aws.metrics import COMPARED
-
     always = {str(measure) for measure in COMPARED} | {str(Metric.HELD)}
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:

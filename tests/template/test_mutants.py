@@ -100,12 +100,31 @@ FAULTS = [
         _p("WorkBucket", "LifecycleConfiguration/Rules/0/ExpirationInDays"), 10,
     ),
     Fault(
-        test_resources.test_uploads_keep_their_versions_and_nothing_in_them_expires,
+        test_resources.test_photos_keep_their_versions_and_what_is_there_never_expires,
         _p("UploadsBucket", "VersioningConfiguration/Status"), "Suspended",
     ),
     Fault(
-        test_resources.test_uploads_keep_their_versions_and_nothing_in_them_expires,
+        test_resources.test_photos_keep_their_versions_and_what_is_there_never_expires,
         _p("UploadsBucket", "LifecycleConfiguration/Rules/0/ExpirationInDays"), 30,
+    ),
+    Fault(
+        test_resources.test_what_was_deleted_is_gone_for_good_once_no_job_can_want_it,
+        _p("ResultsBucket", "LifecycleConfiguration"),
+    ),
+    Fault(
+        test_resources.test_what_was_deleted_is_gone_for_good_once_no_job_can_want_it,
+        "Parameters/DeletedDays/MinValue", 1,
+    ),
+    Fault(
+        test_resources.test_every_function_has_its_log_group_before_its_first_call,
+        _p("SaveResultLogGroup", "LogGroupName"), {"Fn::Sub": "/aws/lambda/${SaveResultFunction}"},
+    ),
+    Fault(
+        test_resources.test_the_table_is_encrypted_and_can_be_restored, _p("JobsTable", "SSESpecification"), {"SSEEnabled": True},
+    ),
+    Fault(
+        test_resources.test_a_partition_that_adobe_does_not_fetch_from_is_refused,
+        "Rules/AdobeReadsFromThisPartition/Assertions/0/Assert/Fn::Contains/0/0", "aws-cn", {"partition": "aws-cn", "taken": 0},
     ),
     Fault(test_resources.test_photos_results_and_records_outlive_the_stack, "Resources/ResultsBucket/DeletionPolicy", "Delete"),
     Fault(
@@ -176,7 +195,7 @@ FAULTS = [
         _p("CheckJobLogGroup", "RetentionInDays"),
     ),
     Fault(
-        test_resources.test_every_functions_logs_are_kept_for_a_time_that_is_chosen, "Resources/RecordFailureLogGroup",
+        test_resources.test_every_function_has_its_log_group_before_its_first_call, "Resources/RecordFailureLogGroup",
     ),
     Fault(
         test_resources.test_every_function_and_every_machine_is_traced,
@@ -218,10 +237,20 @@ FAULTS = [
         test_alarms.test_every_function_measures_in_the_stacks_name,
         _p("SweepJobsFunction", "Environment/Variables/POWERTOOLS_SERVICE_NAME"), "cleanplate",
     ),
-    Fault(test_alarms.test_every_alarm_rings_at_the_topic_and_says_what_silence_means, _p("ThrottledAlarm", "AlarmActions"), []),
+    Fault(test_alarms.test_every_alarm_tells_the_topic_that_it_began_and_that_it_is_over, _p("ThrottledAlarm", "AlarmActions"), []),
+    Fault(test_alarms.test_every_alarm_tells_the_topic_that_it_began_and_that_it_is_over, _p("StuckJobsAlarm", "OKActions")),
     Fault(
-        test_alarms.test_every_alarm_rings_at_the_topic_and_says_what_silence_means,
-        _p("SweeperSilentAlarm", "TreatMissingData"), "notBreaching",
+        test_alarms.test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy,
+        _p("SweeperSilentAlarm", "InsufficientDataActions"),
+    ),
+    Fault(
+        test_alarms.test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy,
+        _p("DeadLettersAlarm", "TreatMissingData"), "breaching",
+    ),
+    Fault(test_alarms.test_the_runbook_says_of_every_alarm_when_there_are_data, _p("StuckJobsAlarm", "MetricName"), "AdobeThrottled"),
+    Fault(
+        test_alarms.test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy,
+        _p("SweeperSilentAlarm", "TreatMissingData"), "breaching",
     ),
     Fault(
         test_alarms.test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared,
@@ -317,7 +346,7 @@ FAULTS = [
             ("NotificationsTopic", "KmsMasterKeyId"),
             ("AdobeSecret", "KmsKeyId"),
             ("CheckJobLogGroup", "KmsKeyId"),
-            ("JobsTable", "SSESpecification/KMSMasterKeyId"),
+            ("JobsTable", "SSESpecification/Fn::If/1/KMSMasterKeyId"),
         ]
     ),
     Fault(
@@ -360,8 +389,22 @@ FAULTS = [
         _p("CheckJobFunction", "Role/Fn::GetAtt/0"), "SaveResultFunctionRole",
     ),
     Fault(
-        test_rights.test_managed_policies_are_those_that_sam_adds_for_logs_traces_and_the_queue,
-        _p("CheckJobFunctionRole", "ManagedPolicyArns/0"), "arn:aws:iam::aws:policy/AmazonS3FullAccess",
+        test_rights.test_no_role_has_a_policy_that_aws_writes,
+        _p("CheckJobFunctionRole", "ManagedPolicyArns"), ["arn:aws:iam::aws:policy/AmazonS3FullAccess"],
+    ),
+    Fault(
+        test_rights.test_what_a_rule_passes_on_is_valid_json_whatever_a_photo_is_called,
+        _p("PhotoFailedRule", "Targets/0/InputTransformer"),
+        {"InputPathsMap": {"key": "$.detail.photo.key"}, "InputTemplate": '"<key>"'},
+    ),
+    Fault(
+        test_rights.test_a_mail_about_a_failed_photo_that_does_not_arrive_is_kept,
+        _p("PhotoFailedRule", "Targets/0/DeadLetterConfig"),
+    ),
+    Fault(
+        test_rights.test_alarms_and_failures_may_be_told_to_the_topic,
+        _p("NotificationsTopicPolicy", "PolicyDocument/Statement/1/Condition"),
+        {"StringEquals": {"aws:SourceAccount": "123456789012"}}, {"email": ""},
     ),
     Fault(
         test_rights.test_rights_on_everything_have_a_written_reason,
@@ -413,7 +456,7 @@ FAULTS = [
     Fault(test_rights.test_events_are_put_under_our_own_name_alone, _statement("RecordFailure", "2/Condition"), {}),
     Fault(
         test_rights.test_alarms_and_failures_may_be_told_to_the_topic,
-        _p("NotificationsTopicPolicy", "PolicyDocument/Statement/0/Principal/Service"), ["events.amazonaws.com"],
+        _p("NotificationsTopicPolicy", "PolicyDocument/Statement/0/Principal/Service"), "events.amazonaws.com",
         {"email": ""},
     ),
 ]  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from local.paths import ROOT
 from tests.consistency.project import PACKAGE, Project
 from tests.template.world import World, worlds
@@ -60,17 +62,37 @@ def test_what_lies_in_the_work_bucket_is_gone_after_a_day(template: Template) ->
     assert not rule.keys() & {"Prefix", "Filter", "TagFilters"}
 
 
-def test_uploads_keep_their_versions_and_nothing_in_them_expires(template: Template) -> None:
-    uploads = World(template).of_type("AWS::S3::Bucket")["UploadsBucket"]
-    assert uploads["VersioningConfiguration"] == {"Status": "Enabled"}
-    for rule in uploads["LifecycleConfiguration"]["Rules"]:
-        assert rule.keys() <= {"Id", "Status", "AbortIncompleteMultipartUpload"}
+def test_photos_keep_their_versions_and_what_is_there_never_expires(template: Template) -> None:
+    for name in ("UploadsBucket", "ResultsBucket"):
+        bucket = World(template).of_type("AWS::S3::Bucket")[name]
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        for rule in bucket["LifecycleConfiguration"]["Rules"]:
+            harmless = {"AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"}
+            assert rule.keys() <= {"Id", "Status"} | harmless, name
+
+
+def test_what_was_deleted_is_gone_for_good_once_no_job_can_want_it(template: Template) -> None:
+    world = World(template, {"DeletedDays": "14"})
+    for name, bucket in world.of_type("AWS::S3::Bucket").items():
+        if bucket.get("VersioningConfiguration", {}).get("Status") == "Enabled":
+            ends = [
+                (rule["NoncurrentVersionExpiration"]["NoncurrentDays"], rule["ExpiredObjectDeleteMarker"])
+                for rule in bucket["LifecycleConfiguration"]["Rules"]
+                if rule["Status"] == "Enabled" and "NoncurrentVersionExpiration" in rule
+            ]
+            assert ends == [("14", True)], name
+    # A photo that waits for its turn is read by its version, and then worked on for as long as its execution may take.
+    parameters = template["Parameters"]
+    assert parameters["DeletedDays"]["MinValue"] * _DAY > parameters["PhotoDeadlineHours"]["MaxValue"] * 3600 + 2 * _DAY
+    assert parameters["DeletedDays"]["MinValue"] * _DAY > world.clean_photo["TimeoutSeconds"]
 
 
 def test_photos_results_and_records_outlive_the_stack(template: Template) -> None:
     for name in ("UploadsBucket", "ResultsBucket", "JobsTable"):
         resource = template["Resources"][name]
-        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain", name
+        # A first deploy that fails leaves nothing behind that would be in the next one's way.
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate", name
+        assert resource["UpdateReplacePolicy"] == "Retain", name
 
 
 def test_s3_tells_of_uploads_by_an_event_that_there_is(template: Template) -> None:
@@ -166,7 +188,10 @@ def test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_
 
 def test_the_table_is_encrypted_and_can_be_restored(template: Template) -> None:
     (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
-    assert table["SSESpecification"] == {"SSEEnabled": True}
+    # A table without a word about it is encrypted with a key of AWS's own, for nothing; any other key is billed.
+    assert "SSESpecification" not in table
+    (keyed,) = World(template, {"KmsKeyArn": "arn:k"}).of_type("AWS::DynamoDB::Table").values()
+    assert keyed["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "arn:k"}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
@@ -206,12 +231,20 @@ def test_every_function_has_a_handler_in_code_that_is_there(template: Template) 
 
 def test_every_functions_logs_are_kept_for_a_time_that_is_chosen(template: Template) -> None:
     world = World(template, {"LogDays": "7"})
-    kept = {
-        group["LogGroupName"]: group.get("RetentionInDays") for group in world.of_type("AWS::Logs::LogGroup").values()
-    }
-    for name in world.of_type("AWS::Lambda::Function"):
-        assert kept.get(f"/aws/lambda/{name}") == "7", name
-    assert set(kept.values()) == {"7"}
+    groups = world.of_type("AWS::Logs::LogGroup")
+    assert {group.get("RetentionInDays") for group in groups.values()} == {"7"}
+
+
+def test_every_function_has_its_log_group_before_its_first_call(template: Template) -> None:
+    """Where the group is not there yet, Lambda makes one that keeps logs for ever."""
+    groups = World(template).of_type("AWS::Logs::LogGroup")
+    names = [group["LogGroupName"] for group in groups.values()]
+    assert len(set(names)) == len(names)
+    for name, function in World(template).of_type("AWS::Lambda::Function").items():
+        group = function["LoggingConfig"]["LogGroup"]
+        assert group == f"{name.removesuffix('Function')}LogGroup"
+        # CloudFormation makes first what is referred to, so the group must not refer to the function.
+        assert name not in str(template["Resources"][group])
 
 
 def test_every_function_and_every_machine_is_traced(template: Template) -> None:
@@ -246,6 +279,12 @@ def test_every_machine_is_of_the_kind_that_remembers_names_and_may_wait_for_days
 def test_one_bucket_for_both_uploads_and_results_is_refused(template: Template) -> None:
     (said,) = World(template, {"ExistingUploadsBucket": "one", "ExistingResultsBucket": "one"}).refused_by()
     assert "two buckets" in said
+
+
+@pytest.mark.parametrize(("partition", "taken"), [("aws", 1), ("aws-us-gov", 1), ("aws-cn", 0), ("aws-eusc", 0)])
+def test_a_partition_that_adobe_does_not_fetch_from_is_refused(template: Template, partition: str, taken: int) -> None:
+    said = World(template, {"AWS::Partition": partition}).refused_by()
+    assert ["Adobe" in words for words in said] == [True] * (1 - taken)
 
 
 def test_a_budget_that_pays_for_no_photo_is_refused(template: Template) -> None:

@@ -39,10 +39,16 @@ _SEE_PROGRESS: Rights = {
 _LIST_PHOTOS: Rights = {
     ("s3:ListBucketVersions", "arn:aws:s3:::UploadsBucket"): "what the bucket holds, with the versions",
 }
+_TAKE_MESSAGES: Rights = {
+    ("sqs:ReceiveMessage", "UploadsQueue.Arn"): "Lambda takes the messages with the function's own rights",
+    ("sqs:DeleteMessage", "UploadsQueue.Arn"): "what is done is done",
+    ("sqs:GetQueueAttributes", "UploadsQueue.Arn"): "how many there are",
+}
 _EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:CleanPhotoStateMachine.Name:*"
 
 RIGHTS: dict[str, Rights] = {
     "RequestMaskFunction": {
+        **_TAKE_MESSAGES,
         **_READ_PHOTOS,
         ("s3:GetObject", "WorkBucket.Arn/jobs/*"): "Adobe reads the view by a link that this role signs",
         **_KEEP_WORK,
@@ -93,18 +99,24 @@ RIGHTS: dict[str, Rights] = {
         ("sqs:SendMessage", "UploadsQueue.Arn"): "sends them once more",
     },
 }
-#: What SAM adds; logs, traces, and the queue's own three calls.
-MANAGED = {
-    "service-role/AWSLambdaBasicExecutionRole",
-    "service-role/AWSLambdaSQSQueueExecutionRole",
-    "AWSXrayWriteOnlyAccess",
-    "AWSXRayDaemonWriteAccess",
-}
 #: A statement on every resource needs its reason here.
-WILDCARDS = {
-    (f"{machine}StateMachineRole", "DeliverLogsAndTraces"): "log delivery and X-Ray know no resources"
-    for machine in ("CleanPhoto", "Backfill", "RetryFailedPhotos")
-} | {("SweepJobsFunctionRole", "StopLateExecutions"): "executions are named by their jobs; all are of this one machine"}
+TRACES: Rights = {
+    ("xray:PutTraceSegments", "*"): "X-Ray knows no resources",
+    ("xray:PutTelemetryRecords", "*"): "X-Ray knows no resources",
+}
+WILDCARDS = (
+    {
+        (f"{machine}StateMachineRole", "DeliverLogsAndTraces"): "log delivery and X-Ray know no resources"
+        for machine in ("CleanPhoto", "Backfill", "RetryFailedPhotos")
+    }
+    | {(f"{function}Role", "Trace"): "X-Ray knows no resources" for function in RIGHTS}
+    | {
+        (
+            "SweepJobsFunctionRole",
+            "StopLateExecutions",
+        ): "executions are named by their jobs; all are of this one machine"
+    }
+)
 
 
 def _list(value: Any) -> list[Any]:
@@ -128,7 +140,10 @@ def test_every_function_has_the_rights_that_its_code_uses_and_no_other(template:
     roles = World(template).of_type("AWS::IAM::Role")
     for name, role in roles.items():
         if not name.endswith("StateMachineRole"):
-            assert _rights(role) == RIGHTS[name.removesuffix("Role")].keys(), name
+            function = name.removesuffix("Role")
+            logs = f"{function.removesuffix('Function')}LogGroup.Arn"
+            writes_logs = {("logs:CreateLogStream", logs), ("logs:PutLogEvents", logs)}
+            assert _rights(role) == RIGHTS[function].keys() | TRACES.keys() | writes_logs, name
 
 
 def test_every_function_has_a_role_to_itself(template: Template) -> None:
@@ -138,11 +153,10 @@ def test_every_function_has_a_role_to_itself(template: Template) -> None:
     }
 
 
-def test_managed_policies_are_those_that_sam_adds_for_logs_traces_and_the_queue(template: Template) -> None:
+def test_no_role_has_a_policy_that_aws_writes(template: Template) -> None:
+    """Those that SAM adds let a function read every queue and write every log of the account."""
     for name, role in World(template).of_type("AWS::IAM::Role").items():
-        managed = {arn.partition(":policy/")[2] for arn in role.get("ManagedPolicyArns", [])}
-        assert managed <= MANAGED, name
-        assert ("service-role/AWSLambdaSQSQueueExecutionRole" in managed) == (name == "RequestMaskFunctionRole")
+        assert "ManagedPolicyArns" not in role, name
 
 
 def test_rights_on_everything_have_a_written_reason(template: Template) -> None:
@@ -234,7 +248,7 @@ def test_what_a_rule_cannot_deliver_to_the_queue_is_kept(template: Template) -> 
 
 
 def test_every_queue_refuses_what_does_not_come_by_tls(template: Template) -> None:
-    world = World(template)
+    world = World(template, {"NotificationEmail": "ops@example.com"})
     refusing = set()
     for policy in world.of_type("AWS::SQS::QueuePolicy").values():
         (refusal,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Deny"]
@@ -257,8 +271,32 @@ def test_events_are_put_under_our_own_name_alone(template: Template) -> None:
 def test_alarms_and_failures_may_be_told_to_the_topic(template: Template, email: str) -> None:
     world = World(template, {"NotificationEmail": email})
     (policy,) = world.of_type("AWS::SNS::TopicPolicy").values()
-    (allowed,) = policy["PolicyDocument"]["Statement"]
-    assert set(allowed["Principal"]["Service"]) == {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
-    assert allowed["Action"] == "sns:Publish"
+    allowed = {rule["Principal"]["Service"]: rule for rule in policy["PolicyDocument"]["Statement"]}
+    assert allowed.keys() == {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
+    for rule in allowed.values():
+        assert (rule["Effect"], rule["Action"], rule["Resource"]) == ("Allow", "sns:Publish", "NotificationsTopic")
+    assert "Condition" in allowed["cloudwatch.amazonaws.com"]
+    assert "Condition" not in allowed["events.amazonaws.com"], "EventBridge would deliver nothing"
     for name, alarm in world.of_type("AWS::CloudWatch::Alarm").items():
         assert alarm["AlarmActions"] == ["NotificationsTopic"], name
+
+
+def test_what_a_rule_passes_on_is_valid_json_whatever_a_photo_is_called(template: Template) -> None:
+    """A transformer puts values in as they are, quotes and all, so it may name none that people choose."""
+    harmless = {"$.detail.name": "our execution names are hexadecimal", "$.detail.status": "one of five words"}
+    world = World(template, {"NotificationEmail": "ops@example.com"})
+    for name, rule in world.of_type("AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            paths = target.get("InputTransformer", {}).get("InputPathsMap", {}).values()
+            assert set(paths) <= harmless.keys(), name
+
+
+def test_a_mail_about_a_failed_photo_that_does_not_arrive_is_kept(template: Template) -> None:
+    world = World(template, {"NotificationEmail": "ops@example.com"})
+    (target,) = world.of_type("AWS::Events::Rule")["PhotoFailedRule"]["Targets"]
+    assert (target["Arn"], target["InputPath"]) == ("NotificationsTopic", "$.detail")
+    assert target["DeadLetterConfig"] == {"Arn": "UndeliveredNotificationsQueue.Arn"}
+    policy = world.of_type("AWS::SQS::QueuePolicy")["UndeliveredNotificationsQueuePolicy"]
+    (allowed,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Allow"]
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": "PhotoFailedRule.Arn"}}
+    assert "UndeliveredNotificationsQueue" not in World(template).of_type("AWS::SQS::Queue")

@@ -121,22 +121,28 @@ class World:
                 return ".".join(argument) if isinstance(argument, list) else argument
             case "Fn::If":
                 return self._resolve(argument[1] if self.holds(argument[0]) else argument[2])
+            case "Fn::Sub":
+                return self._sub(argument)
+        return self._work_out(function, argument)
+
+    def _work_out(self, function: str, argument: Any) -> Any:
+        match function:
             case "Fn::Equals":
                 # CloudFormation compares what is written, so 1 equals "1".
                 left, right = (str(self._resolve(side)) for side in argument)
                 return left == right
+            case "Fn::Contains":
+                return self._resolve(argument[1]) in self._resolve(argument[0])
             case "Fn::Not":
                 return not self._resolve(argument[0])
             case "Fn::Join":
                 return str(argument[0]).join(str(item) for item in self._resolve(argument[1]))
             case "Fn::Split":
                 return str(self._resolve(argument[1])).split(argument[0])
-            case "Fn::Sub":
-                return self._sub(argument)
         raise ValueError(f"{function} is not known here: teach it.")
 
     def _ref(self, name: str) -> Any:
-        if name in _PSEUDO:
+        if name in _PSEUDO and name not in self._parameters:
             return _NOTHING if _PSEUDO[name] is None else _PSEUDO[name]
         return self._parameters.get(name, name)
 
