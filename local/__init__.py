@@ -1,4 +1,4 @@
-"""What a laptop needs and no deployment gets: the embedded AWS, Adobe's stand-in, the runner."""
+"""What runs on a developer's machine and is never deployed: embedded AWS, stand-in for Adobe, runner."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The front doors of a laptop: ``python -m local run|up|adobe|check``; make opens them."""
+"""The local commands: ``python -m local run|up|adobe|check``; make calls them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if words[:1] == ["adobe"]:
         from local.adobe.__main__ import main as adobe  # noqa: PLC0415 - only what a door needs is loaded
 
-        # On a laptop photos are on loopback; --no-allow-loopback is as strict as Adobe.
+        # Local photos are on loopback; --no-allow-loopback is as strict as Adobe.
         return adobe(["--allow-loopback", *words[1:]])
     told = _parser().parse_args(words)
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""What can go wrong on a laptop. The message is for people: what happened, and what to do."""
+"""Errors of local commands. The message is for people: what happened, and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cleanplate_cli.errors import CommandError
 
 
 class LocalError(CommandError):
-    """Something that a person can mend; shown as it is, without a stack trace."""
+    """Something that a person can correct; shown as it is, without a stack trace."""
 
 
 class PortTakenError(LocalError):

@@ -1,4 +1,4 @@
-"""Adobe's stand-in: a real HTTP server that speaks the imaging API's contract, for laptops and tests.
+"""Adobe's stand-in: a real HTTP server with the imaging API's contract, for local runs and tests.
 
 Its masks and fills are real computations (a small segmentation network, PatchMatch), and not Adobe's quality:
 it finds what stands out, but does not recognise what it is. Start it with ``python -m local.adobe`` or as

@@ -56,7 +56,7 @@ class Upload:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The options as S3 metadata, which is ASCII: other letters travel as in mail headers."""
+        """The options as S3 metadata, which is ASCII: other characters are encoded as in mail headers."""
         options = {}
         if self.remove:
             options["remove"] = self.remove if self.remove.isascii() else Header(self.remove, "utf-8", 10_000).encode()

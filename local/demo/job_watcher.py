@@ -107,7 +107,7 @@ def read_object(aws: EmbeddedAws, bucket: str, key: str) -> bytes | None:
 
 
 def function_complaints(aws: EmbeddedAws, most: int = 8) -> Iterator[str]:
-    """The last lines of the functions' logs that speak of errors, for a photo that gives no reason itself."""
+    """The last lines of the functions' logs that report errors, for a photo that gives no reason itself."""
     logs = aws.client("logs")
     found: list[tuple[int, str]] = []
     for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:

@@ -1,7 +1,7 @@
 """Make the project's Python environments: ``python3 local/dev/install.py run|test|sam``.
 
 Needs nothing but Python's standard library, and runs far enough on an old Python to say that it is too old. Packages
-are pinned with hashes and installed by uv, told of the same indexes as pip; where uv does not run, pip does the work.
+are pinned with hashes and installed by uv from the same indexes as pip; where uv does not run, pip does the work.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SAM CLI, from an environment of its own: ``python -m local.dev.sam build``.
 
-uv lies beside it, for the layers' makefiles, and is told of the same package indexes as pip.
+uv lies beside it, for the layers' makefiles, and uses the same package indexes as pip.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AWS on a laptop: ministack as a child process, with IAM enforced, that leaves nothing behind.
+"""AWS on this machine: ministack as a child process, with IAM enforced, that leaves nothing behind.
 
 with EmbeddedAws() as aws:
     aws.client("s3").create_bucket(Bucket="photos")

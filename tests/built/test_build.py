@@ -81,7 +81,7 @@ def test_every_extension_module_is_for_the_python_that_runs_it(build: Build) -> 
     assert not [name for name in tagged if ".cpython-313-" not in name and ".cpython-313." not in name]
 
 
-def test_every_package_that_the_code_imports_is_in_a_layer_or_in_the_runtime(build: Build) -> None:
+def test_every_imported_package_is_in_a_layer_or_in_the_runtime(build: Build) -> None:
     project = Project()
     wanted = {
         name.partition(".")[0]

@@ -32,7 +32,7 @@ KEY = "holiday 2026/Zoë's dog + cat (100%) [final] 🐶.jpg"
 
 @pytest.fixture(scope="module")
 def photo(stage: Stage) -> Photo:
-    """The photo that the samples speak of."""
+    """The photo that the sample events name."""
     buffer = io.BytesIO()
     photograph("chelsea").save(buffer, "JPEG", quality=92)
     return _upload(stage, KEY, buffer.getvalue())
@@ -77,7 +77,7 @@ def job(stage: Stage, photo: Photo) -> str:
     return job_id(photo, Options())
 
 
-# --- the walk of one photo; each step is a fixture, so that any test can be run alone ---
+# --- the path of one photo; each step is a fixture, so that any test can be run alone ---
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_request_mask_claims_the_photo_and_starts_its_execution(stage: Stage, re
     assert json.loads(execution["input"]).keys() == {"job_id", "wait_seconds"}
 
 
-def test_request_mask_pays_nothing_for_the_same_upload_told_twice_and_by_both_ways(
+def test_request_mask_pays_once_for_an_upload_reported_twice(
     stage: Stage, requested: list[str], photo: Photo, sample: Sample
 ) -> None:
     before = stage.adobe.counters()["jobs"]
@@ -149,9 +149,7 @@ def test_request_mask_pays_nothing_for_the_same_upload_told_twice_and_by_both_wa
     assert stage.adobe.counters()["jobs"] == before
 
 
-def test_request_mask_takes_the_good_of_a_mixed_batch_names_the_bad_and_sets_the_unreadable_aside(
-    stage: Stage, photo: Photo, sample: Sample
-) -> None:
+def test_request_mask_handles_each_message_of_a_mixed_batch(stage: Stage, photo: Photo, sample: Sample) -> None:
     broken = _upload(stage, "holiday 2026/broken photo.jpg", b"no picture at all " * 50)
     batch = _told(sample("request_mask.mixed"), photo, broken)
     (unreadable,) = [record["body"] for record in batch["Records"] if not record["body"].startswith("{")]
@@ -168,9 +166,7 @@ def test_request_mask_takes_the_good_of_a_mixed_batch_names_the_bad_and_sets_the
     assert json.loads(manifest["Body"].read())["what_to_do"]
 
 
-def test_request_mask_takes_a_request_with_its_own_options_as_a_job_of_its_own(
-    stage: Stage, photo: Photo, job: str, sample: Sample
-) -> None:
+def test_a_request_with_its_own_options_is_another_job(stage: Stage, photo: Photo, job: str, sample: Sample) -> None:
     assert _deliver(stage, sample("request_mask.requested")) == []
     asked = Options(remove=("dog", "leash"), min_score=0.8, grow=20)
     record = stage.ledger.get(job_id(photo, asked))
@@ -240,7 +236,7 @@ def test_record_failure_ends_the_job_that_the_sample_names(stage: Stage, sample:
     assert manifest["message"] == event["cause"]
 
 
-def test_record_failure_leaves_a_newer_run_alone_and_ends_the_run_it_is_told_of(stage: Stage, sample: Sample) -> None:
+def test_record_failure_ends_the_run_it_names_and_no_newer_one(stage: Stage, sample: Sample) -> None:
     for name, reason in (
         ("record_failure.from_a_step", "DeadlinePassedError"),
         ("record_failure.execution_ended", "ExecutionStoppedError"),

@@ -1,7 +1,7 @@
 """``make prove``: break it on purpose, in every way that is known, and count what comes of it.
 
 Prints one table, writes the same to ``out/prove.json``, and ends with 1 where a promise was broken or something came
-otherwise than it is told in ``docs/outcomes.md``.
+otherwise than ``docs/outcomes.md`` says.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from tests.chaos.promises import Kind, Verdict
 
-#: How each kind of breach is told in the table.
+#: How each kind of breach is named in the table.
 PLURALS: dict[str, str] = {
     "hang": "hangs",
     "lie": "lies",

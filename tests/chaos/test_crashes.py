@@ -64,11 +64,11 @@ def test_a_process_killed_at_any_call_breaks_no_promise(make_walk: MakeWalk, sce
 
 
 @pytest.mark.xdist_group("crashes")
-def test_every_kind_of_call_is_a_place_to_die() -> None:
+def test_every_kind_of_call_is_a_crash_point() -> None:
     assert _seen == CALLS
 
 
-def test_a_walk_through_the_deployed_handlers_tells_its_calls_on_both_sides(make_walk: MakeWalk) -> None:
+def test_a_photo_through_the_deployed_handlers_reports_its_calls(make_walk: MakeWalk) -> None:
     heard: list[tuple[str, str]] = []
     walk = HandledWalk(make_walk(), lambda name, moment: heard.append((name, moment)))
     walk.invoke("report_progress", {})

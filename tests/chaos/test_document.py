@@ -5,7 +5,7 @@ from tests.chaos.faults import FAULTS, Fault
 
 
 def test_the_page_of_outcomes_is_the_one_that_the_catalogue_makes() -> None:
-    """If this fails: ``python -m tests.chaos.document`` writes it anew."""
+    """If this fails: run ``python -m tests.chaos.document``."""
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
@@ -22,7 +22,7 @@ def test_every_fault_stands_on_a_line_with_its_outcome() -> None:
     assert [fault.name for fault in FAULTS if not stands(fault)] == []
 
 
-def test_what_differs_in_its_last_word_is_told_once() -> None:
+def test_faults_that_differ_in_their_last_word_share_a_row() -> None:
     assert _listed(["403 in shape B", "410", "403 in shape C", "a list"]) == "403 in shape B, C; 410; a list"
 
 

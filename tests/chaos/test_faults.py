@@ -31,14 +31,14 @@ def test_every_fault_has_a_name_of_its_own() -> None:
     assert most == 1
 
 
-def test_a_failure_has_a_reason_of_the_closed_list_and_nothing_else_has_one() -> None:
+def test_only_failures_have_a_reason_and_it_is_of_the_closed_list() -> None:
     known = reasons()
     for fault in FAULTS:
         assert (fault.expected.outcome == "failed") == bool(fault.expected.reason), fault.name
         assert not fault.expected.reason or f"| `{fault.expected.reason}` |" in known, fault.name
 
 
-def test_the_faults_that_stand_for_all_others_meet_every_place_and_every_outcome() -> None:
+def test_representative_faults_cover_every_place_and_outcome() -> None:
     def shown(faults: Sequence[Fault]) -> set[tuple[str, str, str]]:
         return {(fault.where, fault.expected.outcome, fault.expected.reason) for fault in faults}
 

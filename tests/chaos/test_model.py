@@ -51,7 +51,7 @@ def test_the_functions_go_the_models_way(explored: Explored, make_walk: MakeWalk
     assert not replay(make_walk, explored.ways[kind])
 
 
-def test_functions_that_go_another_way_are_told_of(
+def test_functions_that_leave_the_models_way_are_reported(
     explored: Explored, make_walk: MakeWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cleanplate.jobs.ledger.MAX_ATTEMPTS", 1)

@@ -11,7 +11,7 @@ from tests.chaos.world import MakeWalk
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
 @pytest.mark.xdist_group("planted")
-def test_a_planted_bug_is_caught_by_the_check_that_is_there_for_it(make_walk: MakeWalk, bug: Bug) -> None:
+def test_a_mutant_is_caught_by_its_check(make_walk: MakeWalk, bug: Bug) -> None:
     assert not caught(make_walk, bug)
 
 

@@ -1,4 +1,4 @@
-"""The project as text: what the agreement tests read, so that a planted fault needs no other checkout."""
+"""The project as text: what the checks read, so that a mutant needs no other checkout."""
 
 from __future__ import annotations
 

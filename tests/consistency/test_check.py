@@ -1,4 +1,4 @@
-"""`make check` itself: each of its tools finds a planted fault, and what it finds fails the check."""
+"""`make check` itself: each of its tools finds a mutant, and what it finds fails the check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 needs_sam = pytest.mark.skipif(not sam.PYTHON.exists(), reason="SAM CLI is not set up: make setup")
 
 
-def test_cfn_lint_sees_faults_in_the_transformed_template_and_its_warnings_count() -> None:
+def test_cfn_lint_finds_faults_and_its_warnings_count() -> None:
     template = transformed()
     resources = template["Resources"]
     resources["WorkBucket"]["Properties"]["Colour"] = "green"

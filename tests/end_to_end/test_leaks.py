@@ -12,7 +12,7 @@ from tests.chaos.leaks import go, search
 from tests.end_to_end.conftest import System
 
 
-def test_a_run_with_photos_that_fail_in_talkative_ways_leaves_no_secret_behind(system: System) -> None:
+def test_photos_that_fail_in_many_ways_leave_no_secret_behind(system: System) -> None:
     ended = go(system, fully=False)
     assert {name: end.reason for name, _, end in ended} == {name: reason for name, reason, _ in ended}
     for name, _, end in ended:

@@ -44,7 +44,7 @@ def rings(bell: Bell, alarm: str, **given: float) -> bool:
 
 
 def hears(bell: Bell, alarm: str, **given: float) -> None:
-    """It rings, and a subscriber to the topic is told."""
+    """It rings, and a subscriber of the topic is notified."""
     assert rings(bell, alarm, **given), bell.value(alarm, given)
     bell.tell(alarm, given)
     told = bell.heard(alarm)
@@ -126,7 +126,7 @@ def test_many_failed_photos_ring_and_a_few_do_not(system: System, bell: Bell) ->
     hears(bell, "FailedShareAlarm")
 
 
-def test_a_job_that_was_lost_is_ended_announced_and_rings(system: System, bell: Bell) -> None:
+def test_a_lost_job_is_ended_published_and_rings(system: System, bell: Bell) -> None:
     sweep(system)
     assert bell.value("StuckJobsAlarm") == 0
     key = f"lost/{uuid.uuid4().hex}.jpg"
@@ -152,7 +152,7 @@ def test_a_day_that_is_nearly_used_rings(system: System, bell: Bell) -> None:
 
 @contextmanager
 def nearly_used_day(system: System) -> Iterator[None]:
-    """Within, 91 % of the day's million requests are used, as the pacer knows it."""
+    """Within, 91 % of the day's million requests are used, as the rate limiter counts."""
     dynamodb, key = system.aws.client("dynamodb"), {"job_id": {"S": "pacer#adobe"}}
     before = dynamodb.get_item(TableName=system.stack.jobs_table, Key=key)["Item"]
     half_hour = math.floor(time.time() / 1800)
@@ -171,9 +171,7 @@ def test_a_function_that_crashes_rings(system: System, bell: Bell) -> None:
     hears(bell, "FunctionErrorsAlarm")
 
 
-def test_a_queue_that_stands_still_rings_and_one_that_moves_or_is_held_does_not(
-    system: System, bell: Bell, photo: bytes
-) -> None:
+def test_a_queue_that_stands_still_rings_and_a_moving_one_does_not(system: System, bell: Bell, photo: bytes) -> None:
     """SQS's own metric of age is the test's: no message here is two hours old. What it is set against is measured."""
     sweep(system)
     assert not bell.rings("QueueStandsStillAlarm", {"age": 3000.0})

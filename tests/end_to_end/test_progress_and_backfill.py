@@ -49,7 +49,7 @@ def folders_done(system: System, folder: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def s3_says_nothing(system: System) -> Iterator[None]:
-    """Within, uploads are not told of, as before the stack was there."""
+    """Within, uploads make no notification, as before the stack was deployed."""
     s3, bucket = system.aws.client("s3"), system.stack.uploads_bucket
     told = s3.get_bucket_notification_configuration(Bucket=bucket)
     kept: Any = {name: value for name, value in told.items() if name != "ResponseMetadata"}

@@ -1,4 +1,4 @@
-"""No sockets: a unit test that reaches for the network has left its room."""
+"""No sockets: a unit test that connects to anything fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """AWS in this process, and the tools of a step on top of it."""
+    """AWS in this process, and the services of a step on top of it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
         yield Stage()

@@ -1,4 +1,4 @@
-"""Bytes from outside, whatever they hold: they become our nouns or are refused by name. The rest of the fuzzing lies
+"""Bytes from outside, whatever they hold: they become our types or are refused by name. The rest of the fuzzing lies
 beside what it is about: notifications in test_events.py, options in test_options.py, Adobe's JSON in test_answers.py."""
 
 from __future__ import annotations

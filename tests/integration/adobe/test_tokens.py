@@ -53,7 +53,7 @@ def source(server: Scripted, vault: Vault, clock: Any = time.monotonic) -> Token
     return TokenSource(ims_url=server.url, session=make_session(server.url), read_credentials=vault, clock=clock)
 
 
-def test_a_token_is_asked_for_as_the_contract_says(server: Scripted) -> None:
+def test_a_token_is_requested_as_the_contract_says(server: Scripted) -> None:
     vault = Vault(Credentials("the id", "s&=+", scopes="openid,AdobeID"))
     assert source(server, vault).token() == "token-1"
     (seen,) = server.token_requests

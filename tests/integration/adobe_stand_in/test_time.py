@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 
 class TestLimits:
-    def test_the_request_after_the_last_one_is_refused_and_told_when_to_come(
+    def test_the_request_above_the_limit_is_refused_with_retry_after(
         self, start: Callable[..., Client], photo: str
     ) -> None:
         client = start(limits=True, requests_per_minute=3)
@@ -77,12 +77,12 @@ class TestLimits:
         assert [limit.admit(at) for at in (0.0, 10.0)] == [0.0, 0.0]
         assert limit.admit(20.0) == pytest.approx(40.0)
         assert limit.admit(60.0) == 0.0
-        assert limit.admit(61.0) == pytest.approx(3_539.0)  # the hour is full, though the minute has room by 70
+        assert limit.admit(61.0) == pytest.approx(3_539.0)  # the hour is full, though the minute has 70 left
         assert limit.admit(3_600.0) == 0.0
 
 
 class TestJobLengths:
-    def test_a_job_walks_through_its_words_on_the_clock(self, start: Callable[..., Client], photo: str) -> None:
+    def test_a_job_goes_through_its_states_by_the_clock(self, start: Callable[..., Client], photo: str) -> None:
         client = start(duration=1.5)
         link = client.mask(photo).json()["statusUrl"]
         seen: list[str] = []
@@ -154,7 +154,7 @@ class TestResultLinks:
 
 
 class TestCounters:
-    def test_they_tell_posts_jobs_polls_and_downloads_by_photo(
+    def test_they_count_posts_jobs_polls_and_downloads_by_photo(
         self, client: Client, bucket: Bucket, photo: str
     ) -> None:
         answer = client.mask(photo)

@@ -56,7 +56,7 @@ def test_a_bucket_that_is_not_there_is_a_fault_and_not_a_missing_photo(stage: St
         stage.storage.read_small(Photo(bucket="no-such-bucket", key="a"), max_bytes=5)
 
 
-def test_the_very_version_is_read_even_after_the_photo_was_replaced_or_deleted(stage: Stage) -> None:
+def test_the_version_is_read_after_the_photo_was_replaced_or_deleted(stage: Stage) -> None:
     photo = stage.upload("dog.jpg", b"first")
     stage.upload("dog.jpg", b"second")
     stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
@@ -183,7 +183,7 @@ def test_the_original_is_passed_on_with_its_type_and_our_mark(stage: Stage) -> N
     assert (head["ContentType"], head["Metadata"]) == ("image/jpeg", {MARK: "j1"})
 
 
-def test_work_is_kept_and_what_is_not_there_is_none(stage: Stage) -> None:
+def test_work_is_stored_and_what_is_missing_is_none(stage: Stage) -> None:
     stage.storage.write_work("jobs/1/x", b"content", "text/plain")
     assert stage.storage.read_work("jobs/1/x") == b"content"
     assert stage.storage.read_work("jobs/1/y") is None
@@ -226,7 +226,7 @@ def with_adobe_job(stage: Stage, adobe_job_id: str) -> Job:
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANSWERS)
-def test_an_answer_comes_back_as_it_was_kept(stage: Stage, answer: Answer) -> None:
+def test_an_answer_is_read_as_it_was_stored(stage: Stage, answer: Answer) -> None:
     job = with_adobe_job(stage, "urn:ff:1")
     save_answer(stage.storage, job, "mask", answer)
     assert stored_answer(stage.storage, job, "mask") == answer

@@ -60,12 +60,12 @@ def test_photos_and_results_may_not_meet(tmp_path: Path, way: str) -> None:
         OutFolder(out).check([named])
 
 
-def test_a_folder_that_cannot_be_written_is_told() -> None:
+def test_a_folder_that_cannot_be_written_is_reported() -> None:
     with pytest.raises(OutError, match="Nothing can be written"):
         OutFolder(Path("/proc/nowhere/out")).check()
 
 
-def test_too_little_room_is_told_with_numbers(out: Path) -> None:
+def test_too_little_room_is_reported_with_numbers(out: Path) -> None:
     with pytest.raises(OutError, match=r"MB left, and the results need about 1000000000 MB"):
         OutFolder(out).check(room=10**15)
     assert not out.exists()

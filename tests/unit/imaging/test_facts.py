@@ -57,7 +57,7 @@ class CountingReader(io.BytesIO):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_it_tells_what_a_photo_is(variant: Variant) -> None:
+def test_it_recognises_what_a_photo_is(variant: Variant) -> None:
     facts = inspected(variant.make(scene(), 6 if variant.turns else 1))
 
     kind = variant.name.split("-")[0]

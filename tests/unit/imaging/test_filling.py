@@ -93,14 +93,14 @@ def test_a_hole_that_does_not_fit_is_sent_scaled() -> None:
     assert plan.detail == pytest.approx(window.scale**2, rel=0.01)
 
 
-def test_a_narrow_photo_is_scaled_even_where_its_short_side_rounds_to_itself() -> None:
+def test_a_narrow_photo_is_scaled_though_its_short_side_stays() -> None:
     whole = scene(20, 660)
     (window,) = planned(encoded(whole, "PNG"), spot((20, 660), (2, 0, 18, 640)), limit=650, grow=0).windows
     assert (window.sent_width, window.sent_height) == (20, 650)
     assert picture(window.image).size == picture(window.mask).size == (20, 650)
 
 
-def test_two_far_spots_are_two_windows_and_each_mask_shows_all_of_the_hole_it_sees() -> None:
+def test_two_far_spots_are_two_windows_with_the_hole_in_each_mask() -> None:
     content = encoded(scene(1400, 500), "PNG")
     far = [spot((1400, 500), (40, 200, 100, 260)), spot((1400, 500), (1300, 200, 1360, 260))]
     plan = planned(content, *far, limit=500)

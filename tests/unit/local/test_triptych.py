@@ -14,7 +14,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def test_the_mask_shows_what_was_filled_and_nothing_beside_it() -> None:
-    """A hole's lesser levels are encoded anew together with it, and not filled."""
+    """A hole's lesser levels are encoded again together with it, and not filled."""
     photo = _png(Image.new("RGB", (90, 30), "red"))
     hole = Image.new("L", (90, 30))
     hole.paste(170, (30, 0, 60, 30))

@@ -107,7 +107,7 @@ def test_a_report_costs_a_few_calls(stage: Stage, queue: Any) -> None:
 # --- when ---
 
 
-def test_the_last_photo_is_done_when_the_pacer_gets_to_it(stage: Stage) -> None:
+def test_the_last_photo_is_done_when_its_slot_comes(stage: Stage) -> None:
     state = fresh(LIMITS, NOON)
     soon = done_by(state, LIMITS, NOON, FolderCounts(waiting=1))
     later = done_by(state, LIMITS, NOON, FolderCounts(waiting=300))

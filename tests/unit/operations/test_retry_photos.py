@@ -156,7 +156,7 @@ def test_a_photo_that_is_no_longer_failed_stays_as_it_is(stage: Stage, queues: Q
     assert (stage.only_job().status, stage.only_job().run) == ("cleaned", 2)
 
 
-def test_a_photo_whose_options_could_not_be_read_is_read_anew(stage: Stage) -> None:
+def test_a_photo_whose_options_could_not_be_read_is_read_again(stage: Stage) -> None:
     photo = stage.upload("1.jpg", b"")
     unread = Job(job_id=refused_id(photo), photo=photo, options=Options(), status="failed")
     (upload,) = read_uploads(retry_message(unread, "retry-1"))
@@ -172,7 +172,7 @@ def test_a_photo_whose_options_could_not_be_read_is_read_anew(stage: Stage) -> N
         Options(mask_route="remove-background", invert=True, mask_format="binary"),
     ],
 )
-def test_a_request_gives_back_the_very_options_whatever_lies_with_the_photo(options: Options) -> None:
+def test_a_retry_uses_the_same_options_whatever_lies_with_the_photo(options: Options) -> None:
     given = request_options(options)
     others = {"remove": "everything", "grow": "9", "invert": "true"}
     resolved = resolve_options(defaults={}, folders=others, metadata={}, nearest=given, has_own_mask=False)
@@ -248,7 +248,7 @@ def test_what_the_time_does_not_do_for_is_left(stage: Stage, queues: Queues) -> 
     assert redrive(stage, 5.0) == {"sent": 0, "left": 1}
 
 
-def test_a_letter_that_comes_back_at_once_does_not_go_round_for_ever(
+def test_a_dead_letter_that_comes_back_at_once_is_not_sent_for_ever(
     stage: Stage, queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = queues.sqs.send_message_batch
@@ -263,7 +263,9 @@ def test_a_letter_that_comes_back_at_once_does_not_go_round_for_ever(
     assert redrive(stage) == {"sent": 1, "left": 1}
 
 
-def test_a_letter_is_there_until_it_was_sent(stage: Stage, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_letter_is_deleted_only_after_it_was_sent(
+    stage: Stage, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queues.sqs.send_message(QueueUrl=queues.dead, MessageBody="{}")
 
     def break_off(**_: Any) -> Any:

@@ -42,7 +42,7 @@ def test_what_is_not_certain_enough_is_left_alone() -> None:
     assert chosen("dog", min_score=0.98) == ()
 
 
-def test_the_subject_is_the_most_prominent_certain_object_and_never_the_background() -> None:
+def test_the_subject_is_the_most_prominent_object_with_enough_score() -> None:
     assert chosen("subject") == (DOG,)
     assert chosen("subject", min_score=0.3) == (SHY_CAT,)
     assert chosen("subject", masks=(SKY,)) == ()
@@ -62,7 +62,7 @@ def test_the_background_goes_only_when_it_is_called_by_its_name() -> None:
     assert chosen("sk*") == ()
 
 
-def test_all_labels_are_told_once_each_even_those_that_were_not_certain() -> None:
+def test_every_label_is_listed_once_whatever_its_score() -> None:
     assert choose_masks(ALL, Options(remove=("zebra",))).labels_seen == ("dog", "cat", "Traffic Sign", "sky")
 
 

@@ -109,7 +109,7 @@ def test_an_id_is_legal_everywhere_and_the_record_leads_back_to_it(
 
 
 @pytest.mark.parametrize("run", [1, 2, 17])
-def test_an_executions_name_tells_job_and_run(run: int) -> None:
+def test_an_executions_name_holds_job_and_run(run: int) -> None:
     job = Job(job_id="ab12" * 10, photo=PHOTO, options=Options(), status="claimed", run=run)
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", job.execution_name)
     assert Job.named(job.execution_name) == (job.job_id, run)

@@ -109,7 +109,7 @@ class Storage:
     def list_photos(self, bucket: str, prefix: str, *, after: Mapping[str, str], most: int = 1000) -> Listing:
         """The next page, of ``most`` entries; ``after`` is from the page before, empty at the beginning and the end.
 
-        Versions are listed, since they name an object as S3's news does, without a HEAD request for each. Raises
+        Versions are listed, since they name an object as S3's notifications do, without a HEAD request for each. Raises
         :class:`BucketRefusedError`.
         """
         try:

@@ -54,7 +54,7 @@ class Crop:
 def plan_crops(hole: Image.Image, limit: int, max_windows: int) -> list[Crop]:
     """The windows, at most ``max_windows``, that keep most detail of ``hole`` (hard mask, the photo's size).
 
-    Holes are told apart by straight cuts that cross none of them. Every further window must be worth its call.
+    Holes are separated by straight cuts that cross none of them. Every further window must be worth its call.
     """
     box = hole.getbbox()
     if box is None:
