@@ -82,16 +82,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(told: argparse.Namespace, console: Console) -> int:
-    from local.demo.inputs import own_photos, sample_photos, split_words  # noqa: PLC0415
+    from cleanplate_cli.inputs import Found, find_photos, split_words  # noqa: PLC0415
     from local.demo.run import RunArgs, run  # noqa: PLC0415
+    from local.demo.samples import sample_photos  # noqa: PLC0415
     from local.stack import service_in_environment  # noqa: PLC0415
 
     words = told.photos or split_words(os.environ.get("PHOTOS", ""))
     out = Path(told.out)
-    drops = own_photos(words, told.remove, apart_from=out) if words else sample_photos(told.remove)
+    options = {"remove": told.remove} if told.remove else {}
+    found = find_photos(words, options, apart_from=out) if words else Found(sample_photos(told.remove))
     return run(
         RunArgs(
-            drops=drops,
+            drops=found.uploads,
+            left=found.words,
             out=out,
             remove=told.remove,
             deadline=told.deadline,

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cleanplate_cli.inputs import Upload
 from cleanplate_cli.out_folder import OutFolder
-from local.demo.inputs import Upload
 from local.demo.job_watcher import read_manifest, read_object
 from local.demo.progress_board import PhotoProgress
 from local.demo.report_page import Card
-from local.demo.samples import Sample
 from local.demo.triptych import data_uri, jpeg, separate, triptych
 from local.paths import shown
 from local.stack import LocalCloud
@@ -87,9 +86,9 @@ def collect(cloud: LocalCloud, progress: PhotoProgress, out: OutFolder) -> Endin
         progress.photo.origin,
         progress.task,
         progress.outcome,
-        facts=[("shows", source.shows)] if isinstance(source, Sample) else [],
-        credit=source.credit if isinstance(source, Sample) else "",
-        is_sample=isinstance(source, Sample),
+        facts=[("shows", source.shows)] if not isinstance(source, Path) else [],
+        credit=source.credit if not isinstance(source, Path) else "",
+        is_sample=not isinstance(source, Path),
         seconds=round(progress.seconds, 1),
     )
     if progress.snapshot is None or progress.outcome == "missing":

@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from local.demo.inputs import Upload
+from cleanplate_cli.inputs import Upload
 from local.demo.job_watcher import JobSnapshot
 
 if TYPE_CHECKING:

@@ -14,14 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cleanplate.uploads.options import own_mask_key, sidecar_key
+from cleanplate_cli.inputs import Upload
 from cleanplate_cli.out_folder import OutFolder
 from local.demo.collecting import Ending, collect, ending_before, endings_before, make_card, task_of
-from local.demo.inputs import Upload
 from local.demo.job_watcher import function_complaints, look
 from local.demo.progress_board import COLOURS, MARKS, PhotoProgress, make_board
 from local.demo.progress_poller import ProgressAsked
 from local.demo.report_page import write_page
-from local.demo.samples import Sample
 from local.paths import log_of, shown
 from local.stack import SPEED, AdobeService, LocalCloud
 
@@ -39,6 +38,8 @@ class RunArgs:
     out: Path
     #: What is to go, where the person said so for all photos.
     remove: str = ""
+    #: What was found and is left alone, in words.
+    left: str = ""
     deadline: float | None = None
     speed: float | None = None
     wait_scale: float = 1.0
@@ -76,6 +77,8 @@ def run(told: RunArgs, console: Console) -> int:
     """Clean the photos; 0 only if all went well."""
     out = OutFolder(told.out)
     out.check(told.files, room=told.room)
+    if told.left:
+        console.print(told.left, highlight=False, markup=False, soft_wrap=True)
     with out:
         before = {
             photo.key: done for photo in told.photos if (done := ending_before(out, photo, told.companions(photo)))
@@ -212,8 +215,8 @@ def _clean(
 
 
 def _upload(cloud: LocalCloud, told: RunArgs, photo: Upload, progress: PhotoProgress | None) -> None:
-    if isinstance(photo.source, Sample) and not told.remove:
-        cloud.name_what_is_found(_labels(photo.remove), photo=photo.key)
+    if not isinstance(photo.source, Path) and not told.remove:
+        cloud.name_what_is_found(_labels(photo.options["remove"]), photo=photo.key)
     content = photo.read()
     if progress is not None:
         progress.began = time.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cleanplate_cli.inputs import Upload
 from local.demo.photographs import CREDITS, heic, magnify, photograph, sideways_jpeg
 
 if TYPE_CHECKING:
@@ -68,3 +69,15 @@ SAMPLES = (
         lambda image: _jpeg(magnify(image, 48)),
     ),
 )
+
+
+def sample_photos(remove: str = "") -> list[Upload]:
+    """Return the samples as uploads; ``remove`` is meant for all of them."""
+    return [
+        Upload(
+            sample.file,
+            sample,
+            {"remove": remove or sample.remove, **({} if sample.grow is None else {"grow": str(sample.grow)})},
+        )
+        for sample in SAMPLES
+    ]

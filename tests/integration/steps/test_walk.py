@@ -64,6 +64,27 @@ def test_a_photo_comes_back_clean(walk: Walk, key: str) -> None:
     assert walk.stage.s3.head_object(Bucket=RESULTS, Key=key)["Metadata"] == {"cleanplate-job": job.job_id}
 
 
+@pytest.mark.parametrize("key", [".DS_Store", "a/Thumbs.db", "a/dog.xmp", "a/._dog.jpg", "notes.txt", "film.mp4"])
+@pytest.mark.parametrize("request_id", ["", "asked-1"])
+def test_a_file_that_is_no_photo_by_its_name_is_left(walk: Walk, key: str, request_id: str) -> None:
+    photo = walk.stage.upload(key, b"anything")
+    request_mask(Upload(photo, request_id=request_id), walk.stage.services)
+    assert news(walk) == []
+    assert walk.stage.results() == {}
+    assert walk.posts() == {}
+
+
+def test_a_manifest_beside_the_photo_gives_no_options(walk: Walk) -> None:
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    manifest = walk.stage.results()["dog.jpg.json"]
+    walk.stage.upload("again.jpg.json", manifest)
+    request_mask(Upload(walk.stage.upload("again.jpg", PHOTO)), walk.stage.services)
+    assert sorted((job.photo.key, job.status) for job in walk.stage.jobs()) == [
+        ("again.jpg", "masking"),
+        ("dog.jpg", "cleaned"),
+    ]
+
+
 @pytest.mark.parametrize("route", ["mask-objects", "remove-background", "create-mask"])
 def test_every_route_makes_the_mask(walk: Walk, route: str) -> None:
     walk.clean(walk.stage.upload("dog.jpg", PHOTO, mask_route=route))
@@ -218,7 +239,7 @@ def test_nothing_to_remove_takes_no_slot_of_a_fill(make_walk: Callable[..., Walk
 
 BAD_PHOTOS: dict[str, tuple[bytes, str]] = {
     "empty.jpg": (b"", "EmptyPhotoError"),
-    "notes.txt": (b"remember the milk", "NotAPhotoError"),
+    "notes": (b"remember the milk", "NotAPhotoError"),
     "short.jpg": (PHOTO[:2000], "TruncatedPhotoError"),
     "tiny.png": (photo_bytes("PNG", (8, 8)), "PhotoTooSmallError"),
     "k" * 1010 + ".jpg": (PHOTO, "KeyTooLongError"),

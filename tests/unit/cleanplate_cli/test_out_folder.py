@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cleanplate_cli.errors import CommandError, OutError
+from cleanplate_cli.inputs import find_photos
 from cleanplate_cli.out_folder import JOURNAL, OutFolder, clean
-from local.demo.inputs import own_photos
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ def seen(top: Path) -> dict[str, tuple[int, bytes | str]]:
 
 def run_once(top: Path, photos: list[str], out: str, results: dict[str, bytes]) -> None:
     """All that a run does with files, for the photos that it finds; each photo's result is what ``results`` has next."""
-    found = own_photos([str(top / word) for word in photos], apart_from=top / out)
+    found = find_photos([str(top / word) for word in photos], apart_from=top / out).uploads
     folder = OutFolder(top / out)
     folder.check([photo.source for photo in found if isinstance(photo.source, Path)])
     with folder:

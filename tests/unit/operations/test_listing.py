@@ -21,7 +21,7 @@ from cleanplate.errors import (
 )
 from cleanplate.models import Job, Options, Photo
 from cleanplate.operations.count_photos import count_photos
-from cleanplate.operations.listing import count, describe, ending, look_again_in, max_ahead, photos_per_day, why_not
+from cleanplate.operations.listing import count, describe, look_again_in, max_ahead, photos_per_day, why_not
 from cleanplate.operations.send_photos import send_photos
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import fresh
@@ -122,7 +122,8 @@ def send(stage: Stage, prefix: str = "", *, confirm: int = 10_000, ahead_hours: 
         ("a/dog.mask.png", 10, "own mask"),
         ("a/film.mp4", 10, "other file"),
         ("a/notes.", 10, ""),
-        (".DS_Store", 10, ""),
+        (".DS_Store", 10, "other file"),
+        ("a/dog.v2", 10, ""),
     ],
 )
 def test_what_is_sent_is_a_photo_by_its_name_and_size(key: str, size: int, why: str) -> None:
@@ -140,7 +141,15 @@ def test_endings_without_end_do_not_fill_the_machines_state() -> None:
     assert len(counts) < 30
     found = describe(counts, max_fills=2)
     assert sum(found["other_files"].values()) == found["skipped"]["other_file"] == 500
-    assert ending("a.b/c") == ""
+
+
+def test_photos_of_endless_kinds_do_not_fill_it_either() -> None:
+    counts: dict[str, int] = {}
+    for number in range(500):
+        photo = Photo("b", f"x.kind{number}", size=1)
+        counts = count(counts, {photo: ""}, {photo: None})
+    assert len(counts) < 60
+    assert sum(kind["photos"] for kind in describe(counts, max_fills=2)["by_kind"].values()) == 500
 
 
 def test_paid_requests_are_two_a_photo_less_the_masks_that_people_bring() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cleanplate.errors import InvalidRequestError
 from cleanplate.models import Photo
-from cleanplate.uploads.messages import Upload, read_uploads, skip_reason
+from cleanplate.uploads.messages import Upload, read_uploads
 
 TEST_EVENT = {
     "Service": "Amazon S3",
@@ -280,24 +280,3 @@ def test_whatever_the_message_holds_it_is_photos_or_refused_by_name(message: Any
             assert isinstance(word, str)
             assert word.encode() or not word
         assert photo.size is None or isinstance(photo.size, int)
-
-
-@pytest.mark.parametrize(
-    ("key", "reason"),
-    [
-        ("holiday/", "folder marker"),
-        ("holiday_$folder$", "folder marker"),
-        ("dog.jpg.json", "sidecar"),
-        ("dog.mask.png", "own mask"),
-        ("dog.jpg", ""),
-        ("mask.png", ""),
-        ("json", ""),
-        ("a.json/dog.jpg", ""),
-    ],
-)
-def test_what_lies_beside_photos_is_skipped(key: str, reason: str) -> None:
-    assert skip_reason(Photo(bucket="uploads", key=key), frozenset({"results"})) == reason
-
-
-def test_our_own_outputs_are_never_cleaned_again() -> None:
-    assert skip_reason(Photo(bucket="results", key="dog.jpg"), frozenset({"results", "work"})) == "our own output"

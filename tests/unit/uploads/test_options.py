@@ -285,6 +285,17 @@ def test_a_hostile_sidecar_is_refused_by_name(content: bytes) -> None:
         options_in_sidecar(content)
 
 
+@pytest.mark.parametrize("size", [0, MAX_SIDECAR_BYTES])
+def test_a_manifest_that_came_back_with_its_photo_is_no_sidecar(size: int) -> None:
+    manifest = json.dumps({"schema": "cleanplate/1", "outcome": "failed", "message": "x" * size}, indent=2)
+    # What is read of a large one breaks off.
+    assert options_in_sidecar(manifest.encode()[: MAX_SIDECAR_BYTES + 1]) == {}
+
+
+def test_a_sidecar_that_only_speaks_of_a_schema_is_read() -> None:
+    assert options_in_sidecar(b'{"remove": "cat", "schema": "cleanplate/1"}')["remove"] == "cat"
+
+
 def test_the_example_that_a_refusal_shows_is_itself_a_good_sidecar() -> None:
     with pytest.raises(InvalidOptionsError) as refused:
         options_in_sidecar(b"nonsense")

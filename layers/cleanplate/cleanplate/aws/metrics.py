@@ -32,6 +32,7 @@ class Metric(StrEnum):
     UNREADABLE = "MessagesUnreadable"
     SWEPT = "JobsSwept"
     DELIVERED_LATE = "OutcomesDeliveredLate"
+    LEFT_ALONE = "ObjectsLeftAlone"
     RETRIED = "PhotosRetried"
     DAY_USED = "DayUsedPercent"
     BUDGET_USED = "BudgetUsedPercent"

@@ -13,41 +13,14 @@ from typing import Any
 from cleanplate.models import JobStatus, Photo
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import RateLimitState
-from cleanplate.uploads.messages import skip_reason
+from cleanplate.uploads.photo_names import OTHER_FILE, ending, skip_reason
 
-#: Endings of names that are photos; an object without an ending may be one too. Others would only fail, one by one.
-PHOTO_ENDINGS = frozenset(
-    {
-        "jpg",
-        "jpeg",
-        "jpe",
-        "jfif",
-        "mpo",
-        "png",
-        "webp",
-        "tif",
-        "tiff",
-        "gif",
-        "jp2",
-        "j2k",
-        "jpx",
-        "avif",
-        "heic",
-        "heif",
-    }
-)
 #: Photos that may wait in the queue at least; SQS gives out 120 000 messages at most, and a photo that is put off is one.
 _MIN_AHEAD, _MAX_AHEAD = 100, 50_000
 #: Seconds between two looks at the queue: short for small tests, and long enough for a year's backfill in one execution.
 _SHORTEST_WAIT, _LONGEST_WAIT = 60, 6 * 3600
 _DAY = 86_400
 _MAX_ENDINGS = 20
-
-
-def ending(key: str) -> str:
-    """The ending of a name in lower case, without the dot; empty where there is none."""
-    stem, dot, last = key.rpartition("/")[2].rpartition(".")
-    return last.lower() if dot and stem else ""
 
 
 def why_not(photo: Photo, our_buckets: frozenset[str], *, max_bytes: int) -> str:
@@ -57,9 +30,7 @@ def why_not(photo: Photo, our_buckets: frozenset[str], *, max_bytes: int) -> str
         return reason
     if not photo.size:
         return "empty"
-    if photo.size > max_bytes:
-        return "too large"
-    return "other file" if ending(photo.key) not in PHOTO_ENDINGS | {""} else ""
+    return "too large" if photo.size > max_bytes else ""
 
 
 def count(
@@ -71,13 +42,14 @@ def count(
         kind = ending(photo.key)
         if why:
             counts[f"skipped {why}"] += 1
-            if why == "other file":
-                counts[_bounded(counts, f"ending {kind}")] += 1
+            if why == OTHER_FILE:
+                counts[f"ending {_bounded(counts, 'ending ', kind or 'none')}"] += 1
             continue
+        kind = _bounded(counts, "photos ", kind or "without ending")
         counts["photos"] += 1
         counts["bytes"] += photo.size or 0
-        counts[f"photos {kind or 'without ending'}"] += 1
-        counts[f"bytes {kind or 'without ending'}"] += photo.size or 0
+        counts[f"photos {kind}"] += 1
+        counts[f"bytes {kind}"] += photo.size or 0
         status = statuses[photo]
         counts[f"already {_ALREADY[status]}" if status else "to clean"] += 1
     return dict(counts)
@@ -93,10 +65,10 @@ _ALREADY: Mapping[JobStatus, str] = {
 }
 
 
-def _bounded(counts: Mapping[str, int], name: str) -> str:
-    """The name, or a common one where there are many already: anybody may call a file anything."""
-    known = sum(other.startswith("ending ") for other in counts)
-    return name if name in counts or (known < _MAX_ENDINGS and len(name) < 20) else "ending of many kinds"
+def _bounded(counts: Mapping[str, int], prefix: str, kind: str) -> str:
+    """The ending, or common words where there are many already: anybody may call a file anything."""
+    known = sum(other.startswith(prefix) for other in counts)
+    return kind if prefix + kind in counts or (known < _MAX_ENDINGS and len(kind) < 20) else "of many kinds"
 
 
 def describe(counted: Mapping[str, int], *, max_fills: int) -> dict[str, Any]:

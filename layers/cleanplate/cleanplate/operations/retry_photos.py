@@ -13,6 +13,7 @@ from cleanplate.models import Job
 from cleanplate.operations.inputs import RETRY, check_names
 from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day
 from cleanplate.services import Services
+from cleanplate.uploads.photo_names import skip_reason
 
 #: One call goes on to the next page for so long. Seconds; a page takes one or two.
 _ENOUGH = 30.0
@@ -39,6 +40,8 @@ def retry_photos(
         if room <= 0:
             return _say("full", after, sent, found, wait_seconds=look_again_in(per_day, ahead))
         jobs, after = services.ledger.failed(bucket, prefix, after=after)
+        # What failed before its name was known to be no photo's would only be left alone.
+        jobs = [job for job in jobs if not skip_reason(job.photo)]
         found.update(_reason(job) for job in jobs)
         chosen = [job for job in jobs if _is_meant(_reason(job), reason)][: max(0, confirm - sent)]
         queue.request_runs(chosen, str(asked["retry_id"]))

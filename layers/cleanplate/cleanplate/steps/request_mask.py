@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import ROUTES, Request, Route
+from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.storage import MARK, UploadedObject
 from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import (
@@ -37,7 +38,7 @@ from cleanplate.services import Services
 from cleanplate.steps.submit import await_slot, send
 from cleanplate.steps.work_files import work_key
 from cleanplate.uploads.identity import job_id, refused_id
-from cleanplate.uploads.messages import Upload, skip_reason
+from cleanplate.uploads.messages import Upload
 from cleanplate.uploads.options import (
     MAX_SIDECAR_BYTES,
     options_in_folders,
@@ -47,6 +48,7 @@ from cleanplate.uploads.options import (
     resolve_options,
     sidecar_key,
 )
+from cleanplate.uploads.photo_names import skip_reason
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -73,6 +75,7 @@ def request_mask(upload: Upload, services: Services) -> None:
     if found and MARK in found.metadata and not upload.request_id:
         skipped = "a copy of our own output"
     if skipped:
+        count(Metric.LEFT_ALONE)
         logger.info("skipped", extra={"key": upload.photo.key, "why": skipped})
         return
     job, refusal = _claim(upload, found, services)

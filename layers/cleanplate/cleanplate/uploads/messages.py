@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.data_classes import (
 from cleanplate.errors import InvalidRequestError
 from cleanplate.models import Job, Photo
 from cleanplate.uploads.identity import refused_id
-from cleanplate.uploads.options import OWN_MASK_SUFFIX, SIDECAR_SUFFIX, is_text, request_options
+from cleanplate.uploads.options import is_text, request_options
 
 REQUEST_DETAIL_TYPE = "Photo Cleaning Requested"
 FOUND_DETAIL_TYPE = "Photo Found"
@@ -155,16 +155,3 @@ def retry_message(job: Job, retry_id: str) -> str:
         "options": None if unread else request_options(job.options),
     }
     return json.dumps({"detail-type": REQUEST_DETAIL_TYPE, "id": f"{retry_id}/{job.job_id}", "detail": detail})
-
-
-def skip_reason(photo: Photo, our_buckets: frozenset[str]) -> str:
-    """Why an upload is not a photo to clean; empty where it is one."""
-    if photo.bucket in our_buckets:
-        return "our own output"
-    if photo.key.endswith(("/", "_$folder$")):
-        return "folder marker"
-    if photo.key.endswith(SIDECAR_SUFFIX):
-        return "sidecar"
-    if photo.key.endswith(OWN_MASK_SUFFIX):
-        return "own mask"
-    return ""

@@ -28,6 +28,7 @@ SUBJECT = "subject"
 EVERYTHING = "everything"
 
 _FOLDER_OPTION = re.compile(r"^([A-Za-z][A-Za-z_-]*)=(.*)$")
+_MANIFEST = re.compile(rb'\s*\{\s*"schema"\s*:\s*"cleanplate/')
 _SINGLE_MASK_ROUTES = {"remove-background", "create-mask"}
 
 
@@ -154,8 +155,18 @@ def _decoded(name: str, value: str) -> str:
         raise InvalidOptionsError(f"The object's metadata {name} is {value!r}, which cannot be decoded.") from None
 
 
+def is_manifest(content: bytes) -> bool:
+    """Return whether a JSON text begins like a manifest of ours, which names its schema first, and not like a sidecar."""
+    return _MANIFEST.match(content) is not None
+
+
 def options_in_sidecar(content: bytes) -> dict[str, Any]:
-    """Return the JSON object of a sidecar; raise InvalidOptionsError if it is none, or larger than 16 KiB."""
+    """Return the JSON object of a sidecar, empty for a manifest that came back with its photo.
+
+    Raises InvalidOptionsError if it is no JSON object, or larger than 16 KiB.
+    """
+    if is_manifest(content):
+        return {}
     if len(content) > MAX_SIDECAR_BYTES:
         raise InvalidOptionsError(f"The sidecar has more than {MAX_SIDECAR_BYTES} bytes.")
     try:

@@ -1,0 +1,180 @@
+"""Which photos to clean: the files that somebody names, with what lies beside them."""
+
+from __future__ import annotations
+
+import glob
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.header import Header
+from pathlib import Path
+from typing import Protocol
+
+from cleanplate.models import Photo
+from cleanplate.uploads.options import is_manifest, own_mask_key, sidecar_key
+from cleanplate.uploads.photo_names import skip_reason
+from cleanplate_cli.errors import PhotosError
+
+#: Enough to tell a manifest from a sidecar.
+_HEAD = 200
+_COMPANIONS = {"sidecar", "own mask"}
+
+
+class Sample(Protocol):
+    """A photograph that comes with the project instead of lying on a disk."""
+
+    @property
+    def file(self) -> str:
+        """Its file name."""
+
+    @property
+    def shows(self) -> str:
+        """What it is here to show."""
+
+    @property
+    def credit(self) -> str:
+        """Whom to thank."""
+
+    @property
+    def content(self) -> bytes:
+        """The file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One object to put into the uploads bucket, with options as people write them (``remove``: ``dog,leash``)."""
+
+    key: str
+    source: Path | Sample
+    options: Mapping[str, str] = field(default_factory=dict)
+    #: A sidecar or a mask, which comes along with a photo and has no outcome of its own.
+    companion: bool = False
+
+    def read(self) -> bytes:
+        """Return the object's bytes."""
+        return self.source.read_bytes() if isinstance(self.source, Path) else self.source.content
+
+    @property
+    def origin(self) -> str:
+        """What the photo is on this machine, the same in every run: two photos of one name are two."""
+        return str(self.source.resolve()) if isinstance(self.source, Path) else f"sample {self.source.file}"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The options as S3 metadata, which is ASCII: other characters are encoded as in mail headers."""
+        return {
+            name: word if word.isascii() else Header(word, "utf-8", 10_000).encode()
+            for name, word in self.options.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What files, folders and patterns name: uploads, companions first; and why each other file is left alone."""
+
+    uploads: Sequence[Upload]
+    left: Mapping[Path, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """One sentence of what is left alone; empty where nothing is."""
+        if not self.left:
+            return ""
+        reasons = Counter(self.left.values())
+        named = ", ".join(f"{number} {why}" for why, number in sorted(reasons.items()))
+        examples = ", ".join(path.name for path in list(self.left)[:3]) + (", …" if len(self.left) > 3 else "")
+        return f"Left alone: {named} ({examples})."
+
+
+def split_words(photos: str) -> list[str]:
+    """Return the words of ``PHOTOS``: quoted as in a shell, or simply the name of one thing that is there, spaces and all."""
+    if photos.strip() and Path(photos).expanduser().exists():
+        return [photos]
+    try:
+        return shlex.split(photos)
+    except ValueError as error:
+        raise PhotosError(
+            f"PHOTOS={photos} cannot be read ({error}); quote names with spaces: \"'my dog.jpg'\""
+        ) from None
+
+
+def find_photos(
+    words: Sequence[str], options: Mapping[str, str] | None = None, *, apart_from: Path | None = None
+) -> Found:
+    """Return the photos that files, folders and patterns name, with the sidecars and masks beside them.
+
+    Nothing in ``apart_from``, where results go, is a photo, unless it is named itself. ``options`` are for all of them.
+    """
+    named: dict[Path, str] = {}
+    for word in words:
+        found = [(file, key) for file, key in _named_by(word, apart_from) if file.resolve() not in named]
+        if not found and not any(True for _ in _named_by(word, apart_from)):
+            raise PhotosError(
+                f"No photo is at {word}. Name files, folders or patterns: PHOTOS=\"'my dog.jpg' holiday/\""
+            )
+        named |= {file.resolve(): key for file, key in found}
+    whys = {file: _why_not(file, key) for file, key in named.items()}
+    keys = _distinct({file: key for file, key in named.items() if whys[file] in {"", *_COMPANIONS}})
+    photos = {key for file, key in keys.items() if not whys[file]}
+    wanted = {beside(key) for key in photos for beside in (sidecar_key, own_mask_key)}
+    whys |= {
+        file: f"{whys[file]} without its photo"
+        for file, key in keys.items()
+        if whys[file] in _COMPANIONS and key not in wanted
+    }
+    uploads = [
+        Upload(key, file, {} if whys[file] else dict(options or {}), companion=bool(whys[file]))
+        for file, key in keys.items()
+        if not whys[file] or key in wanted
+    ]
+    left = {file: why for file, why in whys.items() if why and why not in _COMPANIONS}
+    if not photos:
+        raise PhotosError(f"There is no photo in {' '.join(words)}. {Found([], left).words}")
+    # A photo's own mask and sidecar have to be there before it.
+    return Found(sorted(uploads, key=lambda upload: not upload.companion), left)
+
+
+def _why_not(file: Path, key: str) -> str:
+    why = skip_reason(Photo("", key))
+    if why == "sidecar":
+        with file.open("rb") as content:
+            return "manifest" if is_manifest(content.read(_HEAD)) else why
+    return why
+
+
+def _named_by(word: str, apart_from: Path | None) -> Iterator[tuple[Path, str]]:
+    """The files that a word names, each with the key that it gets."""
+    path = Path(word).expanduser()
+    if path.is_dir():
+        yield from ((file, file.relative_to(path).as_posix()) for file in _below(path, apart_from))
+    elif path.is_file():
+        yield path, path.name
+    else:
+        for match in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 - patterns may be absolute
+            file = Path(match)
+            if file.is_file():
+                yield file, file.name
+
+
+def _below(folder: Path, apart_from: Path | None) -> Iterable[Path]:
+    results = apart_from.resolve() if apart_from is not None else None
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts[:-1])
+        if file.is_file() and not hidden and not (results and file.resolve().is_relative_to(results)):
+            yield file
+
+
+def _distinct(named: Mapping[Path, str]) -> dict[Path, str]:
+    """Where two files have one name, every file's folder goes before its name, so that companions stay together."""
+    clash = len(set(named.values())) < len(named)
+    keys: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path, key in named.items():
+        wanted = f"{path.parent.name}/{key}" if clash else key
+        unique, number = wanted, 2
+        while unique in taken:
+            unique, number = f"{number}/{wanted}", number + 1
+        keys[path] = unique
+        taken.add(unique)
+    return keys
