@@ -23,6 +23,7 @@ from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.services import Services
 from cleanplate.settings import Settings, read_settings
 from cleanplate.uploads.identity import job_id
+from tests.schemas import check_event
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -272,7 +273,9 @@ class Stage:
         def send_and_note(operation: Any, request: dict[str, Any]) -> Any:
             answer = send(operation, request)
             for entry in json.loads(request["body"])["Entries"]:
-                self._heard.append({**entry, "Detail": json.loads(entry["Detail"])})
+                detail = json.loads(entry["Detail"])
+                check_event({"source": entry["Source"], "detail-type": entry["DetailType"], "detail": detail})
+                self._heard.append({**entry, "Detail": detail})
             return answer
 
         self.events._endpoint.make_request = send_and_note  # type: ignore[attr-defined]

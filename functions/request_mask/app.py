@@ -13,6 +13,7 @@ from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import InvalidRequestError, PostponedError
 from cleanplate.operations.dead_letters import DeadLetters
 from cleanplate.services import services
+from cleanplate.steps.refuse_request import refuse_request
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import read_uploads
 
@@ -35,7 +36,8 @@ def handle_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
             request_mask(upload, services())
     except InvalidRequestError as unreadable:
         logger.exception("unreadable message")
-        DeadLetters(services()).set_aside(record.body, unreadable)
+        if not refuse_request(record.body, unreadable, services()):
+            DeadLetters(services()).set_aside(record.body, unreadable)
         count(Metric.UNREADABLE)
     except PostponedError as later:
         logger.info("waits", extra={"why": str(later), "until": later.until})

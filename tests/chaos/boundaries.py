@@ -175,7 +175,14 @@ class HandledWalk(Walk):
         """Put news of a photo, or somebody's request, into the queue."""
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=message_about(photo, request_id, options))
 
-    def publish(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> None:
+    def publish(
+        self,
+        photo: Photo,
+        *,
+        request_id: str = "",
+        correlation_id: str = "",
+        options: dict[str, Any] | None = None,
+    ) -> None:
         self.send(photo, request_id=request_id, options=options)
         self.drain()
 

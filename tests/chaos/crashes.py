@@ -127,7 +127,8 @@ def _backfill(walk: HandledWalk) -> None:
     """Photos that were there before: counted, sent, cleaned, and asked about."""
     for number in range(2):
         _upload(walk, f"old/{number}.jpg")
-    given = {"bucket": UPLOADS, "prefix": "old/", "confirm": 2, "after": {}, "counted": {}}
+    asked = {"bucket": UPLOADS, "prefix": "old/", "confirm": 2}
+    given = {"asked": asked, "after": {}, "counted": {}}
     assert _retried(walk, "count_photos", given)["state"] == "confirmed"
     sending: dict[str, Any] = {
         "bucket": UPLOADS,

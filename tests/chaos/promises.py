@@ -19,6 +19,7 @@ from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import DETAIL_TYPES, describe
 from local.dev.docs import reasons
 from tests.integration.steps.walk import Walk
+from tests.schemas import manifest_faults
 from tests.stage import RESULTS, UPLOADS
 
 Kind = Literal["paid twice", "lost", "lie", "hang", "leak"]
@@ -132,6 +133,8 @@ def _of_one(walk: Walk, job: Job, events: Sequence[Mapping[str, Any]]) -> Iterab
         manifest = results.get(statement["manifest"]["key"])
         if manifest is None:
             yield Breach("lost", f"{job.photo.key} has no manifest")
+        elif wrong := manifest_faults(json.loads(manifest)):
+            yield Breach("lie", f"the manifest of {job.photo.key} does not fit its schema: {wrong}")
         elif json.loads(manifest) not in [statement, *(_statement(walk, other) for other in _others(walk, job))]:
             yield Breach("lie", f"the manifest of {job.photo.key} says something else than its record")
     yield from _of_failure(walk, job) if job.status == "failed" else _of_result(walk, job, results)

@@ -229,9 +229,7 @@ _REPORT = _asks("ReportProgressFunction", lambda system: {"folder": _folder(syst
 _COUNT = _asks(
     "CountPhotosFunction",
     lambda system: {
-        "bucket": system.stack.uploads_bucket,
-        "prefix": _unsent(system),
-        "confirm": None,
+        "asked": {"bucket": system.stack.uploads_bucket, "prefix": _unsent(system)},
         "after": {},
         "counted": {},
     },

@@ -21,6 +21,7 @@ from local.adobe import Settings, StandIn
 from local.demo.job_watcher import JobSnapshot, look, read_manifest, read_object
 from local.demo.photographs import photograph
 from local.stack import LocalCloud
+from tests.schemas import check_event
 
 DEADLINE = 60.0
 #: One that the stack may read, besides its own; a test creates it.
@@ -148,17 +149,36 @@ class System:
         """The events about one photo that came over the bus, at least ``count``."""
         until = time.monotonic() + deadline
         while True:
-            found = [event for event in self._heard if event["detail"].get("photo", {}).get("key") == key]
+            found = [event for event in self._heard if self.key_of(event) == key]
             if len(found) >= count or time.monotonic() > until:
                 return found
             self._hear()
+
+    def refused(self, correlation_id: str, deadline: float = 30.0) -> dict[str, Any]:
+        """Return the detail of the ``Request Refused`` that answers one request."""
+        until = time.monotonic() + deadline
+        while True:
+            for event in self._heard:
+                if event["detail-type"] == "Request Refused" and event["detail"]["correlation_id"] == correlation_id:
+                    found: dict[str, Any] = event["detail"]
+                    return found
+            assert time.monotonic() < until, f"nobody refused {correlation_id}"
+            self._hear()
+
+    @staticmethod
+    def key_of(event: Mapping[str, Any]) -> str | None:
+        """Return the key of the photo that an event is about."""
+        about = event["detail"].get("photo") or event["detail"].get("request")
+        return about.get("key") if isinstance(about, dict) else None
 
     def _hear(self) -> None:
         """Keep what has come over the bus, for whichever test asks for it."""
         sqs = self.aws.client("sqs")
         answer = sqs.receive_message(QueueUrl=self.events_queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         for message in answer.get("Messages", []):
-            self._heard.append(json.loads(message["Body"]))
+            event = json.loads(message["Body"])
+            check_event(event)
+            self._heard.append(event)
             sqs.delete_message(QueueUrl=self.events_queue, ReceiptHandle=message["ReceiptHandle"])
 
     def _listen(self) -> str:

@@ -310,6 +310,36 @@ def test_a_finished_execution_holds_no_link_and_no_token_and_took_few_transition
     assert len(entered) == 8 + 3 * (checks - 2) + entered.count("WaitForSlot")
 
 
+@pytest.mark.parametrize(
+    ("detail", "why"),
+    [
+        ({"key": "a.jpg"}, "bucket"),
+        ({"bucket": "no-such-bucket-of-ours", "key": "a.jpg"}, "none of this stack's"),
+        ({"bucket": True, "key": "a.jpg", "options": {}}, "bucket"),
+        ({"bucket": "", "key": "a.jpg"}, "bucket"),
+        ({"bucket": "x", "key": "a.jpg", "options": "dog"}, "options"),
+        ({"bucket": "x", "key": "a.jpg", "opitons": {"remove": "dog"}}, "did you mean 'options'"),
+        ({}, "bucket"),
+    ],
+)
+def test_a_request_that_is_refused_is_answered(system: System, detail: dict[str, Any], why: str) -> None:
+    name = f"order {uuid.uuid4()}"
+    system.aws.client("events").put_events(
+        Entries=[
+            {
+                "Source": "a.shop",
+                "DetailType": "Photo Cleaning Requested",
+                "Detail": json.dumps({**detail, "correlation_id": name}),
+            }
+        ]
+    )
+    answer = system.refused(name)
+    assert answer["reason"] == "InvalidRequestError"
+    assert why in answer["message"]
+    assert answer["request_id"]
+    assert answer["request"] == {**detail, "correlation_id": name}
+
+
 def test_a_request_event_cleans_a_photo_with_other_options(system: System, photo: bytes) -> None:
     first = system.clean(photo)
     detail = {

@@ -145,6 +145,7 @@ class Job:
     adobe_requests: Mapping[str, AdobeRequest] = field(default_factory=dict)
     outcome: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
+    correlation_id: str = ""
     published: bool = False
 
     @property

@@ -23,6 +23,7 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus
+from cleanplate.schemas import SCHEMA
 from cleanplate.uploads.options import options_to_dict
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from cleanplate.services import Services
 
 SOURCE = "cleanplate"
-SCHEMA = "cleanplate/1"
 FOLDER_DONE = "Folder Done"
+REQUEST_REFUSED = "Request Refused"
 _MEASURES = {
     "cleaned": Metric.CLEANED,
     "nothing_to_remove": Metric.NOTHING_TO_REMOVE,
@@ -117,9 +118,11 @@ def _write_manifest(job: Job, statement: Mapping[str, Any], services: Services) 
             services.storage.write_manifest(again["manifest"]["key"], again)
 
 
-def republish(job: Job, services: Services) -> None:
-    """One more event of an ended job, for somebody who asked for a photo that was done before and waits for an answer."""
-    put_outcome(services.events, describe(job, result_key=services.result_key(job.photo)), bus=services.event_bus)
+def republish(job: Job, services: Services, *, request_id: str, correlation_id: str) -> None:
+    """Publish the outcome of an ended job once more, under the ids of whoever asked for a photo that was done before."""
+    statement = describe(job, result_key=services.result_key(job.photo))
+    statement |= {"request_id": request_id, "correlation_id": correlation_id}
+    put_outcome(services.events, statement, bus=services.event_bus)
 
 
 def publish_folder(job: Job, services: Services) -> None:
@@ -165,6 +168,8 @@ def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
         "schema": SCHEMA,
         "job_id": job.job_id,
         "run": job.run,
+        "request_id": job.request_id,
+        "correlation_id": job.correlation_id,
         "photo": asdict(job.photo) | {"facts": dict(job.facts)},
         "own_mask": asdict(job.own_mask) if job.own_mask else None,
         "options": options_to_dict(job.options),

@@ -27,6 +27,7 @@ class Settings:
     """The stack as a function sees it. Times in seconds unless the name says otherwise."""
 
     uploads_bucket: str
+    other_bucket: str
     results_bucket: str
     work_bucket: str
     jobs_table: str
@@ -51,6 +52,16 @@ class Settings:
     max_photo_bytes: int
     mark_as_edited: bool
     record_days: int
+
+    @property
+    def photo_buckets(self) -> tuple[str, ...]:
+        """Return the buckets whose photos are cleaned: the watched one and, where there is one, the other."""
+        return tuple(filter(None, (self.uploads_bucket, self.other_bucket)))
+
+    @property
+    def own_buckets(self) -> frozenset[str]:
+        """Return the buckets that hold the stack's own output, which is never cleaned again."""
+        return frozenset({self.results_bucket, self.work_bucket})
 
 
 def _text(environ: Mapping[str, str], name: str) -> str:
@@ -111,6 +122,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"The work bucket, {work}, must be a bucket of its own: what lies in it is thrown away.")
     return Settings(
         uploads_bucket=uploads,
+        other_bucket=environ.get("OTHER_BUCKET", "").strip(),
         results_bucket=results,
         work_bucket=work,
         jobs_table=_text(environ, "JOBS_TABLE"),

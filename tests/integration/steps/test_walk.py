@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from cleanplate.errors import CleanplateError, DeadlinePassedError, JobMovedOnError, PhotoGoneError, PostponedError
+from cleanplate.errors import (
+    CleanplateError,
+    DeadlinePassedError,
+    InvalidRequestError,
+    JobMovedOnError,
+    PhotoGoneError,
+    PostponedError,
+)
 from cleanplate.jobs.ledger import ANSWER_SECONDS
 from cleanplate.models import Job, Photo
 from cleanplate.outcomes import fail, failure_of
@@ -522,10 +529,35 @@ def test_a_request_for_a_photo_that_is_clean_already_is_answered_and_costs_nothi
     paid = walk.posts()
     walk.publish(photo)
     assert walk.stage.news() == [], "news that comes twice asks nothing"
-    walk.publish(asked_for(photo), request_id="r1")
+    walk.publish(asked_for(photo), request_id="r1", correlation_id="order 7")
     walk.execute()
-    assert [event["Detail"] for event in walk.stage.news()] == [first["Detail"]]
+    answer = {**first["Detail"], "request_id": "r1", "correlation_id": "order 7"}
+    assert [event["Detail"] for event in walk.stage.news()] == [answer]
     assert walk.posts() == paid
+
+
+def test_two_requests_for_one_photo_are_told_apart(walk: Walk) -> None:
+    photo = walk.stage.upload("dog.jpg", PHOTO)
+    for number, remove in enumerate(("subject", "everything"), start=1):
+        walk.publish(
+            asked_for(photo),
+            request_id=f"r{number}",
+            correlation_id=f"order {number}",
+            options={"remove": remove},
+        )
+        walk.execute()
+    told = [event["Detail"] for event in walk.stage.news()]
+    assert [(one["request_id"], one["correlation_id"], one["options"]["remove"]) for one in told] == [
+        ("r1", "order 1", ["subject"]),
+        ("r2", "order 2", ["everything"]),
+    ]
+
+
+def test_a_photo_of_a_bucket_that_is_not_ours_is_refused(walk: Walk) -> None:
+    fault = walk.publish(Photo("somebodys", "dog.jpg", version_id="1"), request_id="r1")
+    assert isinstance(fault, InvalidRequestError)
+    assert f"it cleans {UPLOADS}" in str(fault)
+    assert walk.posts() == {}
 
 
 @pytest.mark.parametrize("with_version", [True, False])

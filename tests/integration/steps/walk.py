@@ -129,9 +129,16 @@ class Walk:
 
     # --- SQS ---
 
-    def publish(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> Exception | None:
+    def publish(
+        self,
+        photo: Photo,
+        *,
+        request_id: str = "",
+        correlation_id: str = "",
+        options: dict[str, Any] | None = None,
+    ) -> Exception | None:
         """One message until it is done with; what ended it at last, if it was a fault."""
-        upload = Upload(photo, options=options, request_id=request_id)
+        upload = Upload(photo, options=options, request_id=request_id, correlation_id=correlation_id)
         for _ in range(200):
             try:
                 request_mask(upload, self.stage.services)

@@ -159,6 +159,7 @@ def _read_job(item: Mapping[str, Any]) -> Job:
         adobe_requests={name: _read_request(name, request) for name, request in item.get("adobe_requests", {}).items()},
         outcome=item.get("outcome", {}),
         request_id=item.get("request_id", ""),
+        correlation_id=item.get("correlation_id", ""),
         published=bool(item.get("published")),
     )
 
@@ -238,6 +239,7 @@ class Ledger:
             "adobe_requests": {},
             "outcome": {},
             "request_id": job.request_id,
+            "correlation_id": job.correlation_id,
             "published": False,
             "updated_at": job.claimed_at,
             _SHARD: _shard_of(job.job_id),
@@ -252,7 +254,7 @@ class Ledger:
         there = self._write_counted({"Put": put}, job, before=None, after="claimed", now=job.claimed_at)
         return job if there is None else _read_job(there)
 
-    def reclaim(self, job: Job, *, request_id: str, now: float, deadline_at: float) -> Job:
+    def reclaim(self, job: Job, *, request_id: str, now: float, deadline_at: float, correlation_id: str = "") -> Job:
         """Begin another run of a failed job; what was paid for and can still be fetched is kept."""
         kept = {request.name: request for request in _kept(job, now)}
         again = replace(
@@ -263,13 +265,14 @@ class Ledger:
             outcome={},
             published=False,
             request_id=request_id,
+            correlation_id=correlation_id,
             claimed_at=now,
             deadline_at=deadline_at,
         )
         update = self._expression(
             job.job_id,
             "SET #status = :claimed, #run = :next, adobe_requests = :adobe_requests, outcome = :empty, published = :no, "
-            "request_id = :request, claimed_at = :now, deadline_at = :deadline, updated_at = :now, "
+            "request_id = :request, correlation_id = :correlation, claimed_at = :now, deadline_at = :deadline, updated_at = :now, "
             f"{_SHARD} = :shard, {_DUE} = :due",
             "#status = :failed AND #run = :run",
             claimed="claimed",
@@ -280,6 +283,7 @@ class Ledger:
             empty={},
             no=False,
             request=request_id,
+            correlation=correlation_id,
             now=now,
             deadline=deadline_at,
             shard=_shard_of(job.job_id),

@@ -48,7 +48,7 @@ def count_photos(
 
 def _count(counted: Mapping[str, int], listed: tuple[Photo, ...], services: Services) -> dict[str, int]:
     stack = services.settings
-    ours = frozenset({stack.results_bucket, stack.work_bucket})
+    ours = stack.own_buckets
     reasons = {photo: why_not(photo, ours, max_bytes=stack.max_photo_bytes) for photo in listed}
     photos = [photo for photo, why in reasons.items() if not why]
     return count(counted, reasons, dict(zip(photos, services.ledger.statuses(photos), strict=True)))
@@ -65,7 +65,7 @@ def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, int]
     # True is a number to Python, and to nobody else.
     if confirm is True or not isinstance(confirm, int | None):
         raise InvalidBackfillError(f"To confirm a backfill takes a number of photos, not {confirm!r}.")
-    if bucket in {stack.results_bucket, stack.work_bucket}:
+    if bucket in stack.own_buckets:
         raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned again.")
     return bucket or stack.uploads_bucket, prefix, confirm or 0
 

@@ -64,7 +64,7 @@ def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, str,
     if reason and error_named(reason).__name__ != reason:
         raise InvalidRetryError(f"No photo fails for {reason!r}; the README lists the reasons.")
     stack = services.settings
-    if bucket in {stack.results_bucket, stack.work_bucket}:
+    if bucket in stack.own_buckets:
         raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned.")
     return bucket or stack.uploads_bucket, prefix, reason, confirm or 0
 

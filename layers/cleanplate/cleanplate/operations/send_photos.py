@@ -50,7 +50,7 @@ def _say(state: str, after: Mapping[str, str], sent: int, wait_seconds: int = 0)
 
 def _not_begun(listed: tuple[Photo, ...], services: Services) -> list[Photo]:
     stack = services.settings
-    ours = frozenset({stack.results_bucket, stack.work_bucket})
+    ours = stack.own_buckets
     photos = [photo for photo in listed if not why_not(photo, ours, max_bytes=stack.max_photo_bytes)]
     statuses = services.ledger.statuses(photos)
     return [photo for photo, status in zip(photos, statuses, strict=True) if status is None]

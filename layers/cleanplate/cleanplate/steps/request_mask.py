@@ -15,6 +15,7 @@ from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import (
     CleanplateError,
     EmptyPhotoError,
+    InvalidRequestError,
     JobMovedOnError,
     KeyTooLongError,
     PhotoGoneError,
@@ -70,10 +71,18 @@ def request_mask(upload: Upload, services: Services) -> None:
     """
     _await_slot(upload, services)
     stack = services.settings
-    skipped = skip_reason(upload.photo, frozenset({stack.results_bucket, stack.work_bucket}))
-    found = None if skipped else services.storage.look_up(upload.photo.bucket, upload.photo.key)
+    skipped = skip_reason(upload.photo, stack.own_buckets)
+    found = (
+        None
+        if skipped or upload.photo.bucket not in stack.photo_buckets
+        else services.storage.look_up(upload.photo.bucket, upload.photo.key)
+    )
     if found and MARK in found.metadata and not upload.request_id:
         skipped = "a copy of our own output"
+    if not skipped and upload.photo.bucket not in stack.photo_buckets:
+        raise InvalidRequestError(
+            f"The bucket {upload.photo.bucket} is none of this stack's; it cleans {' and '.join(stack.photo_buckets)}."
+        )
     if skipped:
         count(Metric.LEFT_ALONE)
         logger.info("skipped", extra={"key": upload.photo.key, "why": skipped})
@@ -84,10 +93,14 @@ def request_mask(upload: Upload, services: Services) -> None:
         if not (job.status == "failed" and upload.request_id and upload.request_id != job.request_id):
             publish(job, services)
             if job.published and upload.request_id not in {"", job.request_id}:
-                republish(job, services)
+                republish(job, services, request_id=upload.request_id, correlation_id=upload.correlation_id)
             return
         job = services.ledger.reclaim(
-            job, request_id=upload.request_id, now=services.clock(), deadline_at=_deadline(services)
+            job,
+            request_id=upload.request_id,
+            correlation_id=upload.correlation_id,
+            now=services.clock(),
+            deadline_at=_deadline(services),
         )
     try:
         _begin(job, found, refusal, services)
@@ -139,6 +152,7 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
         deadline_at=_deadline(services),
         own_mask=own_mask,
         request_id=upload.request_id,
+        correlation_id=upload.correlation_id,
     )
     return services.ledger.claim(job), refusal
 

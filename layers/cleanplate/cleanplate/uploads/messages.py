@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -20,6 +21,7 @@ from aws_lambda_powertools.utilities.data_classes import (
 
 from cleanplate.errors import InvalidRequestError
 from cleanplate.models import Job, Photo
+from cleanplate.schemas import MAX_CORRELATION_ID, CleaningRequest
 from cleanplate.uploads.identity import refused_id
 from cleanplate.uploads.options import is_text, request_options
 
@@ -32,12 +34,14 @@ class Upload:
     """A photo that somebody wants cleaned.
 
     ``request_id`` is set when a request event asked for it; such a request may retry a failed photo. ``options`` are the
-    event's own; None where it brings none, so that those that lie with the photo hold.
+    event's own; None where it brings none, so that those that lie with the photo hold. ``correlation_id`` is whatever the
+    caller sent along.
     """
 
     photo: Photo
     options: Mapping[str, Any] | None = None
     request_id: str = ""
+    correlation_id: str = ""
 
 
 def read_uploads(body: str) -> Iterator[Upload]:
@@ -104,6 +108,9 @@ def _from_eventbridge(event: S3EventBridgeNotificationEvent) -> Iterator[Upload]
 
 def _from_request(event: EventBridgeEvent) -> Upload:
     detail = event.detail
+    if not isinstance(detail, dict):
+        raise InvalidRequestError("The request's detail must be a JSON object with bucket and key.")
+    _check_names(detail)
     options = detail.get("options")
     if not isinstance(options, dict | None):
         raise InvalidRequestError("The request's options must be a JSON object.")
@@ -115,7 +122,25 @@ def _from_request(event: EventBridgeEvent) -> Upload:
         ),
         options=options,
         request_id=_word("id", event.get_id),
+        correlation_id=_correlation_id(detail.get("correlation_id")),
     )
+
+
+def _check_names(detail: Mapping[str, Any]) -> None:
+    """Refuse a name that must be a slip of the pen; whatever else a system sends along is its own business."""
+    accepted = list(CleaningRequest.__annotations__)
+    for name in detail:
+        near = get_close_matches(str(name).lower(), accepted, n=1, cutoff=0.8)
+        if name not in accepted and near:
+            raise InvalidRequestError(f"The request has an unknown name {name!r}; did you mean {near[0]!r}?")
+
+
+def _correlation_id(given: object) -> str:
+    if given is None:
+        return ""
+    if not isinstance(given, str) or len(given) > MAX_CORRELATION_ID or not is_text(given):
+        raise InvalidRequestError(f"The correlation_id must be text of at most {MAX_CORRELATION_ID} characters.")
+    return given
 
 
 def _word(name: str, value: object) -> str:
