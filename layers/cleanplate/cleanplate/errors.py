@@ -41,6 +41,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     ├── JobMovedOnError                no failure: somebody else has done it
     ├── MaskUnusableError              what Adobe's mask turned out to be
     ├── FillUnusableError              what Adobe's fill turned out to be
+    ├── ResultNotEncodedError
     ├── ResultNotSavedError
     ├── NotAnnouncedError              the step is repeated
     ├── AwsUnavailableError            whatever boto3 raises; the step is repeated
@@ -322,6 +323,12 @@ class FillUnusableError(CleanplateError):
 
     what_to_do = "Adobe's fill cannot be used. Retry the photo."
     retryable = True
+
+
+class ResultNotEncodedError(CleanplateError):
+    """An encoder refused the finished picture."""
+
+    what_to_do = "The format took the finished picture badly. Upload the photo as PNG, or with output_format=png."
 
 
 class ResultNotSavedError(CleanplateError):

@@ -142,7 +142,6 @@ def test_what_is_too_long_for_a_jpeg_goes_step_by_step() -> None:
     assert "maker's note" in notes[-1]
     assert set(read_exif(without_note)[2].children[0x8769].values) == {0x9286, 0x829A}
     assert orientation_of(fitted_exif(long, 2_000, notes)) == 6
-    assert "0x9286" in notes[-1]
 
 
 def bare(order: str, *, pointer: int = 0, orientation: bytes | None = None) -> bytes:

@@ -11,7 +11,9 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageDraw, ImageFilter, ImageOps, PngImagePlugin, TiffImagePlugin
 
-from cleanplate.imaging.tiff import add_directories
+from cleanplate.imaging.exif import read_exif
+from cleanplate.imaging.ifd import Directory
+from cleanplate.imaging.tiff import add_tags
 from local.demo.photographs import photograph
 
 ORIENTATION, MAKE, DESCRIPTION, COPYRIGHT = 0x0112, 0x010F, 0x010E, 0x8298
@@ -186,11 +188,10 @@ def _tiff(convert: Callable[[Image.Image], Image.Image], icc: bytes = b"", **how
     def make(image: Image.Image, orientation: int) -> bytes:
         tags = Image.Exif()
         tags.load(exif(orientation))
-        details = dict(tags.get_ifd(EXIF_IFD))
         del tags[EXIF_IFD]
         tags[700] = XMP
         file = io.BytesIO(encoded(_stored(convert(image), orientation), "TIFF", exif=tags, icc_profile=icc, **how))
-        add_directories(file, {EXIF_IFD: details})
+        add_tags(file, Directory(children=read_exif(exif(orientation))[2].children))
         return file.getvalue()
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from functools import lru_cache
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageMath, ImageOps
 
 from cleanplate.imaging.reading import eight_bit
 
@@ -105,3 +105,18 @@ def from_srgb(image: Image.Image, icc: bytes | None, mode: str) -> Image.Image:
     if converted is not None:
         return converted
     return ImageOps.grayscale(image) if mode == "L" else image.convert(mode)
+
+
+def beside_key(old: Image.Image, painted: Image.Image, key: int) -> Image.Image:
+    """``painted`` (mode I) where ``key`` means "transparent": what was so in ``old`` stays, nothing else becomes so."""
+    step = 1 if key == 0 else -1
+    kept: Image.Image = ImageMath.lambda_eval(
+        lambda args: (
+            args["new"]
+            + (args["new"] == key) * (args["old"] != key) * step
+            + (args["old"] == key) * (key - args["new"])
+        ),
+        old=old.convert("I"),
+        new=painted,
+    )
+    return kept

@@ -12,15 +12,17 @@ from typing import BinaryIO, cast
 from PIL import Image, ImageChops, ImageMath, ImageStat
 
 from cleanplate.errors import CleanplateError, FillUnusableError
-from cleanplate.imaging.colour import from_srgb, to_srgb
+from cleanplate.imaging.belongings import belongings_of
+from cleanplate.imaging.colour import beside_key, from_srgb, to_srgb
 from cleanplate.imaging.facts import PhotoFacts, reopen
 from cleanplate.imaging.filling import FillPlan, Window
+from cleanplate.imaging.inventory import differences, take_inventory
 from cleanplate.imaging.masks import dilate, feathered, without_rim
 from cleanplate.imaging.orientation import Rectangle, stored, stored_rectangle, turned_size, upright
+from cleanplate.imaging.profiles import HIGH_RANGE
 from cleanplate.imaging.reading import decode, eight_bit, format_of, open_image, quiet
 from cleanplate.imaging.writing import (
     MEDIA_TYPES,
-    belongings_of,
     extension_for,
     target_format,
     writable_modes,
@@ -101,7 +103,7 @@ def compose(
         del hole
     canvas, icc_fits = _in_mode(canvas, target, kept.icc, facts, notes)
     if not icc_fits:
-        kept.icc = b""
+        kept.forget_colours()
     turned = target != facts.format and facts.orientation != 1
     if turned:
         canvas = upright(canvas, facts.orientation)
@@ -110,6 +112,7 @@ def compose(
     content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
     try:
         notes += write(canvas, target, kept, content, turned=turned, mark_as_edited=mark_as_edited)
+        notes += differences(kept.inventory, take_inventory(content, target))
         size = content.seek(0, io.SEEK_END)
         content.seek(0)
     except BaseException:
@@ -282,6 +285,8 @@ def _paint_deep(canvas: Image.Image, patch: Image.Image, place: Rectangle, weigh
         new=patch.convert("I"),
         weight=weights.convert("I"),
     )
+    if isinstance(key := canvas.info.get("transparency"), int):
+        painted = beside_key(canvas.crop(place), painted, key)
     canvas.paste(painted.convert("I;16"), place)
 
 
@@ -290,6 +295,15 @@ def _in_mode(
 ) -> tuple[Image.Image, bool]:
     """``canvas`` in a mode that ``target`` can hold, and whether the photo's profile still fits it."""
     modes = writable_modes(target)
+    if facts.profile in HIGH_RANGE.values() and target not in ("png", "avif"):
+        notes.append(
+            f"{target.upper()} cannot hold the photo's range of light ({facts.profile.upper()}): it becomes sRGB."
+        )
+        alpha = canvas.getchannel("A") if "A" in canvas.mode and target != "jpeg" else None
+        converted = to_srgb(canvas, icc)
+        if alpha:
+            converted.putalpha(alpha)
+        return converted, False
     if canvas.mode in modes:
         return canvas, True
     if canvas.mode == "CMYK" or target == "jpeg":

@@ -12,6 +12,7 @@ from cleanplate.imaging.colour import to_srgb
 from cleanplate.imaging.facts import PhotoFacts, reopen
 from cleanplate.imaging.orientation import turned_size, upright
 from cleanplate.imaging.reading import decode, eight_bit, quiet
+from cleanplate.imaging.stated import colours_of
 
 #: JPEG for the way to Adobe. Outside the hole nothing of it ever reaches the result, so its losses only have to be
 #: small enough to disturb neither segmentation nor fill; as PNG a 16-megapixel window is 5 times as large and slow.
@@ -56,7 +57,7 @@ def make_view(file: BinaryIO, facts: PhotoFacts, *, limit: int) -> View:
         # The decoder scales by 2, 4 or 8 for less time and memory than decoding everything.
         image.draft(None, stored_size)
     decode(image)
-    icc = image.info.get("icc_profile")
+    icc = colours_of(image, file, facts.format).icc
     picture: Image.Image = eight_bit(image)
     if picture.size != stored_size:
         picture = picture.resize(stored_size, Image.Resampling.LANCZOS, reducing_gap=2.0)

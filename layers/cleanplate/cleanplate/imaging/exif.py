@@ -109,8 +109,9 @@ def fitted_exif(exif: bytes, limit: int, notes: list[str]) -> bytes:
         name = note if note in lengths else max(lengths, key=lambda tag: lengths[tag])
         root = _without(root, name)
         exif = PREFIX + ifd.block(root, header.order)
-        what = "maker's note" if name == note else f"EXIF tag {name.rpartition('/')[2]}"
-        notes.append(f"The {what} is left out: EXIF data has no more than 64 kB in a JPEG.")
+        notes.append(
+            "EXIF data has no more than 64 kB in a JPEG: the maker's note, then the longest tags, are left out."
+        )
     return exif
 
 

@@ -19,6 +19,8 @@ from cleanplate.errors import (
 from cleanplate.imaging.colour import kind_of_profile
 from cleanplate.imaging.exif import orientation_of
 from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, open_image, quiet
+from cleanplate.imaging.stated import Colours, colours_of
+from cleanplate.imaging.tiff import unsupported_samples
 
 #: Shorter sides have nothing on them that could be removed.
 MIN_SIDE = 16
@@ -37,7 +39,8 @@ TURNED_BY_DECODER = frozenset({"heic", "tiff"})
 class PhotoFacts:
     """What the header says. ``width`` and ``height`` are of the pixels as the decoder hands them out, before
     ``orientation`` (EXIF, 1 to 8) turns them. ``mode`` is Pillow's, with ``;16`` where the file holds 16 bits per channel.
-    ``notes`` are sentences for the manifest about what cannot be kept.
+    ``profile`` is ``none``, ``srgb``, ``other`` or ``unreadable``, or ``pq`` or ``hlg`` where the photo has more range of
+    light than sRGB. ``notes`` are sentences for the manifest about what cannot be kept.
     """
 
     format: str
@@ -108,7 +111,7 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
     try:
         if picture_format == "avif":
             image.info["bit_depth"] = _avif_depth(file)
-        return _facts(image, picture_format)
+        return _facts(image, picture_format, colours_of(image, file, picture_format))
     except (CleanplateError, ConnectionError, TimeoutError):
         raise
     except DECODER_ERRORS as error:
@@ -125,10 +128,12 @@ def reopen(file: BinaryIO, facts: PhotoFacts) -> Image.Image:
     return image
 
 
-def _facts(image: Image.Image, picture_format: str) -> PhotoFacts:
+def _facts(image: Image.Image, picture_format: str, colours: Colours) -> PhotoFacts:
     notes: list[str] = []
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _refuse_camera_raw(image)
+        if why := unsupported_samples(image):
+            raise UnsupportedFormatError(f"the TIFF cannot be kept faithfully: {why}")
     mode = _mode(image)
     if mode.startswith(("F", "I", "LAB", "HSV")) and mode not in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
         raise UnsupportedFormatError(f"pixels of kind {mode} cannot be kept faithfully")
@@ -141,9 +146,10 @@ def _facts(image: Image.Image, picture_format: str) -> PhotoFacts:
         notes.append(_note_on_frames(picture_format, frames))
     if any("gainmap" in str(kind).lower() for kind in image.info.get("aux") or ()):
         notes.append("The photo's HDR gain map is left out of the result.")
-    icc = image.info.get("icc_profile")
     base = mode.split(";")[0]
-    profile = kind_of_profile(icc, {"P": "RGB", "PA": "RGB", "1": "L", "I": "L"}.get(base, base))
+    profile = colours.high_range or kind_of_profile(
+        colours.icc, {"P": "RGB", "PA": "RGB", "1": "L", "I": "L", "YCbCr": "RGB"}.get(base, base)
+    )
     if profile == "unreadable":
         notes.append("The colour profile cannot be read or fits other pixels; it is kept, and colours taken as sRGB.")
     if base == "CMYK" and profile != "other":

@@ -16,6 +16,7 @@ from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, reopen
 from cleanplate.imaging.masks import binarize, dilate, union_of, with_rim
 from cleanplate.imaging.orientation import Rectangle, stored_rectangle, turned_size, upright
 from cleanplate.imaging.reading import decode, eight_bit, quiet
+from cleanplate.imaging.stated import colours_of
 from cleanplate.imaging.windows import Crop, plan_crops
 from cleanplate.models import Options
 
@@ -224,7 +225,7 @@ def _pictures(open_photo: Callable[[], BinaryIO], facts: PhotoFacts, crops: Sequ
     with open_photo() as file:
         image = reopen(file, facts)
         decode(image)
-        icc = image.info.get("icc_profile")
+        icc = colours_of(image, file, facts.format).icc
         # A palette, or a colour that means "transparent", can neither be cropped nor scaled by itself.
         picture: Image.Image = eight_bit(image)
         del image

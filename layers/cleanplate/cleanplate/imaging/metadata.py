@@ -15,7 +15,7 @@ _STRONGER = b"digitalsourcetype/trainedAlgorithmicMedia"
 #: Larger packets than this are no captions; they are left out rather than searched.
 _LARGEST_XMP = 4_000_000
 
-_PHOTOSHOP_THUMBNAILS = frozenset({1033, 1036})
+PHOTOSHOP_THUMBNAILS = frozenset({1033, 1036})
 
 
 #: Signatures of image resources; another than the first is seldom seen, and they are all built alike.
@@ -30,7 +30,7 @@ def photoshop_without_thumbnail(resources: bytes) -> bytes:
     kept = bytearray()
     at = 0
     for number, start, end in photoshop_resources(resources):
-        if number not in _PHOTOSHOP_THUMBNAILS:
+        if number not in PHOTOSHOP_THUMBNAILS:
             kept += resources[start:end]
         at = end
     rest = bytearray(resources[at:])

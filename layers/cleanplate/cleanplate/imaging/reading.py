@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import BinaryIO, ParamSpec, TypeVar
 
 import pillow_heif
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageMath, TiffImagePlugin
 
 from cleanplate.errors import (
     CleanplateError,
@@ -25,6 +25,7 @@ from cleanplate.errors import (
     TruncatedPhotoError,
     UnsupportedFormatError,
 )
+from cleanplate.imaging.tiff import is_negative
 
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -191,6 +192,8 @@ def decode(image: Image.Image) -> None:
         raise
     except DECODER_ERRORS as error:
         raise TruncatedPhotoError(f"the picture breaks off or is damaged: {error}") from error
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and is_negative(image):
+        image.im = image.point(lambda level: level * -1 + 65_535).im
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
@@ -199,7 +202,11 @@ def eight_bit(image: Image.Image) -> Image.Image:
     The modes that come out are L, LA, RGB, RGBA and CMYK. Pillow's own ``convert('L')`` of 16-bit grey saturates.
     """
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+        grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+        if isinstance(key := image.info.get("transparency"), int):
+            seen = ImageMath.lambda_eval(lambda args: (args["deep"] != key) * 255, deep=image.convert("I"))
+            grey.putalpha(seen.convert("L"))
+        return grey
     if image.mode == "P":
         # A palette may hold only greys, yet colours are what the fill will bring.
         return image.convert("RGBA" if "transparency" in image.info else "RGB")

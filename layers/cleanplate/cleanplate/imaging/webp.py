@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 #: Below this a result would lose visibly more than the photo did.
 _LOWEST_QUALITY = 75
-_UNKNOWN_QUALITY = 92
+#: Where the file does not say.
+UNKNOWN_QUALITY = 92
 
 
 def webp_manner(file: BinaryIO) -> tuple[bool, int]:
@@ -27,14 +28,14 @@ def webp_manner(file: BinaryIO) -> tuple[bool, int]:
             file.seek(16, 1)
         else:
             file.seek(size + size % 2, 1)
-    return False, _UNKNOWN_QUALITY
+    return False, UNKNOWN_QUALITY
 
 
 def _quality(frame: bytes) -> int:
     try:
         quantiser = _quantiser(frame)
     except IndexError:
-        return _UNKNOWN_QUALITY
+        return UNKNOWN_QUALITY
     kept = (1 - quantiser / 127) ** 3
     quality = kept * 1.5 if kept < 0.5 else (kept + 1) / 2
     return min(100, max(_LOWEST_QUALITY, round(100 * quality)))

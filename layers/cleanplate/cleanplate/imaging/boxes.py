@@ -1,0 +1,177 @@
+"""The boxes of AVIF, HEIC and JPEG 2000 files: what the decoders do not hand out of them.
+
+ISO/IEC 14496-12 (boxes, items), 23008-12 (item properties), 15444-1 annex I (JPEG 2000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+#: Boxes of boxes, and how many bytes of their own stand before these.
+_NESTED = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
+#: No box that describes a picture is longer; the coded picture lies in others.
+_LARGEST = 64_000_000
+
+XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box: its four letters, where what it holds begins and ends in the file, and in which boxes it lies."""
+
+    kind: bytes
+    start: int
+    end: int
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item of a HEIF file: its number, its four letters, the media type of a ``mime`` item, where its bytes lie."""
+
+    number: int
+    kind: bytes
+    media_type: bytes
+    spans: tuple[tuple[int, int], ...]
+
+
+def boxes(file: BinaryIO) -> list[Box]:
+    """All boxes of ``file``, those inside ``meta``, ``iprp``, ``ipco`` and ``jp2h`` too, as far as they can be read."""
+    return list(_boxes(file, 0, file.seek(0, 2), ()))
+
+
+def _boxes(file: BinaryIO, at: int, end: int, path: tuple[bytes, ...]) -> Iterator[Box]:
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(16)
+        size, kind, inside = int.from_bytes(head[:4], "big"), head[4:8], at + 8
+        if size == 1:
+            size, inside = int.from_bytes(head[8:16], "big"), at + 16
+        stop = end if size == 0 else at + size
+        if stop > end or stop < inside:
+            return
+        yield Box(kind, inside, stop, path)
+        if kind in _NESTED and len(path) < 4:
+            yield from _boxes(file, inside + _NESTED[kind], stop, (*path, kind))
+        at = stop
+
+
+def content(file: BinaryIO, box: Box) -> bytes:
+    """What ``box`` holds; empty where that is absurdly long."""
+    file.seek(box.start)
+    return file.read(box.end - box.start) if box.end - box.start <= _LARGEST else b""
+
+
+def first(file: BinaryIO, found: list[Box], kind: bytes) -> bytes:
+    """What the first box of ``kind`` holds; empty where there is none."""
+    return next((content(file, box) for box in found if box.kind == kind), b"")
+
+
+def properties(file: BinaryIO, found: list[Box], number: int) -> list[Box]:
+    """The property boxes of item ``number``, in their order."""
+    places = [box for box in found if box.path[-1:] == (b"ipco",)]
+    table = _Reader(first(file, found, b"ipma"))
+    version, flags = table.number(1), table.number(3)
+    for _ in range(table.number(4)):
+        item = table.number(2 if version < 1 else 4)
+        indexes = [table.number(2) & 0x7FFF if flags & 1 else table.number(1) & 0x7F for _ in range(table.number(1))]
+        if item == number:
+            return [places[index - 1] for index in indexes if 0 < index <= len(places)]
+    return []
+
+
+def primary(file: BinaryIO, found: list[Box]) -> int:
+    """The number of the item that is the picture."""
+    head = first(file, found, b"pitm")
+    return int.from_bytes(head[4:6] if head[:1] == b"\x00" else head[4:8], "big")
+
+
+def items(file: BinaryIO, found: list[Box]) -> list[Item]:
+    """The items of ``file``: pictures, EXIF, XMP and others."""
+    table = next((box for box in found if box.kind == b"iinf"), None)
+    if table is None:
+        return []
+    spans = _locations(file, found)
+    head = _Reader(content(file, table)[:8])
+    start = table.start + (6 if head.number(1) == 0 else 8)
+    listed = []
+    for box in _boxes(file, start, table.end, ()):
+        entry = _Reader(content(file, box))
+        version = entry.number(1)
+        if box.kind != b"infe" or version < 2:
+            continue
+        entry.number(3)
+        number = entry.number(2 if version == 2 else 4)
+        entry.number(2)
+        kind = entry.take(4)
+        _, _, media_type = entry.rest().partition(b"\x00") if kind == b"mime" else (b"", b"", b"")
+        listed.append(Item(number, kind, media_type.split(b"\x00")[0], spans.get(number, ())))
+    return listed
+
+
+def item_content(file: BinaryIO, item: Item) -> bytes:
+    """The bytes of ``item``."""
+    parts = []
+    for start, length in item.spans:
+        file.seek(start)
+        parts.append(file.read(min(length, _LARGEST)))
+    return b"".join(parts)
+
+
+def exif_of(file: BinaryIO) -> bytes:
+    """The EXIF block of an AVIF or HEIC as it lies in the file; empty where there is none."""
+    for item in items(file, boxes(file)):
+        if item.kind == b"Exif":
+            data = item_content(file, item)
+            # The block is preceded by how many bytes stand before its TIFF header.
+            return data[4 + int.from_bytes(data[:4], "big") :]
+    return b""
+
+
+def _locations(file: BinaryIO, found: list[Box]) -> dict[int, tuple[tuple[int, int], ...]]:
+    """Where the bytes of each item lie, of those that lie in the file or in its ``idat``."""
+    table = _Reader(first(file, found, b"iloc"))
+    inside = next((box.start for box in found if box.kind == b"idat"), 0)
+    version = table.number(1)
+    table.number(3)
+    sizes = table.number(2)
+    offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    located = {}
+    for _ in range(table.number(2 if version < 2 else 4)):
+        number = table.number(2 if version < 2 else 4)
+        method = table.number(2) & 15 if version else 0
+        table.number(2)
+        base = table.number(base_size) + (inside if method == 1 else 0)
+        spans = []
+        for _ in range(table.number(2)):
+            table.number(index_size if version else 0)
+            spans.append((base + table.number(offset_size), table.number(length_size)))
+        if method < 2:
+            located[number] = tuple(spans)
+        if table.spent:
+            break
+    return located
+
+
+class _Reader:
+    """Numbers from bytes, one after the other; zeros behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def spent(self) -> bool:
+        return self._at > len(self._data)
+
+    def take(self, size: int) -> bytes:
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def rest(self) -> bytes:
+        return self._data[self._at :]
