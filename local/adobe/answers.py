@@ -27,7 +27,7 @@ class Answer:
     content_type: str = "application/json"
 
     def encoded(self) -> bytes:
-        """The body as bytes."""
+        """Return the body as bytes."""
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
@@ -79,7 +79,7 @@ _B_TYPES = {
 
 
 def phrase(status: int) -> str:
-    """The status in words: 429 is ``Too Many Requests``."""
+    """Return the status in words: 429 is ``Too Many Requests``."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -87,12 +87,12 @@ def phrase(status: int) -> str:
 
 
 def shape_a(status: int, code: str, message: str) -> Answer:
-    """The gateway's ``{"error_code", "message"}``."""
+    """Return the gateway's ``{"error_code", "message"}``."""
     return Answer(status, {"error_code": code, "message": message})
 
 
 def shape_b(status: int, title: str, details: list[Problem] | None = None, kind: str | None = None) -> Answer:
-    """The legacy ``{"type", "code", "title", "details"}``; ``code`` is a string, as the specification has it."""
+    """Return the legacy ``{"type", "code", "title", "details"}``; ``code`` is a string, as the specification has it."""
     listed = [
         {"allowedValues": item.allowed, "reason": f"{item.where} {item.reason}".strip()} for item in details or []
     ]
@@ -101,7 +101,7 @@ def shape_b(status: int, title: str, details: list[Problem] | None = None, kind:
 
 
 def shape_b_prime(problems: list[Problem]) -> Answer:
-    """A 400 as ``/sensei/*`` really sent it: a validator's list under ``reason``, ``code`` a number."""
+    """Return a 400 as ``/sensei/*`` really sent it: a validator's list under ``reason``, ``code`` a number."""
     reason = [
         {
             "keyword": item.keyword,
@@ -116,19 +116,19 @@ def shape_b_prime(problems: list[Problem]) -> Answer:
 
 
 def shape_b_second(message: str) -> Answer:
-    """The job error that the /v1 specification gives a 500."""
+    """Return the job error that the /v1 specification gives a 500."""
     details = [{"name": "job", "reason": message}]
     body = {"type": "JobError", "code": "500", "title": message, "error_code": "internal_error", "details": details}
     return Answer(500, body)
 
 
 def shape_c(status: int, message: str) -> Answer:
-    """The granular-labels guide's ``{"error_code", "message"}`` with words for codes."""
+    """Return the granular-labels guide's ``{"error_code", "message"}`` with words for codes."""
     return Answer(status, {"error_code": _C_CODES.get(status, "internal_server_error"), "message": message})
 
 
 def shape_d(status: int, message: str, problems: list[Problem] | None = None) -> Answer:
-    """Remove-background's body, with ``validation_errors`` where there are any."""
+    """Return remove-background's body, with ``validation_errors`` where there are any."""
     body: Json = {"error_code": _D_CODES.get(status, "runtime_error"), "message": message}
     if problems:
         body["validation_errors"] = [f"{item.where} {item.reason}" for item in problems]
@@ -136,26 +136,26 @@ def shape_d(status: int, message: str, problems: list[Problem] | None = None) ->
 
 
 def shape_e(status: int, message: str) -> Answer:
-    """The v2 platform's body with its list of ``errors``."""
+    """Return the v2 platform's body with its list of ``errors``."""
     code = _E_CODES.get(status, "runtime_error")
     body = {"error_code": code, "message": message, "errors": [{"error_code": code, "message": message}]}
     return Answer(status, body)
 
 
 def html(status: int) -> Answer:
-    """What a proxy says when nobody behind it does."""
+    """Return what a proxy says when nobody behind it does."""
     said = phrase(status)
     page = f"<html>\r\n<head><title>{status} {said}</title></head>\r\n<body><h1>{status} {said}</h1></body>\r\n</html>"
     return Answer(status, page.encode(), content_type="text/html")
 
 
 def empty(status: int) -> Answer:
-    """A status and nothing else."""
+    """Return a status and nothing else."""
     return Answer(status, b"", content_type="")
 
 
 def s3_error(status: int, code: str, message: str) -> Answer:
-    """An error as S3 says it, for result links."""
+    """Return an error as S3 says it, for result links."""
     xml = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
@@ -164,7 +164,7 @@ def s3_error(status: int, code: str, message: str) -> Answer:
 
 
 def error_in_shape(shape: str, status: int, message: str = "") -> Answer:
-    """An error with ``status`` in the shape of that letter, or ``html``, ``empty``, ``s3``."""
+    """Return an error with ``status`` in the shape of that letter, or ``html``, ``empty``, ``s3``."""
     said = message or phrase(status)
     answer = _SHAPES[shape](status, said)
     answer.status = status
@@ -187,7 +187,7 @@ ERROR_SHAPES = tuple(_SHAPES)
 
 
 def refused(family: str, status: int, title: str, problems: list[Problem], v1_errors: str) -> Answer:
-    """An error in the shape that the routes of ``family`` (v1, v2, sensei) use for it."""
+    """Return an error in the shape that the routes of ``family`` (v1, v2, sensei) use for it."""
     if family == "v2":
         return shape_e(status, title) if status in (404, 405, 415) else shape_d(status, title, problems)
     if family == "sensei":

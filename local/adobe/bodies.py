@@ -26,7 +26,7 @@ class JobRequest:
 
     @property
     def links(self) -> tuple[str, ...]:
-        """Every link that the service will read."""
+        """Return every link that the service will read."""
         return (self.image, *self.masks)
 
 
@@ -51,7 +51,7 @@ class _Reader:
         self.problems.append(Problem(where, keyword, reason, allowed))
 
     def get(self, where: str) -> Any:
-        """The value at a dotted path such as ``.image.source.url``; None where there is none."""
+        """Return the value at a dotted path such as ``.image.source.url``; None where there is none."""
         value: Any = self.body
         for name in where.strip(".").split("."):
             if not isinstance(value, dict):
@@ -60,7 +60,7 @@ class _Reader:
         return value
 
     def text(self, where: str) -> str:
-        """A string that must be there."""
+        """Return a string that must be there."""
         value = self.get(where)
         if value is None:
             self.add_problem(where, "required", "is a required property")
@@ -71,7 +71,7 @@ class _Reader:
         return ""
 
     def choice(self, where: str, allowed: tuple[str, ...], default: str) -> str:
-        """One of ``allowed``; ``default`` where nothing is said."""
+        """Return one of ``allowed``; ``default`` where nothing is said."""
         value = self.get(where)
         if value is None:
             return default
@@ -81,14 +81,14 @@ class _Reader:
         return str(value)
 
     def flag(self, where: str) -> bool:
-        """A boolean that may be absent."""
+        """Return a boolean that may be absent."""
         value = self.get(where)
         if value is not None and not isinstance(value, bool):
             self.add_problem(where, "type", "should be boolean", "true, false")
         return value is True
 
     def number(self, where: str, low: float, high: float, default: float | None) -> float:
-        """A number from ``low`` to ``high``; without a ``default`` it is required."""
+        """Return a number from ``low`` to ``high``; without a ``default`` it is required."""
         value = self.get(where)
         if value is None:
             if default is None:
@@ -105,7 +105,7 @@ class _Reader:
 
 
 def mask_objects(body: Any) -> JobRequest:
-    """``{"image":{"source":{"url":…}}}``"""
+    """Read ``{"image":{"source":{"url":…}}}``"""
     read = _Reader(body)
     request = JobRequest(image=read.text(".image.source.url"))
     read.done()
@@ -113,7 +113,7 @@ def mask_objects(body: Any) -> JobRequest:
 
 
 def mask_body_parts(body: Any) -> JobRequest:
-    """``{"image":X,"mask":X,"useGranularLabels"?:bool}``"""
+    """Read ``{"image":X,"mask":X,"useGranularLabels"?:bool}``"""
     read = _Reader(body)
     image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
     request = JobRequest(image=image, masks=(mask,), granular=read.flag(".useGranularLabels"))
@@ -122,7 +122,7 @@ def mask_body_parts(body: Any) -> JobRequest:
 
 
 def refine_mask(body: Any) -> JobRequest:
-    """``{"image":X,"mask":X,"colorDecontamination"?:bool}``"""
+    """Read ``{"image":X,"mask":X,"colorDecontamination"?:bool}``"""
     read = _Reader(body)
     image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
     request = JobRequest(image=image, masks=(mask,), colour_decontamination=float(read.flag(".colorDecontamination")))
@@ -131,7 +131,7 @@ def refine_mask(body: Any) -> JobRequest:
 
 
 def fill_masked_areas(body: Any) -> JobRequest:
-    """``{"image":X,"masks":[X,…]}``. Adobe states no minimum: none at all is refused here, as nothing could be filled."""
+    """Read ``{"image":X,"masks":[X,…]}``. Adobe states no minimum: none at all is refused here, as nothing could be filled."""
     read = _Reader(body)
     image = read.text(".image.source.url")
     given = read.get(".masks")
@@ -158,7 +158,7 @@ REMOVE_BACKGROUND_OUTPUTS = ("image/jpeg", "image/png", "image/webp", "image/vnd
 
 
 def remove_background(body: Any) -> JobRequest:
-    """``{"image":X, "mode"?, "output"?:{"mediaType"}, "trim"?, "colorDecontamination"?, "backgroundColor"?}``"""
+    """Read ``{"image":X, "mode"?, "output"?:{"mediaType"}, "trim"?, "colorDecontamination"?, "backgroundColor"?}``"""
     read = _Reader(body)
     background = None
     if read.get(".backgroundColor") is not None:
@@ -182,7 +182,7 @@ STORAGES = ("external", "azure", "dropbox")
 
 
 def create_mask(body: Any) -> JobRequest:
-    """``/sensei/mask``: ``{"input":{"storage","href"},"output":{"storage","href","mask"?:{"format"}},"options"?}``"""
+    """Read ``/sensei/mask``: ``{"input":{"storage","href"},"output":{"storage","href","mask"?:{"format"}},"options"?}``"""
     read = _Reader(body)
     found = {}
     for side in ("input", "output"):

@@ -13,9 +13,9 @@ class ServiceClock:
         self._start = time.monotonic()
 
     def now(self) -> float:
-        """Service seconds since the start."""
+        """Return service seconds since the start."""
         return (time.monotonic() - self._start) * self.scale
 
     def on_the_wall(self, service_seconds: float) -> float:
-        """How long ``service_seconds`` last for whoever waits."""
+        """Return how long ``service_seconds`` last for whoever waits."""
         return service_seconds / self.scale

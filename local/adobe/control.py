@@ -110,7 +110,7 @@ class ControlRoutes:
 
 
 def routes_in_words() -> list[str]:
-    """The routes as the welcome page and the command line list them."""
+    """Return the routes as the welcome page and the command line list them."""
     return [
         "Adobe's stand-in. Masks and fills are real computations, and not Adobe's quality.",
         "",

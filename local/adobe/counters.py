@@ -16,7 +16,7 @@ class Counters:
         self.clear()
 
     def clear(self) -> None:
-        """Back to nothing."""
+        """Forget everything."""
         self.requests: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.jobs: Counter[str] = Counter()
         self.photos: defaultdict[str, defaultdict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
@@ -27,17 +27,17 @@ class Counters:
         self.downloads_with_authorization = 0
 
     def answered(self, route: str, status: int | str) -> None:
-        """One request on ``route`` (its template) ended so."""
+        """Count one request on ``route`` (its template) that ended so."""
         self.requests[route][str(status)] += 1
         if status == 429:
             self.too_many_requests += 1
 
     def about_photo(self, photo: str, route: str, what: str) -> None:
-        """``what`` (posts, jobs, polls, downloads) happened for one photo and one POST route."""
+        """Count that ``what`` (posts, jobs, polls, downloads) happened for one photo and one POST route."""
         self.photos[photo][route][what] += 1
 
     def as_json(self, busiest_minute: int) -> Json:
-        """All of it. ``requests`` by route and status, ``photos`` by decoded path and route, ``contents`` by hash."""
+        """Return all of it. ``requests`` by route and status, ``photos`` by decoded path and route, ``contents`` by hash."""
         return {
             "requests": {route: dict(statuses) for route, statuses in sorted(self.requests.items())},
             "jobs": dict(self.jobs),

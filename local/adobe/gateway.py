@@ -35,7 +35,7 @@ class Gateway:
         return Answer(200, {"access_token": token, "token_type": "bearer", "expires_in": self._settings.token_seconds})
 
     def issue(self) -> str:
-        """A new token, shaped like Adobe's: a JWT whose claims hold created_at and expires_in in milliseconds."""
+        """Return a new token, shaped like Adobe's: a JWT whose claims hold created_at and expires_in in milliseconds."""
         claims = {
             "type": "access_token",
             "client_id": self._settings.client_id,
@@ -48,7 +48,7 @@ class Gateway:
         return token
 
     def refusal(self, authorization: str, api_key: str) -> Answer | None:
-        """What the gateway says against these headers; None lets them in. In which order Adobe looks is not known."""
+        """Return what the gateway says against these headers; None lets them in. In which order Adobe looks is not known."""
         if not api_key:
             return shape_a(403, "403000", "Api Key is required")
         scheme, _, token = authorization.partition(" ")
@@ -60,7 +60,7 @@ class Gateway:
         return None
 
     def revoke_all(self) -> None:
-        """Every token that is out stops being good."""
+        """Make every token that is out refused."""
         self._tokens.clear()
 
 

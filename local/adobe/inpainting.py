@@ -33,7 +33,7 @@ _seeding = threading.Lock()
 
 
 def fill(photo: Colour, masks: list[Grey], subject: Truth | None = None) -> Colour:
-    """``photo`` with everything that is white in any of ``masks`` filled from around it.
+    """Return ``photo`` with everything that is white in any of ``masks`` filled from around it.
 
     ``subject`` marks what must not be copied into the hole (the rest of a person, say).
     """
@@ -69,7 +69,7 @@ def _fill_window(photo: Colour, hole: Truth, subject: Truth | None) -> Colour:
 
 
 def _mixed(photo: Colour, hole: Truth, patched: Colour, grown: Truth) -> Colour:
-    """``photo`` with ``patched`` where ``grown`` says, both perhaps smaller than ``photo``, and a soft seam around it."""
+    """Return ``photo`` with ``patched`` where ``grown`` says, both perhaps smaller than ``photo``, and a soft seam around it."""
     height, width = hole.shape
     scale = grown.shape[1] / width
     seam = max(1.0, 1.0 / scale)
@@ -107,7 +107,7 @@ def _patch_match(photo: Colour, hole: Truth, avoid: Truth) -> Colour:
 
 
 def _layers(photo: Colour, known: Truth) -> float:
-    """How far a pixel's row says its colour: the share of variance between rows, 0..1."""
+    """Say how far a pixel's row says its colour: the share of variance between rows, 0..1."""
     counts = known.sum(axis=1)
     rows = counts > 0
     explained = whole = 0.0
@@ -160,14 +160,14 @@ def _local_share(where: Truth) -> Levels:
 
 
 def _local_mean(picture: Colour, where: Truth) -> Levels:
-    """The mean colour around each pixel of those pixels that ``where`` marks."""
+    """Return the mean colour around each pixel of those pixels that ``where`` marks."""
     share = np.maximum(_local_share(where), 1e-4)
     sums = [ndimage.uniform_filter(picture[..., c] * where.astype(np.float32), 6 * _REACH + 1) for c in range(3)]
     return np.dstack([total / share for total in sums])
 
 
 def _membrane(values: Levels, fixed: Truth, hole: Truth) -> Levels:
-    """``values`` where ``fixed``, and smooth in the rest of the hole; the picture's own borders are free."""
+    """Return ``values`` where ``fixed``, and smooth in the rest of the hole; the picture's own borders are free."""
     free = hole & ~fixed
     start = values[fixed].mean(axis=0) if fixed.any() else np.zeros(3, dtype=np.float32)
     sheet = np.where(fixed[..., None], values, start).astype(np.float32)
@@ -188,7 +188,7 @@ def _resized(mask: Truth, size: tuple[int, int]) -> Truth:
 
 
 def blurred(photo: Colour, masks: list[Grey]) -> Colour:
-    """The cheap fill for load tests: the hole gets the mean colour of the rest."""
+    """Return the cheap fill for load tests: the hole gets the mean colour of the rest."""
     hole = masks[0] >= HOLE
     for mask in masks[1:]:
         hole |= mask >= HOLE

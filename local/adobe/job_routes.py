@@ -34,7 +34,7 @@ class JobRoutes:
         self._results = results
 
     def submitting(self, family: str, path: str, parse: Callable[[Any], JobRequest], work: Work) -> Route:
-        """The POST of one route: check the body, create the job, start its work, answer 202."""
+        """Return the POST of one route: check the body, create the job, start its work, answer 202."""
 
         def refuse(status: int, title: str, problems: list[Problem]) -> Answer:
             return refused(family, status, title, problems, self._settings.v1_errors)
@@ -100,7 +100,7 @@ class JobRoutes:
         return Answer(202, {"jobId": job.job_id, "statusUrl": link})
 
     def status(self, family: str) -> Route:
-        """The status of one job. v1 begins as not_started, the others as pending."""
+        """Return the status route of one family. v1 begins as not_started, the others as pending."""
 
         async def status(context: RequestContext) -> Answer:
             job = context.job
@@ -128,7 +128,7 @@ class JobRoutes:
         return lambda picture: self._results.sign(base_url, job, picture)
 
     async def download(self, context: RequestContext) -> Answer:
-        """A presigned link as S3 serves it: a second way to authenticate is refused, and so is a dead link."""
+        """Serve a presigned link as S3 does: a second way to authenticate is refused, and so is a dead link."""
         self._counters.downloads += 1
         if "Authorization" in context.request.headers:
             self._counters.downloads_with_authorization += 1

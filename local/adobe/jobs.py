@@ -63,16 +63,16 @@ class Job:
 
     @property
     def photo(self) -> str:
-        """The decoded path of the image's link."""
+        """Return the decoded path of the image's link."""
         return photo_of(self.request.image)
 
     @property
     def photos(self) -> tuple[str, ...]:
-        """The decoded paths of every input link."""
+        """Return the decoded paths of every input link."""
         return tuple(photo_of(link) for link in self.request.links)
 
     def why(self) -> str:
-        """The real reason of a failure, for people; empty while there is none."""
+        """Return the real reason of a failure, for people; empty while there is none."""
         if self.failure:
             return self.failure.message
         if self.work and self.work.done() and not self.work.cancelled() and (error := self.work.exception()):
@@ -93,7 +93,7 @@ class JobTable:
         return len(self._jobs)
 
     def draft(self, family: str, route: str, request: JobRequest) -> Job:
-        """A new job, on the clock from now; rules may change it before it is added."""
+        """Return a new job, on the clock from now; rules may change it before it is added."""
         unique = str(uuid.uuid4())
         job_id = f"urn:ff:jobs:eso851243:{unique}" if family == "v2" else unique
         drawn = self._random.lognormvariate(math.log(self._settings.median_seconds), self._settings.spread)
@@ -115,12 +115,12 @@ class JobTable:
         job.work.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def find(self, job_id: str) -> Job | None:
-        """The job of that id; None for one that never was or was forgotten."""
+        """Return the job of that id; None for one that never was or was forgotten."""
         job = self._jobs.get(job_id)
         return None if job is None or job.forgotten else job
 
     def word(self, job: Job) -> str:
-        """``not_started``, ``running``, ``succeeded`` or ``failed``, by the clock and the pixels."""
+        """Return ``not_started``, ``running``, ``succeeded`` or ``failed``, by the clock and the pixels."""
         age = self._clock.now() - job.accepted_at
         if age < min(_MAX_NOT_STARTED, job.duration * _NOT_STARTED_SHARE):
             return "not_started"
@@ -133,7 +133,7 @@ class JobTable:
         return "failed" if job.work.cancelled() or job.work.exception() else "succeeded"
 
     def payload(self, job: Job, sign: Sign) -> Json:
-        """What a succeeded job tells; its links are signed when it is first told."""
+        """Return what a succeeded job tells; its links are signed when it is first told."""
         if job.payload is None:
             if job.work is None:
                 raise RuntimeError("the job has no work")
@@ -141,7 +141,7 @@ class JobTable:
         return job.payload
 
     def failure(self, job: Job) -> Failure:
-        """The reason of a failed job as the service would word it."""
+        """Return the reason of a failed job as the service would word it."""
         if job.failure:
             return job.failure
         error = job.work.exception() if job.work and not job.work.cancelled() else None
@@ -150,7 +150,7 @@ class JobTable:
         return Failure("internal error")
 
     def listed(self, most: int = 200) -> list[Json]:
-        """The newest jobs for people who look inside."""
+        """Return the newest jobs for people who look inside."""
         return [
             {
                 "jobId": job.job_id,
@@ -175,7 +175,7 @@ class JobTable:
 
 
 def failed_body(job: Job, failure: Failure) -> Json:
-    """The fields that carry the reason, in each place that Adobe is known to put it (contract 4.2)."""
+    """Return the fields that carry the reason, in each place that Adobe is known to put it (contract 4.2)."""
     style = failure.style or {"v1": "error_code", "v2": "errorDetails", "sensei": "errors"}[job.family]
     error: dict[str, Any] = {
         "type": failure.code,
@@ -229,7 +229,7 @@ class Results:
         self._results: dict[str, Result] = {}
 
     def sign(self, base_url: str, job: Job, picture: Picture) -> str:
-        """A new link to ``picture`` on the host that the client talks to."""
+        """Return a new link to ``picture`` on the host that the client talks to."""
         self._forget_expired()
         token = secrets.token_urlsafe(24)
         signature = f"{self._settings.canary}-signature-{secrets.token_hex(24)}"
@@ -246,7 +246,7 @@ class Results:
         )
 
     def find(self, token: str) -> Result | None:
-        """The result behind a token."""
+        """Return the result behind a token."""
         return self._results.get(token)
 
     def _forget_expired(self) -> None:

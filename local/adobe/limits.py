@@ -19,7 +19,7 @@ class SlidingWindow:
         self._taken: deque[float] = deque()
 
     def wait(self, now: float) -> float:
-        """Seconds until there is room for one more request; 0 means now."""
+        """Return seconds until there is room for one more request; 0 means now."""
         self._forget(now)
         if len(self._taken) < self.allowed:
             return 0.0
@@ -48,7 +48,7 @@ class Limit:
         self.windows = tuple(windows)
 
     def admit(self, now: float) -> float:
-        """0 when the request may pass (and is counted), else the service seconds to wait."""
+        """Return 0 when the request may pass (and is counted), else the service seconds to wait."""
         wait = max((window.wait(now) for window in self.windows), default=0.0)
         if wait <= 0:
             for window in self.windows:
@@ -80,7 +80,7 @@ class Limits:
         }
 
     def admit(self, family: str, method: str, now: float) -> float:
-        """0 when the request may pass, else the service seconds to wait."""
+        """Return 0 when the request may pass, else the service seconds to wait."""
         limit = self._limits.get((family, method))
         return limit.admit(now) if limit else 0.0
 

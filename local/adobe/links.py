@@ -32,12 +32,12 @@ class LinkError(Exception):
 
 
 def photo_of(url: str) -> str:
-    """The decoded path of a link: what rules and counters call the photo."""
+    """Return the decoded path of a link: what rules and counters call the photo."""
     return unquote(urlsplit(url).path)
 
 
 def validation_error(url: str, where: str, settings: Settings) -> Problem | None:
-    """What Adobe would say against this link, without opening it."""
+    """Return what Adobe would say against this link, without opening it."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
@@ -88,7 +88,7 @@ class Storage:
         return self._session
 
     async def read(self, url: str) -> bytes:
-        """The bytes behind a link."""
+        """Return the bytes behind a link."""
         try:
             async with self.session.get(url, timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS)) as response:
                 if response.status != 200:

@@ -46,7 +46,7 @@ class Box:
     height: int
 
     def as_json(self) -> dict[str, int]:
-        """``{x, y, width, height}``, as the specification spells it."""
+        """Return ``{x, y, width, height}``, as the specification spells it."""
         return {"x": self.x, "y": self.y, "width": self.width, "height": self.height}
 
 
@@ -54,7 +54,7 @@ NOWHERE = Box(0, 0, 0, 0)
 
 
 def media_type_of(content: bytes) -> str:
-    """The media type by magic bytes; empty when it is none of those that Adobe takes."""
+    """Tell the media type by magic bytes; empty when it is none of those that Adobe takes."""
     if content.startswith(b"\xff\xd8\xff"):
         return JPEG
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -67,7 +67,7 @@ def media_type_of(content: bytes) -> str:
 
 
 def size_of(content: bytes, accepts: Accepts, what: str = "image") -> tuple[int, int]:
-    """Width and height, from the header only; raises :class:`PictureError` for what the route refuses."""
+    """Return width and height, from the header only; raises :class:`PictureError` for what the route refuses."""
     media_type = media_type_of(content)
     if media_type not in accepts.media_types:
         raise PictureError(f"the {what} is not one of {', '.join(accepts.media_types)}")
@@ -88,12 +88,12 @@ def _open(content: bytes, media_type: str, what: str) -> Image.Image:
 
 
 def colour_of(content: bytes) -> Colour:
-    """The picture as RGB in its stored orientation; transparency is dropped."""
+    """Return the picture as RGB in its stored orientation; transparency is dropped."""
     return np.asarray(_decoded(content, "image", "RGB"), dtype=np.uint8)
 
 
 def grey_of(content: bytes) -> Grey:
-    """A mask as 8-bit grey."""
+    """Return a mask as 8-bit grey."""
     return np.asarray(_decoded(content, "mask", "L"), dtype=np.uint8)
 
 
@@ -124,7 +124,7 @@ def write(picture: NDArray[np.uint8] | Image.Image, media_type: str = PNG) -> by
 
 
 def box_of(mask: Grey, threshold: int = 128) -> Box:
-    """The smallest box around what is at least ``threshold`` bright; all zero where nothing is."""
+    """Return the smallest box around what is at least ``threshold`` bright; all zero where nothing is."""
     rows = np.flatnonzero((mask >= threshold).any(axis=1))
     columns = np.flatnonzero((mask >= threshold).any(axis=0))
     if not len(rows):

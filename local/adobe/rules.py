@@ -41,7 +41,7 @@ class Rule:
     fired: int = field(default=0)
 
     def meets(self, route: str, photos: Iterable[str]) -> bool:
-        """Whether the request is this rule's business at all."""
+        """Say whether the request is this rule's business at all."""
         if not fnmatchcase(route, self.route):
             return False
         return not self.photo or any(self.photo in photo for photo in photos)
@@ -57,7 +57,7 @@ class Rule:
         return True
 
     def as_json(self) -> Json:
-        """The rule as it was said, with its number and counts."""
+        """Return the rule as it was said, with its number and counts."""
         return {"number": self.number, **self.said, "met": self.met, "fired": self.fired}
 
 
@@ -67,7 +67,7 @@ _OLD_NAME = "action"
 
 
 def parse_rule(said: Any, number: int) -> Rule:
-    """A rule from its JSON."""
+    """Return a rule from its JSON."""
     if not isinstance(said, dict):
         raise InvalidRuleError("a rule is a JSON object")
     if unknown := set(said) - _FIELDS - {_OLD_NAME}:
@@ -110,7 +110,7 @@ class Rules:
         self._rules = [rule for rule in self._rules if number is not None and rule.number != number]
 
     def due(self, method: str, path: str, photos: Iterable[str]) -> list[Fault]:
-        """The faults that this request has coming. One that answers by itself ends it: later rules wait."""
+        """Return the faults that this request has coming. One that answers by itself ends it: later rules wait."""
         photos, faults = tuple(photos), []
         for rule in self._rules:
             if rule.fires(f"{method} {path}", photos):
@@ -120,5 +120,5 @@ class Rules:
         return faults
 
     def as_json(self) -> list[Json]:
-        """Every rule with its counts."""
+        """Return every rule with its counts."""
         return [rule.as_json() for rule in self._rules]

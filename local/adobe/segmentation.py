@@ -56,7 +56,7 @@ class Segmenter:
         self._session: onnxruntime.InferenceSession | None = None
 
     def saliency(self, photo: Colour) -> Saliency:
-        """How much each pixel belongs to the subject, at the photo's size."""
+        """Return how much each pixel belongs to the subject, at the photo's size."""
         small = Image.fromarray(photo).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
         values = np.asarray(small, dtype=np.float32)
         values = (values / max(float(values.max()), 1.0) - _MEAN) / _DEVIATION
@@ -98,13 +98,13 @@ def _model() -> bytes:
 
 
 def soft_mask(saliency: Saliency) -> Grey:
-    """Saliency as 8-bit grey."""
+    """Return saliency as 8-bit grey."""
     mask: Grey = (saliency * 255.0 + 0.5).astype(np.uint8)
     return mask
 
 
 def regions_of(saliency: Saliency) -> list[Region]:
-    """What stands out, one region per connected piece, most prominent (area x score) first."""
+    """Return what stands out, one region per connected piece, most prominent (area x score) first."""
     height, width = saliency.shape
     step = max(1, -(-max(height, width) // _WORKING_SIDE))
     small = saliency[::step, ::step]

@@ -50,7 +50,7 @@ class Server:
         self.results = Results(settings)
 
     def application(self) -> web.Application:
-        """The application with all routes; it opens and closes what it needs."""
+        """Return the application with all routes; it opens and closes what it needs."""
         app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[self._elsewhere])
         app.cleanup_ctx.append(self._lifetime)
         routes = JobRoutes(self.settings, self.counters, self.storage, self.jobs, self.results)
@@ -142,7 +142,7 @@ class Server:
             print(f"{time.strftime('%H:%M:%S')} {status} {context.route}{about}", flush=True)
 
     def _guarded(self, family: str, route: Route) -> Route:
-        """The gateway's checks and the limits, in front of ``route``."""
+        """Return ``route`` behind the gateway's checks and the limits."""
 
         async def guarded(context: RequestContext) -> Answer:
             headers = context.request.headers
@@ -167,7 +167,7 @@ class Server:
 
     @web.middleware
     async def _elsewhere(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Paths and methods that nobody serves answer in JSON, as the rest does."""
+        """Answer in JSON, as the rest does, on paths and methods that nobody serves."""
         try:
             return await handler(request)  # type: ignore[no-any-return]
         except web.HTTPNotFound:

@@ -83,12 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_arguments(given: argparse.Namespace) -> Settings:
-    """The settings that the parsed command line says."""
+    """Return the settings that the parsed command line says."""
     return Settings(**{item.name: getattr(given, item.name) for item in dataclasses.fields(Settings)})
 
 
 def to_arguments(settings: Settings) -> list[str]:
-    """The command line that says ``settings``: the way back, for a stand-in in a process of its own."""
+    """Return the command line that says ``settings``: the way back, for a stand-in in a process of its own."""
     words: list[str] = []
     for item in dataclasses.fields(Settings):
         value = getattr(settings, item.name)

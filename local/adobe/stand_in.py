@@ -128,7 +128,7 @@ class StandIn:
         self.control("DELETE", "/stand-in/rules")
 
     def counters(self) -> Json:
-        """What happened so far."""
+        """Return what happened so far."""
         counted: Json = self.control("GET", "/stand-in/counters")
         return counted
 
@@ -137,12 +137,12 @@ class StandIn:
         self.control("DELETE", "/stand-in/counters")
 
     def jobs(self) -> list[Json]:
-        """The newest jobs, with the real reasons of failures."""
+        """Return the newest jobs, with the real reasons of failures."""
         listed: list[Json] = self.control("GET", "/stand-in/jobs")
         return listed
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
-        """One control request; returns its JSON, or None."""
+        """Send one control request; returns its JSON, or None."""
         content = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, content, headers, method=method)  # noqa: S310  http is meant

@@ -111,13 +111,13 @@ class Studio:
         return await self._saliency.get(_key(image), make)
 
     async def _subject(self, image: bytes) -> Grey:
-        """The soft mask of everything that stands out, at the image's size."""
+        """Return the soft mask of everything that stands out, at the image's size."""
         if self._fast:
             return _ellipse(*_size(image))
         return soft_mask(await self._salient(image))
 
     async def mask_objects(self, image: bytes) -> Masks:
-        """Masks of what stands out, and of the background."""
+        """Return masks of what stands out, and of the background."""
         pictures.size_of(image, pictures.V1)
         if self._fast:
             width, height = _size(image)
@@ -130,14 +130,14 @@ class Studio:
         return await self._masks.get(_key(image), make)
 
     async def mask_body_parts(self, image: bytes, mask: bytes, granular: bool) -> Masks:
-        """The masked figure cut into bands from head to foot: nothing here knows what an arm is."""
+        """Return the masked figure cut into bands from head to foot: nothing here knows what an arm is."""
         _matching(image, [mask])
         return await self._masks.get(
             _key(image, mask, f"parts {granular}"), lambda: self._run(lambda: _bands(pictures.grey_of(mask), granular))
         )
 
     async def refine_mask(self, image: bytes, mask: bytes, colour: bool) -> Picture:
-        """The mask with its edge led by the photo's own edges; with ``colour`` the cut-out instead (RGBA)."""
+        """Return the mask with its edge led by the photo's own edges; with ``colour`` the cut-out instead (RGBA)."""
         _matching(image, [mask])
 
         def work() -> Picture:
@@ -151,7 +151,7 @@ class Studio:
         return await self._single.get(_key(image, mask, f"refine {colour}"), lambda: self._run(work))
 
     async def fill_masked_areas(self, image: bytes, masks: list[bytes]) -> Picture:
-        """The photo with all masked areas filled."""
+        """Return the photo with all masked areas filled."""
         _matching(image, masks)
 
         async def make() -> Picture:
@@ -171,7 +171,7 @@ class Studio:
         return await self._single.get(_key(image, *masks, "fill"), make)
 
     async def remove_background(self, image: bytes, request: JobRequest) -> Picture:
-        """The subject cut out, or its mask, as ``request`` says."""
+        """Return the subject cut out, or its mask, as ``request`` says."""
         pictures.size_of(image, pictures.REMOVE_BACKGROUND)
         media_type = request.media_type or pictures.media_type_of(image)
         if request.mode == "psd" or media_type not in (JPEG, PNG, pictures.WEBP):
@@ -184,7 +184,7 @@ class Studio:
         return await self._single.get(_key(image, repr(request.mode) + media_type + _looks(request)), make)
 
     async def create_mask(self, image: bytes, soft: bool) -> Picture:
-        """``/sensei/mask``: one mask of the whole subject, soft or with two levels only."""
+        """Return the ``/sensei/mask`` result: one mask of the whole subject, soft or with two levels only."""
         pictures.size_of(image, pictures.SENSEI)
 
         async def make() -> Picture:
@@ -269,7 +269,7 @@ def _two_levels(mask: Grey) -> Grey:
 
 
 def _guided(photo: Colour, mask: Grey, radius: int = 8, smoothing: float = 1e-3) -> Grey:
-    """A guided filter (He, Sun, Tang 2010) with the photo's brightness as guide."""
+    """Return a guided filter (He, Sun, Tang 2010) with the photo's brightness as guide."""
     size = 2 * radius + 1
     guide = photo.astype(np.float32).mean(axis=2) / 255.0
     alpha = mask.astype(np.float32) / 255.0
@@ -282,7 +282,7 @@ def _guided(photo: Colour, mask: Grey, radius: int = 8, smoothing: float = 1e-3)
 
 
 def _cut_out(photo: Colour, mask: Grey, decontamination: float) -> Colour:
-    """RGBA; at the soft edge, colours come from the nearest pixel that is surely the subject's."""
+    """Return RGBA; at the soft edge, colours come from the nearest pixel that is surely the subject's."""
     colours = photo
     sure = mask >= 250
     if decontamination > 0 and sure.any():

@@ -224,7 +224,7 @@ class BrokenJson(Fault):
 
 
 def status_link(answer: Answer) -> str:
-    """The status link in an accepted answer, wherever it is; empty where there is none."""
+    """Return the status link in an accepted answer, wherever it is; empty where there is none."""
     if not isinstance(answer.body, dict):
         return ""
     link = answer.body.get("statusUrl") or answer.body.get("_links", {}).get("self", {}).get("href")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class _Spoil(Fault, ABC):
     @abstractmethod
     def spoil(self, content: bytes) -> bytes:
-        """The bytes instead of these."""
+        """Return the bytes instead of these."""
 
     def on_job(self, job: Job) -> None:
         job.spoils.append(self.spoil)

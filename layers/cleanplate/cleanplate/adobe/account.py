@@ -18,7 +18,7 @@ _SECRET_SECONDS = 300
 
 
 def make_client() -> AdobeClient:
-    """Adobe's API with the account in the stack's secret, which is read when the first token is needed."""
+    """Return a client of Adobe's API with the account in the stack's secret, which is read when the first token is needed."""
     follow_requests()
     stack = settings()
     session = make_session(stack.adobe_api_url, stack.adobe_ims_url)

@@ -31,13 +31,13 @@ _SIGNATURE = re.compile(
 
 
 def scrub(text: str) -> str:
-    """Words that are safe to log and keep: no query of any link, no token, at most 500 characters."""
+    """Return words that are safe to log and keep: no query of any link, no token, at most 500 characters."""
     safe = _SIGNATURE.sub(r"\1\2…", _BEARER.sub("Bearer …", _URL_QUERY.sub(r"\1?…", text[:_MAX_SCRUBBED])))
     return " ".join(safe.split())[:_MAX_WORDS]
 
 
 def get_folded(body: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
-    """A value by its name in any spelling of upper and lower case (``jobId``, ``jobID``)."""
+    """Return a value by its name in any spelling of upper and lower case (``jobId``, ``jobID``)."""
     if name in body:
         return body[name]
     return next((value for key, value in body.items() if key.lower() == name.lower()), None)
@@ -64,7 +64,7 @@ def _items(value: object) -> list[Mapping[str, Any]]:
 
 
 def read_adobe_job(body: Mapping[str, Any], headers: Mapping[str, str], *, status_root: str) -> AdobeJob:
-    """The job that a 202 speaks of.
+    """Return the job that a 202 speaks of.
 
     The link is, first found first taken: ``statusUrl``, ``_links.self.href``, the Location or Link header, else
     ``status_root`` (such as ``https://image.adobe.io/v1/status``) with the percent-encoded job id.
@@ -101,7 +101,7 @@ def _link_header(value: str) -> str:
 
 
 def read_state(body: Mapping[str, Any]) -> tuple[JobState, str]:
-    """Our state and Adobe's word for it; a word that nobody has seen yet counts as pending."""
+    """Return our state and Adobe's word for it; a word that nobody has seen yet counts as pending."""
     word = _text(get_folded(body, "status"))
     if not word:
         # The oldest flavour says it per output only.
@@ -117,7 +117,7 @@ def read_state(body: Mapping[str, Any]) -> tuple[JobState, str]:
 
 
 def read_retry_after(headers: Mapping[str, str], body: object) -> float | None:
-    """Seconds that Adobe asks to wait, from the header or, as one client has seen it, from the body."""
+    """Return seconds that Adobe asks to wait, from the header or, as one client has seen it, from the body."""
     for value in (headers.get("Retry-After"), _mapping(body).get("Retry-After"), _mapping(body).get("retry-after")):
         try:
             seconds = float(str(value))
@@ -132,7 +132,7 @@ def read_retry_after(headers: Mapping[str, str], body: object) -> float | None:
 
 
 def read_error(body: object) -> tuple[str, str]:
-    """Code and words of an error in any of Adobe's shapes; empty strings where there is none."""
+    """Return code and words of an error in any of Adobe's shapes; empty strings where there is none."""
     if isinstance(body, str):
         return "", scrub(body)
     found = _mapping(body)
@@ -167,7 +167,7 @@ def _gather_error(found: object, codes: list[str], words: list[str], *, depth: i
 
 
 def failed_answer(body: Mapping[str, Any], word: str) -> Answer:
-    """The answer of a job that ended badly, with or without a reason."""
+    """Return the answer of a job that ended badly, with or without a reason."""
     code, message = read_error({key: value for key, value in body.items() if key.lower() not in {"input", "output"}})
     return Answer(state="failed", word=word, error_code=code, message=message or f"Adobe gave no reason ({word}).")
 
@@ -176,7 +176,7 @@ def failed_answer(body: Mapping[str, Any], word: str) -> Answer:
 
 
 def read_box(found: object) -> Box | None:
-    """A box given as x and y or as left and top, in pixels or, where no value is over 1, as shares of the picture."""
+    """Return a box given as x and y or as left and top, in pixels or, where no value is over 1, as shares of the picture."""
     box = _mapping(found)
     try:
         x = float(box["x"] if "x" in box else box["left"])
@@ -192,7 +192,7 @@ def read_box(found: object) -> Box | None:
 
 
 def picture_url(found: object) -> str:
-    """The link in a picture's ``destination.url``, ``image.url``, ``url`` or ``href``.
+    """Return the link in a picture's ``destination.url``, ``image.url``, ``url`` or ``href``.
 
     Never in ``source``: that is a request's own picture, where an answer repeats it.
     """
@@ -205,7 +205,7 @@ def picture_url(found: object) -> str:
 
 
 def pictures(body: Mapping[str, Any], *names: str) -> Iterator[Mapping[str, Any]]:
-    """The picture items under ``names`` at the top, else under ``result.outputs`` or ``outputs``."""
+    """Return the picture items under ``names`` at the top, else under ``result.outputs`` or ``outputs``."""
     found = [item for name in names for item in _items(get_folded(body, name)) if picture_url(item)]
     if not found:
         elsewhere = (get_folded(_mapping(get_folded(body, "result")), "outputs"), get_folded(body, "outputs"))
@@ -214,7 +214,7 @@ def pictures(body: Mapping[str, Any], *names: str) -> Iterator[Mapping[str, Any]
 
 
 def read_mask(item: Mapping[str, Any], *, background: bool = False) -> Mask:
-    """One mask item; a missing or odd score counts as certain."""
+    """Return one mask item; a missing or odd score counts as certain."""
     try:
         score = float(item.get("score", 1.0))
     except (TypeError, ValueError, OverflowError):

@@ -162,7 +162,7 @@ class AdobeClient:
 
 
 def _never_sent(error: Exception) -> bool:
-    """True where no connection came about, so that the request cannot have reached Adobe."""
+    """Say whether no connection came about, so that the request cannot have reached Adobe."""
     return isinstance(error, requests.ConnectTimeout) or any(sign in repr(error) for sign in _NEVER_SENT)
 
 
@@ -176,7 +176,7 @@ def _json(response: requests.Response) -> object:
 
 
 def _error_of(response: requests.Response, body: object) -> AdobeError:
-    """The error for an answer that is not a success; for a POST each of them means that no job exists, but 504."""
+    """Return the error for an answer that is not a success; for a POST each of them means that no job exists, but 504."""
     status = response.status_code
     code, words = read_error(body if body is not None else "")
     access = response.headers.get("X-Access-Error", "")

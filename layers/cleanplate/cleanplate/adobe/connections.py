@@ -82,7 +82,7 @@ class _Session(requests.Session):
 
 
 def make_session(*origins: str) -> requests.Session:
-    """A session whose GETs are tried three times on gateway faults and broken connections, and nothing else.
+    """Return a session whose GETs are tried three times on gateway faults and broken connections, and nothing else.
 
     ``origins`` are the URLs that the stack is configured for; see :func:`check_address`.
     """
@@ -116,7 +116,7 @@ def make_session(*origins: str) -> requests.Session:
 
 
 def arriving(response: requests.Response) -> Iterator[bytes]:
-    """The body as it comes: ``iter_content`` would wait until a chunk is full."""
+    """Return the body as it comes: ``iter_content`` would wait until a chunk is full."""
     while chunk := response.raw.read1(_CHUNK, decode_content=True):
         yield chunk
 
@@ -140,5 +140,5 @@ def read_answer(response: requests.Response) -> None:
 
 
 def succeeded(response: requests.Response) -> bool:
-    """Whether the status is one of success."""
+    """Say whether the status is one of success."""
     return 200 <= response.status_code < 300

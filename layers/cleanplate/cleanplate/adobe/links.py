@@ -32,7 +32,7 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 def check_api_link(url: str, api_url: str) -> str:
-    """A link that gets the token: https on Adobe's hosts, or the very origin that the stack is configured for."""
+    """Return a link that gets the token: https on Adobe's hosts, or the very origin that the stack is configured for."""
     scheme, host, port = _origin(url)
     if (host and _origin(url) == _origin(api_url)) or (
         scheme == "https" and host.endswith(_ADOBE_SUFFIX) and port in {None, 443}
@@ -42,7 +42,7 @@ def check_api_link(url: str, api_url: str) -> str:
 
 
 def check_picture_link(url: str, api_url: str) -> str:
-    """A link that gets no credentials: https anywhere, or loopback where the stack itself is configured for it."""
+    """Return a link that gets no credentials: https anywhere, or loopback where the stack itself is configured for it."""
     scheme, host, _ = _origin(url)
     if (scheme == "https" and host and not is_loopback(host)) or (
         is_loopback(host) and is_loopback(_origin(api_url)[1])
@@ -68,7 +68,7 @@ def check_address(host: str, address: str, origins: tuple[str, ...]) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address, of either version, is one of the public internet's for one receiver."""
+    """Say whether an address, of either version, is one of the public internet's for one receiver."""
     try:
         found = _innermost(ip_address(address))
     except ValueError:
@@ -78,7 +78,7 @@ def is_public(address: str) -> bool:
 
 
 def _innermost(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address of version 4 that one of version 6 only wraps: that is where the packets go."""
+    """Return the address of version 4 that one of version 6 only wraps: that is where the packets go."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

@@ -44,7 +44,7 @@ class Credentials:
 
 
 def read_credentials(secret: Mapping[str, str]) -> Credentials:
-    """Credentials from the secret's JSON; raises :class:`CredentialsRefusedError` where a part is missing."""
+    """Return credentials from the secret's JSON; raises :class:`CredentialsRefusedError` where a part is missing."""
     try:
         client_id, client_secret = secret["client_id"].strip(), secret["client_secret"].strip()
     except (KeyError, TypeError, AttributeError):
@@ -88,26 +88,26 @@ class TokenSource:
 
     @property
     def credentials(self) -> Credentials:
-        """The credentials that the current token was made with."""
+        """Return the credentials that the current token was made with."""
         if self._credentials is None:
             self._credentials = self._read_credentials(afresh=False)
         return self._credentials
 
     def token(self) -> str:
-        """A token that is good for at least some minutes; errors as :meth:`_fetch`."""
+        """Return a token that is good for at least some minutes; errors as :meth:`_fetch`."""
         with self._lock:
             if not self._token or self._clock() >= self._renew_at:
                 self._renew()
             return self._token
 
     def forget(self, token: str) -> None:
-        """Adobe refused this token: the next call fetches another, unless somebody already did."""
+        """Fetch another token at the next call, unless somebody already did: Adobe refused this one."""
         with self._lock:
             if token == self._token:
                 self._token = ""
 
     def doubt(self) -> None:
-        """Adobe refused what these credentials gave: the next call looks whether the secret was corrected."""
+        """Look at the next call whether the secret was corrected: Adobe refused what these credentials gave."""
         with self._lock:
             self._token = ""
             self._doubted = True
