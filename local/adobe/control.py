@@ -121,6 +121,7 @@ def routes_in_words() -> list[str]:
         "  POST /v1/fill-masked-areas    the photo, filled",
         "  POST /v2/remove-background    cut-out or mask                GET /v2/status/{jobId}",
         "  POST /sensei/mask             mask to your own storage       GET /sensei/status/{jobId}",
+        "  POST /sensei/cutout           retired: 502",
         "  GET  /results/{token}         finished pictures, for a while",
         "",
         "  /stand-in/rules               GET, POST, DELETE: misbehaviour (GET /stand-in/faults lists it)",

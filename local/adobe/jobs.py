@@ -52,6 +52,7 @@ class Job:
     failure: Failure | None = None
     never_finishes: bool = False
     forgotten: bool = False
+    crops_masks: bool = False
     labels: tuple[str, ...] = ()
     mask_count: int | None = None
     spoils: list[Callable[[bytes], bytes]] = field(default_factory=list)

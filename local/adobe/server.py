@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from local.adobe import bodies
-from local.adobe.answers import Answer, phrase, refused
+from local.adobe.answers import Answer, html, phrase, refused
 from local.adobe.bodies import JobRequest
 from local.adobe.clock import ServiceClock
 from local.adobe.context import RequestContext, Route, Work, photos_in
@@ -61,6 +61,7 @@ class Server:
         for family in ("v1", "v2", "sensei"):
             self._add(app, "GET", f"/{family}/status/{{job_id:.+}}", self._guarded(family, routes.status(family)))
         self._add(app, "GET", "/results/{token}", routes.download)
+        self._add(app, "POST", "/sensei/cutout", self._guarded("sensei", _retired))
         ControlRoutes(
             self.settings, self.clock, self.counters, self.rules, self.gateway, self.limits, self.jobs
         ).add_to(app)
@@ -189,6 +190,11 @@ class Server:
         if answer.status == 200:
             self.counters.tokens += 1
         return answer
+
+
+async def _retired(_context: RequestContext) -> Answer:
+    """Answer as Adobe's retired routes do, for ever, though it looks like an outage."""
+    return html(502)
 
 
 def _sendable(answer: Answer) -> web.Response:

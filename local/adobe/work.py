@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from dataclasses import replace
 
 from local.adobe import pictures
 from local.adobe.answers import Json
@@ -41,6 +42,8 @@ class JobWork:
         semantic = list(masks.semantic)
         if job.mask_count is not None:
             semantic = list(itertools.islice(itertools.cycle(semantic), job.mask_count)) if semantic else []
+        if job.crops_masks:
+            semantic = [_cropped(picture) for picture in semantic]
         labels = job.labels or self._settings.labels
 
         def payload(sign: Sign) -> Json:
@@ -90,6 +93,13 @@ class JobWork:
                 content = spoil(content)
             await self._storage.write(job.request.output, content, picture.media_type)
         return lambda _: _create_mask_json(job)
+
+
+def _cropped(picture: Picture) -> Picture:
+    """Return a mask without what lies outside its box."""
+    box = picture.box
+    mask = pictures.grey_of(picture.content)[box.y : box.y + box.height, box.x : box.x + box.width]
+    return replace(picture, content=pictures.write(mask, picture.media_type))
 
 
 def _mask_json(picture: Picture, label: str, sign: Sign) -> Json:

@@ -105,7 +105,9 @@ class _Kind:
 
 
 _AGAIN = "It is asked again after a short pause, and goes on; no job had been made, so nothing is paid twice."
+_MAYBE = "It is asked again after a short pause, and goes on. Adobe retries inside: the record says possible duplicate."
 _GIVEN_UP = "It is asked again ten times with growing pauses, then given up; nothing was paid for this request."
+_TEN_TIMES = "It is asked again ten times with growing pauses, then given up; Adobe told of no job."
 _WAITS = "The photo waits for as long as Adobe asks, and all others with it."
 _LOST_ONCE = "A job may exist, so it is asked once more and no more, and the record says possible duplicate."
 _LOST_EVER = "A job may exist: it is asked once more, then given up, and the record says possible duplicate."
@@ -137,18 +139,28 @@ def _requests() -> Iterator[_Kind]:
         ends="DeadlinePassedError",
         settings=_DEADLINES,
     )
-    for status in (408, 500, 503):
-        yield _Kind(f"{status}-once", str(status), _AGAIN, _shaped(status), 1, representative=status == 503)
-    yield _Kind("500-job-error", "500 with the body of a job error (B'')", _AGAIN, _shaped(500, "B''"), 1)
-    yield _Kind("502-html", "502 as a page of HTML", _AGAIN, _shaped(502, "html"), 3)
+    dated = {"do": "too_many_requests", "retry_after": 3, "as_date": True}
+    yield _Kind("429-dated", "429 with Retry-After as a date", _WAITS, dated, 1, representative=True)
+    load = _shaped(403, "E", "Not available now due to high traffic")
+    yield _Kind("403-load", "403 that speaks of high traffic", "The photo waits, longer each time.", load, 2)
+    patience = _shaped(403, "E", **{"Retry-After": "3"})
+    yield _Kind("403-told", "403 with Retry-After", _WAITS, patience, 1, representative=True)
+    yield _Kind("408-once", "408", _AGAIN, _shaped(408), 1)
+    for status in (500, 503):
+        maybe = partial(_Kind, duplicate=True, representative=status == 503)
+        yield maybe(f"{status}-once", str(status), _MAYBE, _shaped(status), 1)
+    what = "500 with the body of a job error (B'')"
+    yield _Kind("500-job-error", what, _MAYBE, _shaped(500, "B''"), 1, duplicate=True)
+    yield _Kind("502-html", "502 as a page of HTML", _MAYBE, _shaped(502, "html"), 3, duplicate=True)
     for status in (408, 500, 502, 503):
-        says = "A retired route answers so. " + _GIVEN_UP if status == 502 else _GIVEN_UP
+        says = "A retired route answers so. " + _TEN_TIMES if status == 502 else _TEN_TIMES
         yield _Kind(
             f"{status}-for-ever",
             str(status),
             says,
             _shaped(status, "html" if status == 502 else "B"),
             ends="AdobeUnavailableError",
+            duplicate=status != 408,
             representative=status == 502,
         )
     yield _Kind("refused", "connection refused", _AGAIN, times=1, closed=True, representative=True)
@@ -193,19 +205,19 @@ def _requests() -> Iterator[_Kind]:
         yield _Kind(f"link-in-{at}", f"202 with its link in {at}", _NO_HARM, {"do": "links", "at": at})
     odd = {"do": "job_id", "prefix": "urn:ff:jobs:eso851243:a b/ü:"}
     yield _Kind("odd-job-id", "a job id with colons, spaces and slashes", _NO_HARM, odd)
-    foreign = "The token is not sent there. The job was made, so it is not asked again."
+    known = "The token is not sent there. The job is asked about where jobs of its kind are."
+    what = "202 with a status link on a foreign host"
+    yield _Kind("foreign-status-link", what, known, "foreign_status_link", representative=True)
+    plain = {"do": "foreign_status_link", "origin": "http://image.adobe.io"}
+    yield _Kind("plain-status-link", "202 with a status link without TLS", known, plain)
     yield _Kind(
-        "foreign-status-link",
-        "202 with a status link on a foreign host",
-        foreign,
-        "foreign_status_link",
+        "foreign-without-id",
+        "202 with a status link on a foreign host, and no job id",
+        "The token is not sent there. The job was made, so it is not asked again.",
+        {"do": "foreign_status_link", "keep_id": False},
         ends="ForeignLinkError",
         made=1,
         representative=True,
-    )
-    plain = {"do": "foreign_status_link", "origin": "http://image.adobe.io"}
-    yield _Kind(
-        "plain-status-link", "202 with a status link without TLS", foreign, plain, ends="ForeignLinkError", made=1
     )
     yield _Kind(
         "redirect",
@@ -347,7 +359,11 @@ def _statuses() -> Iterator[_Kind]:
         yield _Kind(
             f"403-{shape}", f"403 in shape {shape}", _LOST_STATUS, _shaped(403, shape), ends="AccessRefusedError"
         )
+    load = _shaped(403, "E", "Not available now due to high traffic")
+    yield _Kind("403-load", "403 that speaks of high traffic", "It is asked less often.", load, 2, representative=True)
     for status in (404, 410):
+        says = "A job that is younger than a minute is asked about again."
+        yield _Kind(f"{status}-at-first", str(status), says, _shaped(status), 2, representative=status == 404)
         yield _Kind(
             f"{status}",
             str(status),
@@ -403,9 +419,13 @@ def _downloads(unusable: str) -> Iterator[_Kind]:
     drip = {"do": "slow_drip", "seconds": 6.0, "pieces": 30}
     yield _Kind("endless-drip", "it drips for longer than a picture may take", again, drip, 1, impatient=True)
     yield _Kind("slow-drip", "it drips", "Nothing.", {"do": "slow_drip", "seconds": 0.4})
-    yield _Kind(
-        "redirect", "a redirect to another host", "It is not followed. " + gone, "redirect", ends="DownloadFailedError"
-    )
+    followed = "It is followed up to three times, without credentials; each link and address is checked as the first."
+    yield _Kind("hops", "three redirects", followed, {"do": "redirect_hops", "hops": 3}, representative=True)
+    what = "four redirects and more"
+    yield _Kind("redirect-for-ever", what, gone, {"do": "redirect_hops", "hops": 9}, ends="DownloadFailedError")
+    what = "a redirect to a host without TLS"
+    plain = {"do": "redirect", "to": "http://example.com/"}
+    yield _Kind("redirect-plain", what, "It is not followed.", plain, ends="ForeignLinkError", representative=True)
     yield _Kind(
         "too-large",
         "a picture larger than the cap",
@@ -448,6 +468,7 @@ def _masks() -> Iterator[_Kind]:
     yield from _any_picture("MaskUnusableError")
     for mode in ("1", "I;16"):
         yield _Kind(f"mode-{mode}", f"pixels of mode {mode}", _NO_HARM, {"do": "result_other_mode", "mode": mode})
+    yield _Kind("cropped", "masks that are as large as their boxes", "Each is put at its place.", "cropped_masks")
     what = "a mask that is all white"
     says = "Nothing would be left to fill the hole from."
     yield _Kind("white", what, says, "result_white", ends="MaskUnusableError", representative=True)
@@ -734,6 +755,29 @@ def _of_one_place() -> Iterator[Fault]:
     for style in ("left_top", "normalised", "floats", "none", "null"):
         boxes = {"route": _STATUS["mask-objects"], "action": {"do": "boxes", "style": style}}
         yield _fault("mask status", f"boxes-{style}", f"boxes as {style}", _NO_HARM, _CLEANED, boxes)
+
+    unread = {"do": "failed", "message": "Failed to download image"}
+    linked = "The photo's link is signed afresh and the request sent once more; the record says possible duplicate."
+    yield _fault(
+        "fill status",
+        "input-unread-once",
+        "the job fails because Adobe could not fetch the photo",
+        linked,
+        Expected("cleaned", 3, possible_duplicate=True),
+        {"route": _POST[FILL], "action": unread, "times": 1},
+        route=FILL,
+        often="once",
+        representative=True,
+    )
+    yield _fault(
+        "fill status",
+        "input-unread",
+        "the job fails because Adobe could not fetch the photo",
+        linked + " Then it is given up.",
+        Expected("failed", 3, "InputLinkRefusedError", possible_duplicate=True),
+        {"route": _POST[FILL], "action": unread},
+        route=FILL,
+    )
 
     masks = _POST["mask-objects"]
     passed_on = "The original is passed on, and the manifest says so."

@@ -61,7 +61,11 @@ def bad_ways(settings: Settings) -> list[Bad]:
         ),
         Bad("failing", "AdobeJobFailedError", ({"route": MASK, "action": {"do": "failed", "message": echo}},)),
         Bad("expired", "DownloadFailedError", ({"route": MASK, "action": "result_expired"},)),
-        Bad("elsewhere", "ForeignLinkError", ({"route": MASK, "action": "foreign_status_link"},)),
+        Bad(
+            "elsewhere",
+            "ForeignLinkError",
+            ({"route": MASK, "action": {"do": "foreign_status_link", "keep_id": False}},),
+        ),
         Bad(
             "sent-on",
             "ForeignLinkError",

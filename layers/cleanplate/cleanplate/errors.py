@@ -190,7 +190,11 @@ class CredentialsRefusedError(AdobeError):
 class AccessRefusedError(AdobeError):
     """403: entitlement, quota or scope."""
 
-    what_to_do = "Check the Adobe account's entitlement, quota and scopes in the Developer Console, then retry."
+    what_to_do = (
+        "Check the Adobe account's entitlement and quota in the Developer Console, and the scopes in the stack's Adobe "
+        "secret (Adobe's identity service takes unknown names without a word; try "
+        "openid,AdobeID,read_organizations,firefly_api,ff_apis), then retry."
+    )
     retryable = True
 
 
@@ -201,7 +205,7 @@ class RequestRefusedError(AdobeError):
 
 
 class InputLinkRefusedError(AdobeError):
-    """410, or 403/404 that speak of the input link: Adobe could not fetch the photo from S3."""
+    """410, 403/404 that speak of the input link, or a job that failed for it: Adobe could not fetch the photo from S3."""
 
     what_to_do = "Check that the bucket's policy and key let presigned links be read from outside, then retry."
     retryable = True
@@ -229,9 +233,16 @@ class AnswerUnreadableError(AdobeError):
 
 
 class ForeignLinkError(AdobeError):
-    """A link in Adobe's answer leads to a host that is not on the allow-list."""
+    """A link in Adobe's answer that is not followed.
 
-    what_to_do = "Adobe answered with a link to an unexpected host; nothing was sent there. Report it, then retry."
+    A status link gets the token, so it must lead to Adobe's hosts or the origin that the stack is configured for. A
+    picture's link gets no credentials and may lead to any host: over https, at a public address.
+    """
+
+    what_to_do = (
+        "Adobe answered with a link that is not followed (not https, not a public address, or a status link to a host "
+        "that is not Adobe's); nothing was sent there. Report it, then retry."
+    )
     retryable = True
 
 
@@ -263,10 +274,19 @@ class RateLimitedError(AdobeError):
 
 
 class AdobeUnavailableError(AdobeError):
-    """408, 500, 502, 503, or no connection: no job was created; asking again is free."""
+    """408, 500, 502, 503, or no connection: Adobe tells of no job; it is asked again.
+
+    ``job_may_exist`` after a POST that was answered with 500, 502 or 503: Adobe retries inside, so one of its tries may
+    have made a job. ``requests`` is how many GETs were sent in vain.
+    """
 
     what_to_do = "Adobe was not reachable for a long time. Check Adobe's status page, then retry the photo."
     retryable = True
+
+    def __init__(self, message: str, *, job_may_exist: bool = False, requests: int = 0) -> None:
+        super().__init__(message)
+        self.job_may_exist = job_may_exist
+        self.requests = requests
 
 
 class AnswerLostError(AdobeError):

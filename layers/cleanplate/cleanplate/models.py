@@ -91,7 +91,10 @@ class AdobeJob:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Adobe said about one of its jobs, whatever the route spelled it like."""
+    """What Adobe said about one of its jobs, whatever the route spelled it like.
+
+    ``input_unread`` says of a failed job that Adobe could not fetch its picture; ``requests`` is how many GETs it took.
+    """
 
     state: JobState
     word: str
@@ -100,6 +103,8 @@ class Answer:
     error_code: str = ""
     message: str = ""
     retry_after: float | None = None
+    input_unread: bool = False
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +112,17 @@ class AdobeRequest:
     """One paid request of a job in the ledger: ``mask``, ``fill-1``, ``fill-2``.
 
     Times are seconds since the epoch. ``intent_at`` is written before the POST, ``adobe_job`` after it.
-    ``attempts`` counts POSTs that may have made a job; more than one means a possible duplicate. ``refusals`` counts
-    POSTs that certainly made none, ``outages`` those among them since Adobe last answered at all. ``slot_at`` is the pacer's slot for the next request, ``ticket`` the place in its
-    queue, ``check_at`` when Adobe is to be asked about the job.
+    ``attempts`` counts POSTs that may have made a job. ``refusals`` counts POSTs of which Adobe says that they made none,
+    ``unsure`` those among them that may have made one all the same (Adobe retries inside), ``outages`` those since Adobe
+    last answered at all. ``slot_at`` is the limiter's slot for the next request, ``ticket`` the place in its queue,
+    ``check_at`` when Adobe is to be asked about the job.
     """
 
     name: str
     route: str = ""
     attempts: int = 0
     refusals: int = 0
+    unsure: int = 0
     outages: int = 0
     intent_at: float = 0.0
     lease_until: float = 0.0
@@ -161,8 +168,8 @@ class Job:
 
     @property
     def possible_duplicate(self) -> bool:
-        """True where a POST was repeated because its answer was lost."""
-        return any(request.attempts > 1 for request in self.adobe_requests.values())
+        """True where a POST was repeated after one that may have made a job."""
+        return any(request.attempts + request.unsure > 1 for request in self.adobe_requests.values())
 
 
 @dataclass(frozen=True, slots=True)

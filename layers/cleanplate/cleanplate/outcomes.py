@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cleanplate.adobe.answers import scrub
 from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.storage import MAX_KEY_BYTES
 from cleanplate.errors import (
@@ -23,6 +22,7 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus
+from cleanplate.redaction import scrub
 from cleanplate.schemas import SCHEMA
 from cleanplate.uploads.options import options_to_dict
 

@@ -54,15 +54,21 @@ class Links(Fault):
 @named("foreign_status_link")
 @dataclass(slots=True)
 class ForeignStatusLink(Fault):
-    """On a POST: the status link points to another origin, where a client must not send its token."""
+    """On a POST: the status link points to another origin, where a client must not send its token.
+
+    Without ``keep_id`` nothing in the answer, its link included, tells the job's id.
+    """
 
     origin: str = "https://status.example.com"
+    keep_id: bool = True
 
     def on_answer(self, answer: Answer, job: Job | None) -> None:
         href = status_link(answer)
         if not href or not isinstance(answer.body, dict):
             return
-        moved = self.origin.rstrip("/") + "/" + href.split("/", 3)[3]
+        moved = self.origin.rstrip("/") + "/" + (href.split("/", 3)[3] if self.keep_id else "")
+        if not self.keep_id:
+            _drop(answer, "jobid")
         if "statusUrl" in answer.body:
             answer.body["statusUrl"] = moved
         else:

@@ -7,7 +7,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
+import time
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from local.adobe.answers import ERROR_SHAPES, Answer, empty, error_in_shape, shape_a
@@ -63,16 +66,19 @@ class Error(InsteadOfRoute):
 @named("too_many_requests")
 @dataclass(slots=True)
 class TooManyRequests(InsteadOfRoute):
-    """429; ``retry_after`` is seconds or any text, null leaves the header out."""
+    """429; ``retry_after`` is seconds or any text, null leaves the header out; ``as_date`` makes seconds an HTTP date."""
 
     retry_after: float | int | str | None = 1
+    as_date: bool = False
     shape: str = "C"
     headers: dict[str, str] = field(default_factory=dict)
 
     async def before(self, request: web.BaseRequest) -> Answer | None:
         answer = error_in_shape(self.shape, 429)
         answer.headers.update(self.headers)
-        if self.retry_after is not None:
+        if isinstance(self.retry_after, float | int) and self.as_date:
+            answer.headers["Retry-After"] = formatdate(math.ceil(time.time() + self.retry_after), usegmt=True)
+        elif self.retry_after is not None:
             answer.headers["Retry-After"] = str(self.retry_after)
         return answer
 
@@ -121,6 +127,23 @@ class Redirect(InsteadOfRoute):
     async def before(self, request: web.BaseRequest) -> Answer | None:
         answer = empty(self.status)
         answer.headers["Location"] = self.to
+        return answer
+
+
+@named("redirect_hops")
+@dataclass(slots=True)
+class RedirectHops(Fault):
+    """So many redirects come before the normal answer, each on this host; as of a short link that leads to storage."""
+
+    hops: int = 2
+    status: int = 302
+
+    async def before(self, request: web.BaseRequest) -> Answer | None:
+        done = int(request.rel_url.query.get("hop", "0"))
+        if done >= self.hops:
+            return None
+        answer = empty(self.status)
+        answer.headers["Location"] = str(request.rel_url.update_query(hop=str(done + 1)))
         return answer
 
 

@@ -82,3 +82,12 @@ class JobId(Fault):
 
     def on_job(self, job: Job) -> None:
         job.job_id = self.prefix + job.job_id
+
+
+@named("cropped_masks")
+@dataclass(slots=True)
+class CroppedMasks(Fault):
+    """On a mask POST: each mask is as large as its box instead of the photo."""
+
+    def on_job(self, job: Job) -> None:
+        job.crops_masks = True

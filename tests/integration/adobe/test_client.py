@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cleanplate.adobe.client import AdobeClient
-from cleanplate.adobe.links import check_api_link
+from cleanplate.adobe.links import check_address, check_api_link
 from cleanplate.adobe.routes import FILL, ROUTES, Request
 from cleanplate.adobe.tokens import Credentials
 from cleanplate.errors import (
@@ -157,10 +157,21 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("link", FOREIGN)
-def test_a_status_link_to_anybody_else_is_refused_and_the_job_is_not_bought_again(
+def test_a_foreign_status_link_gives_way_to_the_known_one(server: Scripted, adobe: AdobeClient, link: str) -> None:
+    server.script = [reply(202, {"jobId": "a b/1", "statusUrl": link})]
+    assert submit(adobe) == AdobeJob("a b/1", f"{server.url}/v1/status/a%20b%2F1")
+
+
+def test_a_foreign_link_alone_still_tells_the_id(server: Scripted, adobe: AdobeClient) -> None:
+    server.script = [reply(202, {"_links": {"self": {"href": "https://status.example.com/sensei/status/a%20b/?x=1"}}})]
+    assert submit(adobe) == AdobeJob("a b", f"{server.url}/v1/status/a%20b")
+
+
+@pytest.mark.parametrize("link", ["https://status.example.com", "https://status.example.com/?j1", "https://[::1/j1"])
+def test_without_an_id_a_foreign_link_is_refused_and_nothing_bought_again(
     server: Scripted, adobe: AdobeClient, link: str
 ) -> None:
-    server.script = [reply(202, {"jobId": "j1", "statusUrl": link})]
+    server.script = [reply(202, {"statusUrl": link})]
     with pytest.raises(ForeignLinkError):
         submit(adobe)
     assert len(server.seen) == 1
@@ -196,6 +207,8 @@ JSON_500 = {"type": "JobError", "code": "500", "title": "t", "details": []}
         (reply(403, {"error_code": "403000", "message": "Api Key is required"}), CredentialsRefusedError),
         (reply(403, {"error_code": "unauthorized_forbidden", "message": "quota"}), AccessRefusedError),
         (reply(403, b"", X_Access_Error="quota_exhausted"), AccessRefusedError),
+        (reply(403, {"error_code": "unauthorized_forbidden", "message": "high traffic"}), RateLimitedError),
+        (reply(403, {"error_code": "unauthorized_forbidden", "message": "quota"}, Retry_After="9"), RateLimitedError),
         (reply(403, {"title": "cannot read the input link"}), InputLinkRefusedError),
         (reply(404, {"title": "The source URL is not there"}), InputLinkRefusedError),
         (reply(404, {"type": "ResourceNotFound", "title": "Resource not found"}), RequestRefusedError),
@@ -232,7 +245,7 @@ JSON_500 = {"type": "JobError", "code": "500", "title": "t", "details": []}
         (reply(400, b"{", length=1000), RequestRefusedError),
         (drip(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 100000\r\n\r\n"), AdobeUnavailableError),
     ],
-    ids=range(41),
+    ids=range(43),
 )
 def test_a_post_is_sent_once_however_it_ends_and_each_end_has_its_name(
     server: Scripted, adobe: AdobeClient, impatient: None, act: Act, error: type[AdobeError]
@@ -242,6 +255,22 @@ def test_a_post_is_sent_once_however_it_ends_and_each_end_has_its_name(
         submit(adobe)
     assert type(raised.value) is error
     assert [seen.method for seen in server.seen] == ["POST"]
+
+
+@pytest.mark.parametrize(("status", "may_exist"), [(500, True), (502, True), (503, True), (408, False)])
+def test_adobe_retries_inside_so_after_5xx_a_job_may_exist(
+    server: Scripted,
+    adobe: AdobeClient,
+    status: int,
+    may_exist: bool,
+) -> None:
+    server.script = [reply(status)]
+    with pytest.raises(AdobeUnavailableError) as raised:
+        submit(adobe)
+    assert raised.value.job_may_exist is may_exist
+    with pytest.raises(AdobeUnavailableError) as raised:
+        request(adobe, server)
+    assert not raised.value.job_may_exist
 
 
 def test_words_of_a_refusal_are_told_without_links_and_tokens(server: Scripted, adobe: AdobeClient) -> None:
@@ -255,13 +284,21 @@ def test_words_of_a_refusal_are_told_without_links_and_tokens(server: Scripted, 
 
 
 @pytest.mark.parametrize(
-    ("headers", "body", "seconds"),
-    [({"Retry_After": "7"}, b"", 7), ({}, {"Retry-After": "3"}, 3), ({}, b"", None), ({"Retry_After": "x"}, b"", None)],
+    ("status", "headers", "body", "seconds"),
+    [
+        (429, {"Retry_After": "7"}, b"", 7),
+        (429, {}, {"Retry-After": "3"}, 3),
+        (429, {}, b"", None),
+        (429, {"Retry_After": "x"}, b"", None),
+        (429, {"Retry_After": "Fri, 27 Nov 2026 12:01:00 GMT", "Date": "Fri, 27 Nov 2026 12:00:00 GMT"}, b"", 60),
+        (403, {"Retry_After": "7"}, b"", 7),
+        (403, {}, {"message": "Not available due to high traffic"}, None),
+    ],
 )
-def test_a_429_says_how_long_to_wait(
-    server: Scripted, adobe: AdobeClient, headers: dict[str, str], body: Any, seconds: float | None
+def test_a_429_or_a_403_for_load_says_how_long_to_wait(
+    server: Scripted, adobe: AdobeClient, status: int, headers: dict[str, str], body: Any, seconds: float | None
 ) -> None:
-    server.script = [reply(429, body, **dict[str, Any](headers))]
+    server.script = [reply(status, body, **dict[str, Any](headers))]
     with pytest.raises(RateLimitedError) as raised:
         submit(adobe)
     assert raised.value.retry_after == seconds
@@ -374,7 +411,7 @@ def test_credentials_that_fit_into_no_header_are_refused_before_anything_is_sent
 @pytest.mark.parametrize("act", [reply(500), reply(502), reply(503), reply(504), reset, close], ids=range(6))
 def test_a_status_request_is_tried_again_within_the_call(server: Scripted, adobe: AdobeClient, act: Act) -> None:
     server.script = [act, act, reply(200, {"status": "running"})]
-    assert request(adobe, server) == Answer("pending", "running")
+    assert request(adobe, server) == Answer("pending", "running", requests=3)
     assert [seen.method for seen in server.seen] == ["GET"] * 3
 
 
@@ -399,10 +436,10 @@ def test_a_status_request_that_fails_for_good_says_only_that_adobe_is_not_there(
     server: Scripted, adobe: AdobeClient, impatient: None, act: Act
 ) -> None:
     server.script = [act]
-    with pytest.raises(AdobeUnavailableError):
+    with pytest.raises(AdobeUnavailableError) as raised:
         request(adobe, server)
     assert {seen.method for seen in server.seen} == {"GET"}
-    assert len(server.seen) <= 3
+    assert raised.value.requests == len(server.seen) <= 3
 
 
 @pytest.mark.parametrize(
@@ -496,7 +533,61 @@ def test_a_picture_is_fetched_without_credentials(server: Scripted, adobe: Adobe
     assert not {"authorization", "x-api-key"} & set(server.seen[1].headers)
 
 
-@pytest.mark.parametrize("status", [302, 400, 403, 404, 410, 500])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_result_is_found_behind_three_redirects_without_credentials(
+    server: Scripted, adobe: AdobeClient, status: int
+) -> None:
+    server.script = [
+        reply(status, b"", Location="/r/one", Set_Cookie="secret=1"),
+        reply(status, b"", Location=f"{server.url}/r/two"),
+        reply(status, b"not this", Location="three?x=1"),
+        reply(200, b"pixels"),
+    ]
+    assert download(adobe, server) == b"pixels"
+    assert [seen.path for seen in server.seen] == ["/r/m0.png", "/r/one", "/r/two", "/r/three?x=1"]
+    for seen in server.seen:
+        assert not {"authorization", "x-api-key", "cookie", "referer"} & set(seen.headers)
+
+
+def test_four_redirects_are_a_failed_download(server: Scripted, adobe: AdobeClient) -> None:
+    server.script = [reply(302, b"", Location="/r/m0.png")]
+    with pytest.raises(DownloadFailedError, match="more than 3"):
+        download(adobe, server)
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://results.example.com/m.png",
+        "//r/m.png",
+        "file:///etc/passwd",
+        "https://user:pw@r.example/",
+        "https://[::1/",
+    ],
+)
+def test_each_hop_is_checked_as_the_first(server: Scripted, adobe: AdobeClient, target: str) -> None:
+    server.script = [reply(302, b"", Location=target)]
+    with pytest.raises(ForeignLinkError):
+        download(adobe, server)
+    assert len(server.seen) == 1
+
+
+def test_a_hop_to_an_address_inside_is_not_taken(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    adobe = client_for(server.url)
+    addresses = ["93.184.215.14", "169.254.169.254"]
+
+    def check(host: str, _: str, __: tuple[str, ...]) -> None:
+        check_address(host, addresses.pop(0), ("https://image.adobe.io",))
+
+    monkeypatch.setattr("cleanplate.adobe.connections.check_address", check)
+    server.script = [reply(302, b"", Location="/r/two"), reply(200, b"pixels")]
+    with pytest.raises(ForeignLinkError, match="not a public address"):
+        download(adobe, server)
+    assert [seen.path for seen in server.seen] == ["/r/m0.png"]
+
+
+@pytest.mark.parametrize("status", [304, 400, 403, 404, 410, 500])
 def test_a_link_that_no_longer_works_is_a_failed_download(server: Scripted, adobe: AdobeClient, status: int) -> None:
     server.script = [reply(status, b"<Error>Request has expired</Error>", Location=f"{server.url}/elsewhere")]
     with pytest.raises(DownloadFailedError):

@@ -138,6 +138,30 @@ def test_create_mask_answers_410_when_the_input_link_is_dead(client: Client, buc
     assert answer.json()["type"] == "FileLinkInvalidError"
 
 
+def test_a_retired_route_answers_502_for_ever(client: Client) -> None:
+    for _ in range(2):
+        answer = client.post("/sensei/cutout", {})
+        assert (answer.status_code, answer.headers["Content-Type"]) == (502, "text/html")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/mask-objects",
+        "/v1/mask-body-parts",
+        "/v1/refine-mask",
+        "/v1/fill-masked-areas",
+        "/v2/remove-background",
+        "/sensei/mask",
+    ],
+)
+def test_an_empty_body_shows_that_a_route_lives_and_makes_no_job(client: Client, path: str) -> None:
+    assert client.post(path, {}).status_code == 400
+    client.adobe.add_rules({"route": f"POST {path}", "fault": {"do": "error", "status": 403}})
+    assert client.post(path, {}).status_code == 403
+    assert client.adobe.counters()["jobs"] == {}
+
+
 def test_status_links_are_on_the_host_that_the_client_used(client: Client, photo: str) -> None:
     headers = {**client.headers, "Host": "image.example.test:8085"}
     answer = client.post("/v1/mask-objects", {"image": source(photo)}, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -149,6 +150,18 @@ class TestInsteadOfTheRoute:
         answer = client.post("/v1/mask-objects", {"image": source(photo)}, allow_redirects=False)
         assert (answer.status_code, answer.headers["Location"]) == (307, "https://elsewhere.test/")
 
+    def test_hops_before_the_picture(self, client: Client, photo: str) -> None:
+        rule(client, RESULT, "redirect_hops", hops=3)
+        answer = first_mask(client, photo)
+        assert [hop.status_code for hop in answer.history] == [302] * 3
+        assert picture(answer.content).mode == "L"
+
+    def test_a_429_with_a_date(self, client: Client, photo: str) -> None:
+        rule(client, MASK, "too_many_requests", retry_after=30, as_date=True)
+        headers = client.mask(photo).headers
+        asked = parsedate_to_datetime(headers["Retry-After"]) - parsedate_to_datetime(headers["Date"])
+        assert 29 <= asked.total_seconds() <= 31
+
     def test_a_token_refused_once(self, client: Client, photo: str) -> None:
         rule(client, MASK, "token_refused", code="401014", times=1)
         assert client.mask(photo).json()["error_code"] == "401014"
@@ -162,6 +175,12 @@ class TestInsteadOfTheRoute:
 
 
 class TestToTheJob:
+    def test_masks_as_large_as_their_boxes(self, client: Client, photo: str) -> None:
+        rule(client, MASK, "cropped_masks")
+        (found,) = client.finish(client.mask(photo))["semanticMasks"]
+        box = found["boundingBox"]
+        assert picture(client.download(found["destination"]["url"]).content).size == (box["width"], box["height"])
+
     def test_duration_and_never_finishing(self, client: Client, photo: str) -> None:
         rule(client, MASK, "duration", seconds=60, times=1)
         assert client.get(client.mask(photo).json()["statusUrl"]).json()["status"] == "not_started"

@@ -159,12 +159,13 @@ def test_a_429_closes_the_gate_for_everybody_and_costs_no_attempt(walk: Walk, re
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 408])
-def test_a_short_outage_is_waited_out_and_costs_no_attempt(walk: Walk, status: int) -> None:
+def test_an_outage_is_waited_out_and_may_have_made_a_job(walk: Walk, status: int) -> None:
     job = walk.stage.claim()
     rule(walk, {"do": "error", "status": status, "shape": "html"}, times=3)
     asked = request(walk, job)
     assert (asked.adobe_requests["mask"].attempts, asked.adobe_requests["mask"].refusals) == (1, 3)
-    assert not asked.possible_duplicate
+    # Adobe retries 502, 503 and 504 inside: one of its own tries may have made a job.
+    assert asked.possible_duplicate is (status != 408)
     assert agreed(walk) == 4
 
 
@@ -248,7 +249,7 @@ def test_a_link_that_adobe_could_not_read_is_signed_afresh_once(walk: Walk) -> N
 
 def test_a_job_with_a_foreign_link_is_paid_and_never_bought_again_by_itself(walk: Walk) -> None:
     job = walk.stage.claim()
-    rule(walk, "foreign_status_link")
+    rule(walk, {"do": "foreign_status_link", "keep_id": False})
     with pytest.raises(ForeignLinkError):
         request_once(walk, job)
     with pytest.raises(PostponedError):

@@ -368,7 +368,7 @@ def test_a_photo_deleted_while_in_work_still_gets_its_result(walk: Walk) -> None
         ("POST /v1/mask-objects", {"do": "error", "status": 502, "shape": "html"}, "AdobeUnavailableError"),
         ("POST /v1/mask-objects", "lost_answer", "PostOutcomeUnknownError"),
         ("POST /v1/fill-masked-areas", "lost_answer", "PostOutcomeUnknownError"),
-        ("POST /v1/mask-objects", "foreign_status_link", "ForeignLinkError"),
+        ("POST /v1/mask-objects", {"do": "foreign_status_link", "keep_id": False}, "ForeignLinkError"),
         ("POST /v1/mask-objects", "token_refused", "CredentialsRefusedError"),
     ],
     ids=range(20),

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
 from cleanplate.errors import MaskUnusableError, OwnMaskBlankError, OwnMaskSizeError, OwnMaskUnreadableError
-from cleanplate.imaging import PhotoFacts, check_own_mask
+from cleanplate.imaging import PhotoFacts, check_own_mask, place_in_frame
 from cleanplate.imaging.masks import BLOCK, RIM, binarize, dilate, erode, feathered, union_of, with_rim, without_rim
 from cleanplate.imaging.orientation import upright
+from cleanplate.models import Box
 from tests.unit.imaging.variants import encoded, pixels, random_mask
 
 SIZE = (64, 48)
@@ -197,3 +198,29 @@ def test_an_own_mask_that_cannot_be_read_is_refused(content: bytes) -> None:
 def test_an_own_mask_of_one_colour_is_refused(level: int) -> None:
     with pytest.raises(OwnMaskBlankError):
         check_own_mask(io.BytesIO(encoded(Image.new("L", SIZE, level), "PNG")), FACTS)
+
+
+PIXELS = Box(20, 10, 21, 21)
+SHARES = Box(20 / 64, 10 / 48, 21 / 64, 21 / 48, normalised=True)
+
+
+@pytest.mark.parametrize("box", [PIXELS, SHARES])
+@pytest.mark.parametrize("size", [(21, 21), (20, 22)])
+def test_a_mask_as_large_as_its_box_is_placed_there(box: Box, size: tuple[int, int]) -> None:
+    cropped = encoded(Image.new("RGB", size, "white"), "PNG")
+    placed = Image.open(io.BytesIO(place_in_frame(cropped, box, SIZE)))
+    assert (placed.size, placed.mode) == (SIZE, "L")
+    assert placed.getbbox() == (20, 10, 20 + size[0], 10 + size[1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [encoded(drawn(), "PNG"), encoded(drawn((32, 24)), "PNG"), encoded(drawn((21, 24)), "PNG"), b"no picture"],
+)
+def test_any_other_mask_is_left_as_it_is(content: bytes) -> None:
+    assert place_in_frame(content, PIXELS, SIZE) == content
+
+
+def test_a_box_over_the_edge_is_cut_there() -> None:
+    placed = place_in_frame(encoded(Image.new("L", (21, 21), 255), "PNG"), Box(-5, 40, 21, 21), SIZE)
+    assert Image.open(io.BytesIO(placed)).getbbox() == (0, 40, 16, 48)

@@ -9,31 +9,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from cleanplate.errors import AnswerUnreadableError
 from cleanplate.models import AdobeJob, Answer, Box, JobState, Mask
+from cleanplate.redaction import scrub
 
 SUCCEEDED = frozenset({"succeeded", "success", "done"})
 FAILED = frozenset({"failed", "error", "cancelled", "canceled", "timeout"})
 
-_MAX_WORDS = 500
-#: Longer texts are cut before they are searched: nobody reads them, and some make the search slow.
-_MAX_SCRUBBED = 10_000
 _MAX_LABEL = 100
-_URL_QUERY = re.compile(r"(?i)(https?://[^\s\"'<>?]+)\?[^\s\"'<>]*")
-_BEARER = re.compile(r"(?i)bearer[\s:=\"']+[\w.~+/=-]+")
-_SIGNATURE = re.compile(
-    r"(?i)(X-Amz-(?:Signature|Credential|Security-Token)|client_secret|access_token)"
-    r"([\"']?\s*(?:=|:|%3D)\s*[\"']?)[^\s&\"'<>]+"
+_DAY = 86_400.0
+#: What a failed job says of the link to its picture; Adobe's known words are "Failed to download image".
+_INPUT_UNREAD = re.compile(
+    r"(?i)\b(?:download|fetch|retriev)\w*\b.{0,40}\b(?:input|source|image|mask|asset|url|link|href)s?\b"
+    r"|\b(?:input|source|image|mask|asset)s?\b.{0,40}\b(?:download|fetch|retriev)\w*"
+    r"|\b(?:input|source|image|mask|asset|presigned)\b.{0,20}\b(?:url|link|href)s?\b.{0,40}"
+    r"(?:answered|invalid|expired|denied|refused|unreachable|not found|unable|could not|can ?not|40[34]|410)"
+    r"|FileLinkInvalid"
 )
-
-
-def scrub(text: str) -> str:
-    """Return words that are safe to log and keep: no query of any link, no token, at most 500 characters."""
-    safe = _SIGNATURE.sub(r"\1\2…", _BEARER.sub("Bearer …", _URL_QUERY.sub(r"\1?…", text[:_MAX_SCRUBBED])))
-    return " ".join(safe.split())[:_MAX_WORDS]
 
 
 def get_folded(body: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
@@ -76,12 +72,24 @@ def read_adobe_job(body: Mapping[str, Any], headers: Mapping[str, str], *, statu
         or _text(_mapping(get_folded(links, "self")).get("href"))
         or headers.get("Location", "")
         or _link_header(headers.get("Link", ""))
+        or (known_link(job_id, status_root=status_root) if job_id else "")
     )
-    if not link and job_id:
-        link = f"{status_root}/{quote(job_id, safe='')}"
     if not link:
         raise AnswerUnreadableError("Adobe accepted the request but named neither a job id nor a status link.")
-    return AdobeJob(job_id=job_id or link.rstrip("/").rpartition("/")[2], status_url=_absolute(link, status_root))
+    return AdobeJob(job_id=job_id or _id_in(link), status_url=_absolute(link, status_root))
+
+
+def known_link(job_id: str, *, status_root: str) -> str:
+    """Return the link at which a job is found by its id alone."""
+    return f"{status_root}/{quote(job_id, safe='')}"
+
+
+def _id_in(link: str) -> str:
+    """Return the last part of a link's path; empty where it has none."""
+    try:
+        return unquote(urlsplit(link).path.rstrip("/").rpartition("/")[2])
+    except ValueError:
+        return ""
 
 
 def _absolute(link: str, status_root: str) -> str:
@@ -116,16 +124,38 @@ def read_state(body: Mapping[str, Any]) -> tuple[JobState, str]:
     return "pending", word
 
 
-def read_retry_after(headers: Mapping[str, str], body: object) -> float | None:
-    """Return seconds that Adobe asks to wait, from the header or, as one client has seen it, from the body."""
-    for value in (headers.get("Retry-After"), _mapping(body).get("Retry-After"), _mapping(body).get("retry-after")):
-        try:
-            seconds = float(str(value))
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return min(seconds, 86_400.0)
+def read_retry_after(headers: Mapping[str, str], body: object, *, now: float) -> float | None:
+    """Return seconds that Adobe asks to wait, from the header or, as one client has seen it, from the body.
+
+    HTTP allows a date too (RFC 9110, 10.2.3): it is measured from the answer's own ``Date``, else from ``now``, seconds
+    since the epoch.
+    """
+    said = _mapping(body)
+    for value in (headers.get("Retry-After"), said.get("Retry-After"), said.get("retry-after")):
+        seconds = _seconds(str(value))
+        if seconds is None and (until := _date(value)) is not None:
+            sent = _date(headers.get("Date"))
+            seconds = max(0.0, until - (now if sent is None else sent))
+        if seconds is not None:
+            return min(seconds, _DAY)
     return None
+
+
+def _seconds(value: str) -> float | None:
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None
+
+
+def _date(value: object) -> float | None:
+    """Return an HTTP date as seconds since the epoch."""
+    try:
+        found = parsedate_to_datetime(value) if isinstance(value, str) else None
+        return found.timestamp() if found else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 # --- errors ------------------------------------------------------------------------------------------------------
@@ -169,7 +199,13 @@ def _gather_error(found: object, codes: list[str], words: list[str], *, depth: i
 def failed_answer(body: Mapping[str, Any], word: str) -> Answer:
     """Return the answer of a job that ended badly, with or without a reason."""
     code, message = read_error({key: value for key, value in body.items() if key.lower() not in {"input", "output"}})
-    return Answer(state="failed", word=word, error_code=code, message=message or f"Adobe gave no reason ({word}).")
+    return Answer(
+        state="failed",
+        word=word,
+        error_code=code,
+        message=message or f"Adobe gave no reason ({word}).",
+        input_unread=bool(_INPUT_UNREAD.search(f"{code} {message}")),
+    )
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------

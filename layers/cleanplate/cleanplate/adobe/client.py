@@ -10,13 +10,15 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import IO, Any
+from urllib.parse import urljoin
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from cleanplate.adobe.answers import read_adobe_job, read_error, read_retry_after, scrub
-from cleanplate.adobe.connections import arriving, read_answer, succeeded
+from cleanplate.adobe.answers import known_link, read_adobe_job, read_error, read_retry_after
+from cleanplate.adobe.connections import GET_TRIES, arriving, read_answer, succeeded, times_sent
 from cleanplate.adobe.links import check_api_link, check_picture_link
 from cleanplate.adobe.routes import Request, Route
 from cleanplate.adobe.tokens import TIMEOUTS, TokenSource
@@ -36,13 +38,18 @@ from cleanplate.errors import (
     RequestRefusedError,
 )
 from cleanplate.models import AdobeJob, Answer
+from cleanplate.redaction import scrub
 
 #: The whole of a picture: the read time-out alone would let a drip last for ever.
 _DOWNLOAD_SECONDS = 60.0
 _DOWNLOAD_TRIES = 3
+#: Adobe's newer platform hosts results behind a short link that leads to S3.
+_MAX_REDIRECTS = 3
 _INPUT_WORDS = re.compile(r"(?i)\b(input|source|href|link|presigned|download)")
 #: What stands in errors that ended a request before it was sent.
 _NEVER_SENT = ("NewConnectionError", "NameResolutionError", "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+#: Adobe's v2 platform uses one 403 for entitlement, quota and load; only the last one passes by itself.
+_LOAD_WORDS = re.compile(r"(?i)high[\s-]+traffic|too many requests")
 _CREDENTIAL_CODES = {"403000", "403003"}
 
 
@@ -57,9 +64,10 @@ class AdobeClient:
     def submit(self, route: Route, request: Request) -> AdobeJob:
         """POST one job: paid, sent exactly once, or twice where the first was refused for its token.
 
-        Raises :class:`AnswerLostError` where a job may exist; every other error means that none does.
+        Raises :class:`AnswerLostError` where a job may exist, and :class:`AdobeUnavailableError` that says whether one
+        may; :class:`ForeignLinkError` where one does and cannot be asked about. Every other error means that none does.
         """
-        response = self._with_token("POST", f"{self._api_url}{route.path}", route.body(request))
+        response, _ = self._with_token("POST", f"{self._api_url}{route.path}", route.body(request))
         body = _json(response)
         if not succeeded(response):
             raise self._refusal(response, body)
@@ -70,33 +78,44 @@ class AdobeClient:
             job = read_adobe_job(body, response.headers, status_root=f"{self._api_url}{route.status_path}")
         except AnswerUnreadableError as error:
             raise AnswerLostError(str(error)) from None
-        check_api_link(job.status_url, self._api_url)
+        try:
+            check_api_link(job.status_url, self._api_url)
+        except ForeignLinkError:
+            # The job is paid: it may be known where jobs of its kind are asked about.
+            if not route.status_path or not job.job_id:
+                raise
+            link = known_link(job.job_id, status_root=f"{self._api_url}{route.status_path}")
+            return replace(job, status_url=link)
         return job
 
     def request(self, route: Route, job: AdobeJob, *, work_key: str = "") -> Answer:
         """GET a job's state; a 429 is an answer too: pending, with the time to wait."""
-        response = self._with_token("GET", check_api_link(job.status_url, self._api_url), None)
+        response, sent = self._with_token("GET", check_api_link(job.status_url, self._api_url), None)
         body = _json(response)
-        retry_after = read_retry_after(response.headers, body)
-        if response.status_code == requests.codes.too_many_requests:
-            return Answer("pending", "too_many_requests", retry_after=retry_after)
         if response.status_code in {404, 410}:
             raise AdobeJobGoneError(f"Adobe answered {response.status_code} for job {job.job_id}.")
         if not succeeded(response):
-            raise self._refusal(response, body)
+            error = self._refusal(response, body)
+            if isinstance(error, RateLimitedError):
+                return Answer("pending", "too_many_requests", retry_after=error.retry_after, requests=sent)
+            if isinstance(error, AdobeUnavailableError):
+                error.requests = sent
+            raise error
         if not isinstance(body, dict):
-            raise AdobeUnavailableError("Adobe answered the status request with a body that cannot be read.")
+            raise AdobeUnavailableError(
+                "Adobe answered a status request with words that cannot be read.", requests=sent
+            )
         answer = route.read(body, work_key=work_key)
-        if answer.state == "pending" and retry_after is not None:
-            return Answer("pending", answer.word, retry_after=retry_after)
-        return answer
+        retry_after = read_retry_after(response.headers, body, now=time.time()) if answer.state == "pending" else None
+        return replace(answer, retry_after=retry_after, requests=sent)
 
     def download(self, url: str, into: IO[bytes], *, max_bytes: int) -> int:
-        """Stream a result picture, without credentials or redirects; returns its size in bytes.
+        """Stream a result picture, without credentials; returns its size in bytes.
 
-        What breaks off is fetched again from its beginning: that costs nothing.
+        Up to three redirects are followed, each to a link and an address that are checked as the first. What breaks off
+        is fetched again from its beginning: that costs nothing. Raises :class:`ForeignLinkError`,
+        :class:`DownloadTooLargeError`, :class:`DownloadFailedError`.
         """
-        check_picture_link(url, self._api_url)
         deadline = time.monotonic() + _DOWNLOAD_SECONDS
         start = into.tell()
         for _ in range(_DOWNLOAD_TRIES):
@@ -109,18 +128,14 @@ class AdobeClient:
         raise DownloadFailedError(f"Adobe's result broke off ({why}).")
 
     def _fetch(self, url: str, into: IO[bytes], *, max_bytes: int, deadline: float) -> int:
-        with self._session.get(url, stream=True, timeout=TIMEOUTS, allow_redirects=False) as response:
-            if response.status_code != requests.codes.ok:
-                raise DownloadFailedError(f"Adobe's result link answered {response.status_code}.")
-            size = 0
-            for chunk in arriving(response):
-                size += len(chunk)
-                if size > max_bytes:
-                    raise DownloadTooLargeError(f"Adobe's result is larger than {max_bytes} bytes.")
-                if time.monotonic() > deadline:
-                    raise DownloadFailedError(f"Adobe's result took longer than {_DOWNLOAD_SECONDS:g} s.")
-                into.write(chunk)
-        return size
+        for _ in range(_MAX_REDIRECTS + 1):
+            check_picture_link(url, self._api_url)
+            with self._session.get(url, stream=True, timeout=TIMEOUTS, allow_redirects=False) as response:
+                target = self._session.get_redirect_target(response)
+                if target is None:
+                    return _save(response, into, max_bytes=max_bytes, deadline=deadline)
+                url = _joined(url, target)
+        raise DownloadFailedError(f"Adobe's result link was redirected more than {_MAX_REDIRECTS} times.")
 
     def _refusal(self, response: requests.Response, body: object) -> AdobeError:
         error = _error_of(response, body)
@@ -129,15 +144,18 @@ class AdobeClient:
             self._tokens.doubt()
         return error
 
-    def _with_token(self, method: str, url: str, body: Mapping[str, Any] | None) -> requests.Response:
+    def _with_token(self, method: str, url: str, body: Mapping[str, Any] | None) -> tuple[requests.Response, int]:
+        """Send a request with the token, once more with another where it is refused; returns also how many were sent."""
         token = self._tokens.token()
-        response = self._send(method, url, body, token)
+        response, sent = self._send(method, url, body, token)
         if response.status_code == requests.codes.unauthorized:
             self._tokens.forget(token)
-            response = self._send(method, url, body, self._tokens.token())
-        return response
+            response, more = self._send(method, url, body, self._tokens.token())
+            sent += more
+        return response, sent
 
-    def _send(self, method: str, url: str, body: Mapping[str, Any] | None, token: str) -> requests.Response:
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None, token: str) -> tuple[requests.Response, int]:
+        sent = GET_TRIES
         credentials = self._tokens.credentials
         headers = {"Authorization": f"Bearer {token}", "x-api-key": credentials.client_id, "Accept": "application/json"}
         if body is not None and credentials.org_id:
@@ -146,6 +164,7 @@ class AdobeClient:
             with self._session.request(
                 method, url, json=body, headers=headers, timeout=TIMEOUTS, allow_redirects=False, stream=True
             ) as response:
+                sent = times_sent(response)
                 read_answer(response)
         except ForeignLinkError as error:
             if method == "POST":
@@ -157,8 +176,32 @@ class AdobeClient:
         except (requests.RequestException, HTTPError) as error:
             if method == "POST" and not _never_sent(error):
                 raise AnswerLostError(f"Adobe's answer to a POST was lost ({type(error).__name__}).") from None
-            raise AdobeUnavailableError(f"Adobe did not answer ({type(error).__name__}).") from None
-        return response
+            raise AdobeUnavailableError(
+                f"Adobe did not answer ({type(error).__name__}).", requests=0 if _never_sent(error) else sent
+            ) from None
+        return response, sent
+
+
+def _save(response: requests.Response, into: IO[bytes], *, max_bytes: int, deadline: float) -> int:
+    if response.status_code != requests.codes.ok:
+        raise DownloadFailedError(f"Adobe's result link answered {response.status_code}.")
+    size = 0
+    for chunk in arriving(response):
+        size += len(chunk)
+        if size > max_bytes:
+            raise DownloadTooLargeError(f"Adobe's result is larger than {max_bytes} bytes.")
+        if time.monotonic() > deadline:
+            raise DownloadFailedError(f"Adobe's result took longer than {_DOWNLOAD_SECONDS:g} s.")
+        into.write(chunk)
+    return size
+
+
+def _joined(url: str, target: str) -> str:
+    """Return where a redirect leads; a relative one stays on its host."""
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        return target
 
 
 def _never_sent(error: Exception) -> bool:
@@ -176,15 +219,17 @@ def _json(response: requests.Response) -> object:
 
 
 def _error_of(response: requests.Response, body: object) -> AdobeError:
-    """Return the error for an answer that is not a success; for a POST each of them means that no job exists, but 504."""
+    """Return the error for an answer that is not a success; for a POST only 5xx leave open whether a job exists."""
     status = response.status_code
     code, words = read_error(body if body is not None else "")
     access = response.headers.get("X-Access-Error", "")
     text = scrub(f"Adobe answered {status} {code} {access}: {words or 'no words'}")
     if status < 400:
         return ForeignLinkError(f"Adobe answered {status}, a redirect; it was not followed.")
-    if status == requests.codes.too_many_requests:
-        return RateLimitedError(text, read_retry_after(response.headers, body))
+    retry_after = read_retry_after(response.headers, body, now=time.time())
+    is_load = status == requests.codes.forbidden and (retry_after is not None or _LOAD_WORDS.search(words))
+    if status == requests.codes.too_many_requests or is_load:
+        return RateLimitedError(text, retry_after)
     if status == requests.codes.unauthorized or code in _CREDENTIAL_CODES:
         return CredentialsRefusedError(text)
     if status == 410 or (status in {403, 404} and _INPUT_WORDS.search(words)):
@@ -194,5 +239,7 @@ def _error_of(response: requests.Response, body: object) -> AdobeError:
     if status == 504:
         return AnswerLostError(text) if response.request.method == "POST" else AdobeUnavailableError(text)
     if status == 408 or status >= 500:
-        return AdobeUnavailableError(text)
+        return AdobeUnavailableError(
+            text, job_may_exist=response.request.method == "POST" and status in {500, 502, 503}
+        )
     return RequestRefusedError(text)

@@ -8,13 +8,14 @@ import socket
 import time
 from collections.abc import Iterator
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.util.retry import Retry
 
 from cleanplate.adobe.links import check_address
@@ -22,6 +23,8 @@ from cleanplate.adobe.links import check_address
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
 
+#: How often a GET is sent within a call before it is given up.
+GET_TRIES = 3
 _MAX_ANSWER_BYTES = 4_000_000
 #: The whole of an answer: the read time-out alone would let a drip last for ever.
 _ANSWER_SECONDS = 30.0
@@ -71,7 +74,14 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
 
 
 class _Session(requests.Session):
-    """Its errors quote no query of a link: a trace keeps the words of every error that comes out of a request."""
+    """Its errors quote no query of a link: a trace keeps the words of every error that comes out of a request.
+
+    Redirects are for the client to follow. Of one that is not followed, ``requests`` would read the target all the same,
+    and fail on an odd one after the request was made.
+    """
+
+    def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:  # noqa: ANN401
+        return iter(())
 
     def send(self, request: requests.PreparedRequest, **named: Any) -> requests.Response:  # noqa: ANN401
         try:
@@ -87,9 +97,7 @@ def make_session(*origins: str) -> requests.Session:
     ``origins`` are the URLs that the stack is configured for; see :func:`check_address`.
     """
     retry = Retry(
-        total=2,
-        connect=2,
-        read=2,
+        total=GET_TRIES - 1,
         # Where TLS breaks in mid-answer, the request was sent; this count would repeat a POST too.
         other=0,
         backoff_factor=0.3,
@@ -104,6 +112,8 @@ def make_session(*origins: str) -> requests.Session:
     # No netrc, no proxy: what is sent is what is written here, and the address that is checked is the server's.
     session.trust_env = False
     session.headers["Connection"] = "close"
+    # Nothing that one host says is told to another.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     for scheme in ("https://", "http://"):
         adapter = HTTPAdapter(max_retries=retry)
         adapter.poolmanager.pool_classes_by_scheme = {
@@ -113,6 +123,12 @@ def make_session(*origins: str) -> requests.Session:
         }
         session.mount(scheme, adapter)
     return session
+
+
+def times_sent(response: requests.Response) -> int:
+    """Return how many requests it took to get this answer."""
+    before = response.raw.retries.history if response.raw.retries else ()
+    return 1 + sum(not isinstance(past.error, ConnectTimeoutError | NewConnectionError) for past in before)
 
 
 def arriving(response: requests.Response) -> Iterator[bytes]:

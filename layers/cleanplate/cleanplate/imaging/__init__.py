@@ -8,10 +8,10 @@ photo: ``inspect_photo`` → (``verify_photo``) → ``make_view``, unless ``can_
 from __future__ import annotations
 
 from cleanplate.imaging.composing import Composed, compose
-from cleanplate.imaging.downscale import View, make_view
+from cleanplate.imaging.downscale import View, fitted, make_view
 from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, inspect_photo, looks_complete, verify_photo
 from cleanplate.imaging.filling import FillPlan, Window, plan_fill
-from cleanplate.imaging.masks import check_own_mask
+from cleanplate.imaging.masks import check_own_mask, place_in_frame
 
 __all__ = [
     "Composed",
@@ -22,9 +22,11 @@ __all__ = [
     "can_send_as_is",
     "check_own_mask",
     "compose",
+    "fitted",
     "inspect_photo",
     "looks_complete",
     "make_view",
+    "place_in_frame",
     "plan_fill",
     "verify_photo",
 ]

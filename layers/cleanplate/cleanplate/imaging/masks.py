@@ -18,6 +18,7 @@ from cleanplate.errors import (
 from cleanplate.imaging.facts import PhotoFacts
 from cleanplate.imaging.orientation import stored, upright
 from cleanplate.imaging.reading import check_budget, decode, eight_bit, format_of, open_image, quiet
+from cleanplate.models import Box
 
 #: Levels from which on a soft mask counts as mask. Lower, and a JPEG mask's noise would count; higher, and a rim of
 #: the object would stay.
@@ -124,6 +125,32 @@ def read_mask(content: BinaryIO, max_pixels: int) -> Image.Image:
 
 def _has_light(mask: Image.Image) -> bool:
     return int(mask.getextrema()[1]) >= THRESHOLD  # type: ignore[arg-type]
+
+
+@quiet
+def place_in_frame(content: bytes, box: Box, frame: tuple[int, int]) -> bytes:
+    """Return a mask that is cropped to its box at its place in a black frame; any other mask as it is.
+
+    ``frame`` is the size, in pixels, of the picture that Adobe was given, ``box`` is in its pixels or in shares of it.
+    Adobe nowhere says whether a mask is as large as the picture or as its box.
+    """
+    across, down = frame if box.normalised else (1, 1)
+    x, y = round(box.x * across), round(box.y * down)
+    width, height = box.width * across, box.height * down
+    try:
+        file = io.BytesIO(content)
+        size = open_image(file, format_of(content[:64])).size
+        if size == frame or abs(size[0] - width) > 1 or abs(size[1] - height) > 1:
+            return content
+        mask = read_mask(file, frame[0] * frame[1])
+    except CleanplateError:
+        # Whoever uses the mask says what is wrong with it.
+        return content
+    placed = Image.new("L", frame)
+    placed.paste(mask, (x, y))
+    buffer = io.BytesIO()
+    placed.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 @quiet

@@ -12,14 +12,17 @@ from cleanplate.aws.metrics import Metric, count
 from cleanplate.errors import (
     AccessRefusedError,
     AdobeJobFailedError,
+    AdobeJobGoneError,
     AdobeUnavailableError,
     AnswerUnreadableError,
     CredentialsRefusedError,
     DeadlinePassedError,
+    InputLinkRefusedError,
     JobMovedOnError,
     RateLimitedError,
     RequestRefusedError,
 )
+from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Answer, Job
 from cleanplate.rate_limit.polling import next_wait, whole_seconds
 from cleanplate.services import Services
@@ -33,6 +36,8 @@ Step = Literal["mask", "fill"]
 
 #: So many refusals in a row, and a job that was paid for is given up: one alone may be Adobe's own trouble.
 _MAX_REFUSALS = 5
+#: Adobe may not know a job at every place at once; so long after its POST that passes for a delay. Seconds.
+_SETTLED = 60.0
 
 
 def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> dict[str, Any]:
@@ -52,9 +57,14 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
         answer = _request_status(job, request, waited, services)
         if answer is None:
             due.append(services.read_job(job_id).adobe_requests[request.name].check_at)
+        elif answer.state == "failed" and answer.input_unread and step == "fill" and request.attempts < MAX_ATTEMPTS:
+            # Once more, with a link that is signed afresh.
+            _give_back(services.read_job(job_id), request.name, services)
+            return _say("waiting")
         elif answer.state == "failed":
             words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
-            return _say("failed", error=AdobeJobFailedError.__name__, cause=words)
+            error = InputLinkRefusedError if answer.input_unread else AdobeJobFailedError
+            return _say("failed", error=error.__name__, cause=words)
     if due:
         return _say("pending", wait_seconds=whole_seconds(max(due) - services.clock()))
     wait = _wait_for_fill(services.read_job(job_id), services) if step == "mask" else 0
@@ -84,6 +94,13 @@ def _has_something_to_fill(job: Job, services: Services) -> bool:
         return True
     answer = stored_answer(services.storage, job, "mask")
     return answer is not None and bool(choose_masks(answer.masks, job.options).masks)
+
+
+def _give_back(job: Job, name: str, services: Services) -> None:
+    """Make a request whose job has failed one that is still to be sent; it counts as sent once all the same."""
+    request = job.adobe_requests[name]
+    cleared = replace(request, adobe_job=None, lease_until=0.0, submitted_at=0.0, deadline_at=0.0, check_at=0.0)
+    services.ledger.record_poll(job, cleared, now=services.clock())
 
 
 def _say(state: str, **more: object) -> dict[str, Any]:
@@ -118,7 +135,7 @@ def _request_status(job: Job, request: AdobeRequest, waited: float, services: Se
         logger.warning("status request refused", extra={"error_message": str(error)})
         answer = Answer("pending", error.reason)
     now = services.clock()
-    asked = replace(request, polls=request.polls + 1, outages=refusals, slot_at=0.0)
+    asked = replace(request, polls=request.polls + answer.requests, outages=refusals, slot_at=0.0)
     if answer.state == "pending":
         wait = _wait(asked, answer, waited, services)
         services.ledger.record_poll(job, with_check(asked, now + wait, services), now=now)
@@ -153,11 +170,19 @@ def _has_slot(job: Job, request: AdobeRequest, services: Services) -> bool:
 def _get_status(job: Job, request: AdobeRequest, adobe_job: AdobeJob, services: Services) -> Answer:
     try:
         answer = services.adobe.request(ROUTES[request.route], adobe_job, work_key=work_key(job.job_id, "mask.png"))
+    except AdobeJobGoneError as error:
+        if services.clock() >= min(request.submitted_at + _SETTLED, request.deadline_at):
+            raise
+        answer = Answer("pending", error.reason)
     except (AdobeUnavailableError, AnswerUnreadableError, RateLimitedError) as error:
         # Asking is free, and the job is paid: the deadline decides how long it is worth it.
         logger.warning("status request failed", extra={"error_message": str(error)})
-        return Answer("pending", error.reason, retry_after=getattr(error, "retry_after", None))
-    count(Metric.ADOBE_POLLS)
+        retry_after, sent = getattr(error, "retry_after", None), getattr(error, "requests", 0)
+        answer = Answer("pending", error.reason, retry_after=retry_after, requests=sent)
+    count(Metric.ADOBE_POLLS, answer.requests)
+    for _ in range(answer.requests - 1):
+        # What a call repeats by itself counts at Adobe like the first; without a call where polls do not count.
+        services.limiter.reserve("poll", route=request.route)
     if answer.word == "too_many_requests":
         count(Metric.THROTTLED)
         services.limiter.close_gate(answer.retry_after, "429")

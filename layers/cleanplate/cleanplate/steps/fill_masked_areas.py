@@ -8,10 +8,10 @@ from typing import Any, BinaryIO
 
 from aws_lambda_powertools import Logger
 
-from cleanplate.adobe.routes import FILL, Request
+from cleanplate.adobe.routes import FILL, ROUTES, Request
 from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import JobMovedOnError, MaskUnusableError, PostponedError, WorkGoneError
-from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
+from cleanplate.imaging import FillPlan, PhotoFacts, Window, fitted, place_in_frame, plan_fill
 from cleanplate.models import TERMINAL, Job, Mask
 from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.services import Services
@@ -68,7 +68,7 @@ def _make_plan(job: Job, services: Services) -> dict[str, Any]:
             raise WorkGoneError("Adobe's answer about the mask is no longer kept.")
         choice = choose_masks(answer.masks, job.options)
         chosen, labels = choice.masks, choice.labels_seen
-        masks = [_fetch_mask(mask, services) for mask in chosen]
+        masks = [_fetch_mask(mask, job, services) for mask in chosen]
     plan = _plan(job, masks, services) if masks else None
     kept = {
         "masks": [_described(mask) for mask in chosen[:_MAX_MASKS]],
@@ -95,7 +95,7 @@ def _plan(job: Job, masks: list[bytes], services: Services) -> FillPlan:
     )
 
 
-def _fetch_mask(mask: Mask, services: Services) -> bytes:
+def _fetch_mask(mask: Mask, job: Job, services: Services) -> bytes:
     if mask.work_key:
         content = services.storage.read_work(mask.work_key)
         if content is None:
@@ -104,7 +104,11 @@ def _fetch_mask(mask: Mask, services: Services) -> bytes:
     with scratch_file() as file:
         services.adobe.download(mask.url, file, max_bytes=services.settings.max_photo_bytes)
         file.seek(0)
-        return file.read()
+        content = file.read()
+    if mask.box is None:
+        return content
+    sent = fitted(*PhotoFacts.from_dict(job.facts).upright_size, ROUTES[job.options.mask_route].pixel_limit)
+    return place_in_frame(content, mask.box, sent)
 
 
 def _described(mask: Mask) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from cleanplate.rate_limit.polling import DEFAULT_EXPECTED, first_wait, wait_aft
 from cleanplate.rate_limit.state import Slot
 from cleanplate.services import Services
 
-#: What was not sent, or certainly made no job, for reasons that pass: an answer that is unreadable is IMS's here, as that
-#: of a POST counts as lost.
+#: What was not sent, or made no job that Adobe tells of, for reasons that pass: an answer that is unreadable is IMS's
+#: here, as that of a POST counts as lost.
 _OUTAGE = (AdobeUnavailableError, AnswerUnreadableError)
 #: So many refusals (502, no connection …) in a row are an outage that the photo does not wait out.
 MAX_REFUSALS = 10
@@ -159,7 +159,8 @@ def _after_refusal(
 ) -> Exception:
     now = services.clock()
     outages = request.outages + 1 if isinstance(error, _OUTAGE) else 0
-    services.ledger.withdraw_request(job, replace(request, outages=outages), now=now)
+    unsure = request.unsure + (isinstance(error, AdobeUnavailableError) and error.job_may_exist)
+    services.ledger.withdraw_request(job, replace(request, outages=outages, unsure=unsure), now=now)
     if isinstance(error, RateLimitedError):
         count(Metric.THROTTLED)
         return _postponed(job, str(error), services.limiter.close_gate(error.retry_after, "429"))
