@@ -16,7 +16,7 @@ ENVIRONMENT_FILE = SCRATCH / "env-vars.json"
 
 
 def log_of(door: str) -> Path:
-    """A log file of this process's own; those of processes that are gone are removed."""
+    """Return a log file of this process's own; those of processes that are gone are removed."""
     for old in SCRATCH.glob(f"{door}-*.log"):
         try:
             os.kill(int(old.stem.rpartition("-")[2]), 0)
@@ -28,7 +28,7 @@ def log_of(door: str) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as people like to read it: from here, where it is below."""
+    """Return a path as people like to read it: from here, where it is below."""
     try:
         return str(path.resolve().relative_to(Path.cwd().resolve()))
     except ValueError:

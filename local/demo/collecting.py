@@ -52,13 +52,15 @@ class Ending:
 
 
 def task_of(photo: Upload, content: bytes, companions: Sequence[bytes] = ()) -> str:
-    """A name for a photo's content together with all that says what to do with it."""
+    """Return a name for a photo's content together with all that says what to do with it."""
     parts = [content, json.dumps(photo.metadata, sort_keys=True).encode(), *companions]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def ending_before(out: OutFolder, photo: Upload, companions: Sequence[bytes]) -> Ending | None:
-    """How the photo ended in an earlier run, if it is done: the same content and options, and the result still there."""
+    """Return how the photo ended in an earlier run, if it is done: the same content and options, and the result still
+    there.
+    """
     ending = endings_before(out).get(photo.origin)
     if ending is None or not ending.went_well or ending.is_sample:
         return None
@@ -66,7 +68,7 @@ def ending_before(out: OutFolder, photo: Upload, companions: Sequence[bytes]) ->
 
 
 def endings_before(out: OutFolder) -> dict[str, Ending]:
-    """Every ending that is noted, by the photo's origin; not those whose result somebody has taken away."""
+    """Return every ending that is noted, by the photo's origin; not those whose result somebody has taken away."""
     found = {}
     for origin, known in out.notes.items():
         try:
@@ -151,7 +153,7 @@ def _missing(ending: Ending, cloud: LocalCloud, progress: PhotoProgress) -> Endi
 
 
 def make_card(ending: Ending, out: Path, photos: int) -> Card:
-    """The photo as the page shows it, one of so many."""
+    """Return the photo as the page shows it, one of so many."""
     pictures = {}
     if ending.picture:
         longest = 900 if photos <= _MANY else 320
@@ -200,5 +202,5 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _beside(key: str) -> str:
-    """Where the picture of before, mask and after lies."""
+    """Return where the picture of before, mask and after lies."""
     return str("pictures" / PurePosixPath(key).with_name(f"{PurePosixPath(key).name}.before-mask-after.jpg"))

@@ -45,7 +45,7 @@ class JobSnapshot:
 
 
 def look(aws: EmbeddedAws, stack: Stack) -> list[JobSnapshot]:
-    """Every job of the stack."""
+    """Return every job of the stack."""
     pages = aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.jobs_table, ConsistentRead=True)
     items = [{name: _plain(value) for name, value in item.items()} for page in pages for item in page["Items"]]
     return [_sight(item) for item in items if isinstance(item.get("photo"), dict) and "status" in item]
@@ -64,7 +64,7 @@ def _sight(item: Mapping[str, Any]) -> JobSnapshot:
 
 
 def _stage(item: Mapping[str, Any]) -> str:
-    """What is going on, in words."""
+    """Return what is going on, in words."""
     status, adobe_requests = item["status"], item.get("adobe_requests", {})
     if status == "masking":
         request = adobe_requests.get("mask", {})
@@ -90,14 +90,14 @@ def _numbers(value: Any) -> Any:  # noqa: ANN401 - any part of an item
 
 
 def read_manifest(aws: EmbeddedAws, stack: Stack, snapshot: JobSnapshot) -> dict[str, Any] | None:
-    """The manifest of an ended job; None where there is none, as for a photo that was replaced meanwhile."""
+    """Return the manifest of an ended job; None where there is none, as for a photo that was replaced meanwhile."""
     content = read_object(aws, stack.results_bucket, snapshot.manifest_key)
     manifest = json.loads(content) if content is not None else None
     return manifest if isinstance(manifest, dict) and manifest.get("job_id") == snapshot.job_id else None
 
 
 def read_object(aws: EmbeddedAws, bucket: str, key: str) -> bytes | None:
-    """An object's bytes, or None where there is no such object."""
+    """Return an object's bytes, or None where there is no such object."""
     try:
         return aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:
@@ -107,7 +107,7 @@ def read_object(aws: EmbeddedAws, bucket: str, key: str) -> bytes | None:
 
 
 def function_complaints(aws: EmbeddedAws, most: int = 8) -> Iterator[str]:
-    """The last lines of the functions' logs that report errors, for a photo that gives no reason itself."""
+    """Yield the last lines of the functions' logs that report errors, for a photo that gives no reason itself."""
     logs = aws.client("logs")
     found: list[tuple[int, str]] = []
     for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:

@@ -97,7 +97,7 @@ CREDITS: dict[str, Credit] = {
 
 
 def photograph(name: str) -> Image.Image:
-    """The packaged original called ``name`` (a key of ``CREDITS``), as 8-bit RGB, at most 640 pixels wide.
+    """Return the packaged original called ``name`` (a key of ``CREDITS``), as 8-bit RGB, at most 640 pixels wide.
 
     Raises ``KeyError`` for a name that is not in the table.
     """
@@ -111,7 +111,7 @@ def photograph(name: str) -> Image.Image:
 
 
 def enlarge(image: Image.Image, megapixels: float, seed: int = 0) -> Image.Image:
-    """A picture of ``megapixels`` million pixels and the same proportions, made of mirrored tiles with grain.
+    """Return a picture of ``megapixels`` million pixels and the same proportions, made of mirrored tiles with grain.
 
     Every tile keeps the original's detail, so this is the one for measuring sharpness and time.
     """
@@ -128,7 +128,7 @@ def enlarge(image: Image.Image, megapixels: float, seed: int = 0) -> Image.Image
 
 
 def magnify(image: Image.Image, megapixels: float, seed: int = 0) -> Image.Image:
-    """The same scene in ``megapixels`` million pixels, scaled up, with grain.
+    """Return the same scene in ``megapixels`` million pixels, scaled up, with grain.
 
     There is still one subject where there was one, so this is the one to show a segmentation model.
     """
@@ -136,7 +136,7 @@ def magnify(image: Image.Image, megapixels: float, seed: int = 0) -> Image.Image
 
 
 def heic(image: Image.Image, quality: int = 90) -> bytes:
-    """``image`` as a phone's HEIC file: made of tiles, which decoders need for large photos."""
+    """Return ``image`` as a phone's HEIC file: made of tiles, which decoders need for large photos."""
     buffer = io.BytesIO()
     # The encoder's default preset takes 8 times as long for a file of the same size.
     pillow_heif.from_pillow(image).save(buffer, quality=quality, tile_size=512, enc_params={"preset": "ultrafast"})
@@ -144,7 +144,9 @@ def heic(image: Image.Image, quality: int = 90) -> bytes:
 
 
 def sideways_jpeg(image: Image.Image, orientation: int = 6, quality: int = 92) -> bytes:
-    """``image`` as a JPEG whose stored pixels are turned, with the EXIF orientation (1 to 8) that turns them back."""
+    """Return ``image`` as a JPEG whose stored pixels are turned, with the EXIF orientation (1 to 8) that turns them
+    back.
+    """
     turn = _TURNED_BY_CAMERA.get(orientation)
     stored = image if turn is None else image.transpose(turn)
     exif = Image.Exif()

@@ -53,7 +53,7 @@ class Board(Protocol):
 
 
 def make_board(console: Console) -> Board:
-    """The board that suits where the output goes."""
+    """Return the board that suits where the output goes."""
     return LiveBoard(console) if console.is_terminal else PlainBoard(console)
 
 

@@ -45,7 +45,7 @@ class ProgressAsked:
 
 
 def in_words(report: Mapping[str, Any]) -> str:
-    """One line of a report: ``7 photos: 2 waiting, 3 in work, 2 cleaned; the last is done in about 40 s``."""
+    """Return one line of a report: ``7 photos: 2 waiting, 3 in work, 2 cleaned; the last is done in about 40 s``."""
     counted = [f"{report[kind]} {kind.replace('_', ' ')}" for kind in _KINDS if report[kind]]
     if report["not_yet_seen"]:
         counted.insert(0, f"{report['not_yet_seen']} not yet seen")

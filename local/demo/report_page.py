@@ -60,7 +60,7 @@ dl div { display: flex; gap: .4rem; } dt { color: var(--dim); } dd { margin: 0; 
 
 
 def write_page(cards: Sequence[Card], *, title: str, notes: Sequence[str]) -> str:
-    """The page as HTML; everything in it is escaped, for a file may be called anything."""
+    """Return the page as HTML; everything in it is escaped, for a file may be called anything."""
     paragraphs = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -68,7 +68,7 @@ class RunArgs:
         return sum(file.stat().st_size * 3 // 2 for file in self.files) + 500_000 * len(self.drops)
 
     def companions(self, photo: Upload) -> list[bytes]:
-        """The content of the sidecar and the mask that come along with a photo."""
+        """Return the content of the sidecar and the mask that come along with a photo."""
         keys = {sidecar_key(photo.key), own_mask_key(photo.key)}
         return [drop.read() for drop in self.drops if drop.companion and drop.key in keys]
 
@@ -147,7 +147,7 @@ def _counted(photos: Collection[object]) -> str:
 
 @contextlib.contextmanager
 def started(cloud: LocalCloud, console: Console) -> Iterator[LocalCloud]:
-    """The laptop, started with a word to whoever waits, and stopped whatever happens."""
+    """Yield the local stack, started with a word to whoever waits, and stopped whatever happens."""
     try:
         with console.status("Starting the embedded AWS and deploying template.yaml ..."):
             cloud.start()
@@ -157,7 +157,7 @@ def started(cloud: LocalCloud, console: Console) -> Iterator[LocalCloud]:
 
 
 def about(cloud: LocalCloud, remove: str) -> list[str]:
-    """What people should know before they judge the pictures."""
+    """Return what people should know before they judge the pictures."""
     if cloud.stand_in is None:
         lines = [f"Adobe's API is {cloud.service.api_url}, as ADOBE_API_URL says; no stand-in is started."]
         if not cloud.service.is_on_this_machine:
@@ -257,7 +257,7 @@ def _update(cloud: LocalCloud, tracks: Mapping[str, PhotoProgress], *, is_late: 
 
 
 def _write_page(told: RunArgs, out: OutFolder) -> str:
-    """The page of all that lies where results go, whichever run it is of."""
+    """Return the page of all that lies where results go, whichever run it is of."""
     endings = endings_before(out).values()
     cleaned = sum(ending.outcome == "cleaned" for ending in endings)
     notes = [f"{cleaned} of {_counted(endings)} cleaned."]

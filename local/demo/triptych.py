@@ -29,7 +29,7 @@ class Triptych:
     after: Image.Image
 
     def side_by_side(self) -> Image.Image:
-        """The three in a row, on white."""
+        """Return the three in a row, on white."""
         width, height = self.before.size
         row = Image.new("RGB", (3 * width + 2 * _GAP, height), _PAPER)
         for number, picture in enumerate((self.before, self.mask, self.after)):
@@ -38,7 +38,7 @@ class Triptych:
 
 
 def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 1200) -> Triptych:
-    """The three pictures, at most ``longest`` pixels wide and high.
+    """Return the three pictures, at most ``longest`` pixels wide and high.
 
     ``hole`` is the mask that was filled, as large as the photo, upright or as stored. Without it, what has changed is
     shown. Raises ``OSError`` for what is not a picture.
@@ -58,7 +58,9 @@ def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 120
 
 
 def separate(row: bytes) -> Triptych:
-    """The three pictures of a row as :meth:`Triptych.side_by_side` makes it. Raises ``OSError`` for what is no picture."""
+    """Return the three pictures of a row as :meth:`Triptych.side_by_side` makes it. Raises ``OSError`` for what is no
+    picture.
+    """
     with Image.open(io.BytesIO(row)) as picture:
         width = (picture.width - 2 * _GAP) // 3
         before, mask, after = (
@@ -69,12 +71,12 @@ def separate(row: bytes) -> Triptych:
 
 
 def data_uri(image: Image.Image, quality: int = 82) -> str:
-    """A picture as part of a page."""
+    """Return a picture as part of a page."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, quality)).decode()
 
 
 def jpeg(image: Image.Image, quality: int = 90) -> bytes:
-    """A picture as a JPEG file."""
+    """Return a picture as a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()

@@ -63,7 +63,7 @@ def up(told: RunArgs, console: Console) -> int:
 
 
 def describe(cloud: LocalCloud) -> dict[str, Any]:
-    """What a program needs to use the stack."""
+    """Return what a program needs to use the stack."""
     stack = cloud.stack
     return {
         "endpoint_url": cloud.aws.endpoint_url,
@@ -85,7 +85,7 @@ def describe(cloud: LocalCloud) -> dict[str, Any]:
 
 
 def function_settings(cloud: LocalCloud) -> dict[str, dict[str, str]]:
-    """Each function's settings as `sam local invoke -n` takes them."""
+    """Return each function's settings as `sam local invoke -n` takes them."""
     functions = cloud.aws.client("lambda")
     return {
         logical_id: {

@@ -49,7 +49,7 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """All of them, the longest first."""
+    """Return all checks, the longest first."""
     return [
         Check("types (mypy)", lambda: _tool("-m", "mypy", "--no-error-summary")),
         Check("template (sam validate)", validate),
@@ -81,7 +81,7 @@ def _timed(each: Check) -> tuple[list[str], float]:
 
 
 def lint_template(template: Mapping[str, Any]) -> list[str]:
-    """What cfn-lint says of a transformed template; a warning counts as an error."""
+    """Return what cfn-lint reports about a transformed template; a warning counts as an error."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.json"
         path.write_text(json.dumps(template, indent=1), encoding="utf-8")
@@ -91,7 +91,7 @@ def lint_template(template: Mapping[str, Any]) -> list[str]:
 
 
 def validate(template: Path = TEMPLATE) -> list[str]:
-    """What SAM CLI says of the template as it is written."""
+    """Return what SAM CLI reports about the template as it is written."""
     return _findings(
         [str(sam.PYTHON), "-m", "samcli", "validate", "--lint", "--template", str(template), "--region", sam.REGION],
         sam.environment(offline=True),
@@ -99,13 +99,13 @@ def validate(template: Path = TEMPLATE) -> list[str]:
 
 
 def lint_machines() -> list[str]:
-    """What statelint says of every state machine in the template."""
+    """Return what statelint reports about every state machine in the template."""
     machines = [properties for _, properties in resources(read_yaml(TEMPLATE), "AWS::Serverless::StateMachine")]
     return [found for machine in machines for found in lint_machine(read_yaml(ROOT / machine["DefinitionUri"]))]
 
 
 def lint_machine(definition: Mapping[str, Any]) -> list[str]:
-    """What statelint says of one definition, without its false alarms."""
+    """Return what statelint reports about one definition, without its false alarms."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "machine.json"
         path.write_text(json.dumps(definition), encoding="utf-8")

@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _environment(folder: pathlib.Path) -> pathlib.Path:
-    """The interpreter of a working environment in ``folder``, which is made where there is none."""
+    """Return the interpreter of a working environment in ``folder``, which is made where there is none."""
     python = folder / "bin" / "python"
     if not _runs(python, "-c", "import pip"):
         print(f"Setting up {folder.name} (Python {sys.version.split()[0]}) ...", flush=True)
@@ -113,7 +113,7 @@ def _share_source(python: pathlib.Path) -> None:
 
 
 def settings_of_pip(python: pathlib.Path) -> dict[str, str]:
-    """The indexes of pip in uv's words, without touching what is set for uv already."""
+    """Return pip's indexes as uv's settings, without touching what is set for uv already."""
     shown = subprocess.run([str(python), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     settings: dict[str, str] = {}
     # What the environment says comes last here, and wins, as it does with pip.
@@ -132,7 +132,7 @@ def _runs(program: pathlib.Path, *arguments: str) -> bool:
 
 
 def _said(command: list[str], settings: dict[str, str] | None = None) -> str | None:
-    """None where the command succeeded, else the end of what it said."""
+    """Return None where the command succeeded, else the end of what it said."""
     try:
         done = subprocess.run(
             command, env={**os.environ, **(settings or {})}, capture_output=True, text=True, check=False

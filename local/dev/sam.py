@@ -18,7 +18,7 @@ REGION = "us-east-1"
 
 
 def environment(*, offline: bool) -> dict[str, str]:
-    """What SAM CLI is started with. ``offline`` commands need no region of the person's."""
+    """Return what SAM CLI is started with. ``offline`` commands need no region of the person's."""
     beside = str(PYTHON.parent)
     return {
         **os.environ,

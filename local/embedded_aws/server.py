@@ -161,7 +161,7 @@ class EmbeddedAws:
             raise AwsStoppedError(f"The embedded AWS has stopped. {self.last_words()}")
 
     def last_words(self, lines: int = 12) -> str:
-        """The end of the log, for an error message."""
+        """Return the end of the log, for an error message."""
         try:
             said = self.log.read_text(errors="replace").strip().splitlines()[-lines:]
         except OSError:
@@ -229,7 +229,7 @@ class EmbeddedAws:
     def client(self, service: str) -> Any: ...  # noqa: ANN401
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this AWS; one per service, safe to share between threads."""
+        """Return a boto3 client of this AWS; one per service, safe to share between threads."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self.session.client(

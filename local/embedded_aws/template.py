@@ -35,7 +35,7 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def parse_yaml(text: str) -> dict[str, Any]:
-    """The text of a template or a state machine as plain values."""
+    """Return the text of a template or a state machine as plain values."""
     document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     if not isinstance(document, dict):
         raise TypeError("A YAML mapping is needed, with names at its top.")
@@ -43,19 +43,19 @@ def parse_yaml(text: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A template or a state machine as plain values."""
+    """Return a template or a state machine as plain values."""
     return parse_yaml(path.read_text(encoding="utf-8"))
 
 
 def resources(template: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The logical id and the properties of every resource of one type."""
+    """Yield the logical id and the properties of every resource of one type."""
     for logical_id, resource in template.get("Resources", {}).items():
         if resource.get("Type") == kind:
             yield logical_id, resource.setdefault("Properties", {})
 
 
 def transformed(path: Path = TEMPLATE, parameters: dict[str, str] | None = None) -> dict[str, Any]:
-    """The CloudFormation template that SAM makes of ours, made offline.
+    """Return the CloudFormation template that SAM makes of ours, made offline.
 
     Code is what it is in the template, so a linter sees no S3 locations of a particular machine.
     """

@@ -1,4 +1,4 @@
-"""S3: the uploaded photo, the work bucket and the results bucket. Keys from events are used as keys, nothing else."""
+"""S3: the uploaded photo, the work bucket and the results bucket. Keys from events are only ever used as keys."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Storage:
     # --- the uploads bucket ---
 
     def look_up(self, bucket: str, key: str) -> UploadedObject | None:
-        """The newest object at a key, or None where there is none."""
+        """Return the newest object at a key, or None where there is none."""
         if len(key.encode()) > MAX_KEY_BYTES:
             return None
         try:
@@ -107,7 +107,8 @@ class Storage:
         return UploadedObject(photo=photo, size=head["ContentLength"], metadata=head.get("Metadata", {}))
 
     def list_photos(self, bucket: str, prefix: str, *, after: Mapping[str, str], most: int = 1000) -> Listing:
-        """The next page, of ``most`` entries; ``after`` is from the page before, empty at the beginning and the end.
+        """Return the next page, of ``most`` entries; ``after`` is from the page before, empty at the beginning and the
+        end.
 
         Versions are listed, since they name an object as S3's notifications do, without a HEAD request for each. Raises
         :class:`BucketRefusedError`.
@@ -141,11 +142,11 @@ class Storage:
         )
 
     def open_photo(self, photo: Photo, *, size: int) -> io.BufferedReader:
-        """The photo as a seekable file that fetches only the blocks that are read (256 KiB at a time)."""
+        """Return the photo as a seekable file that fetches only the blocks that are read (256 KiB at a time)."""
         return io.BufferedReader(_RangeReader(self._s3, photo, size), buffer_size=_BLOCK)
 
     def fetch_photo(self, photo: Photo, into: IO[bytes], *, max_bytes: int) -> None:
-        """The whole photo, streamed; raises :class:`PhotoGoneError` or :class:`PhotoTooLargeError`."""
+        """Stream the whole photo into a file; raise :class:`PhotoGoneError` or :class:`PhotoTooLargeError`."""
         try:
             answer = self._s3.get_object(
                 Bucket=photo.bucket, Key=photo.key, **_version(photo), **({} if photo.version_id else _match(photo))
@@ -161,7 +162,7 @@ class Storage:
         into.seek(0)
 
     def read_small(self, photo: Photo, *, max_bytes: int) -> bytes:
-        """The first ``max_bytes`` + 1 bytes of a small companion object, such as a sidecar."""
+        """Return the first ``max_bytes`` + 1 bytes of a small companion object, such as a sidecar."""
         answer = self._s3.get_object(Bucket=photo.bucket, Key=photo.key, **_version(photo))
         return answer["Body"].read(max_bytes + 1)
 
@@ -182,7 +183,7 @@ class Storage:
         )
 
     def link_for_adobe(self, photo: Photo, spare_key: str, media_type: str) -> str:
-        """A signed link that survives every HTTP client: to the photo, or to a copy of it in the work bucket.
+        """Return a signed link that survives every HTTP client: to the photo, or to a copy of it in the work bucket.
 
         Clients fold the dots and empty folders of ``a/../b//c.jpg`` away, and then the signature is wrong; very long
         links are refused by some servers.
@@ -208,11 +209,11 @@ class Storage:
     # --- the work bucket ---
 
     def write_work(self, key: str, content: bytes | IO[bytes], media_type: str) -> None:
-        """Keep something between two steps; gone after a day."""
+        """Store something between two steps; it is deleted after a day."""
         self._s3.put_object(Bucket=self._work, Key=key, Body=content, ContentType=media_type)
 
     def read_work(self, key: str) -> bytes | None:
-        """What was kept, or None."""
+        """Return what was stored in the work bucket, or None."""
         try:
             return self._s3.get_object(Bucket=self._work, Key=key)["Body"].read()
         except ClientError as error:
@@ -221,13 +222,13 @@ class Storage:
             raise
 
     def link_to_work(self, key: str) -> str:
-        """A signed link to read something of the work bucket."""
+        """Return a signed link to read something of the work bucket."""
         return self._s3.generate_presigned_url(
             "get_object", Params={"Bucket": self._work, "Key": key}, ExpiresIn=LINK_SECONDS
         )
 
     def link_to_write_work(self, key: str) -> str:
-        """A signed link with which Adobe may PUT one object into the work bucket."""
+        """Return a signed link with which Adobe may PUT one object into the work bucket."""
         return self._s3.generate_presigned_url(
             "put_object", Params={"Bucket": self._work, "Key": key}, ExpiresIn=LINK_SECONDS
         )
@@ -235,7 +236,7 @@ class Storage:
     # --- the results bucket ---
 
     def result_there(self, key: str) -> str:
-        """The ETag of the result that lies at a key by now; empty where there is none."""
+        """Return the ETag of the result at a key; empty where there is none."""
         try:
             return self._s3.head_object(Bucket=self._results, Key=key)["ETag"]
         except ClientError as error:
@@ -309,7 +310,7 @@ class Storage:
         return saved
 
     def sha256_of(self, saved: SavedObject) -> SavedObject:
-        """The same, with the digest of the object's bytes as they lie in the bucket."""
+        """Return the same, with the digest of the object's bytes as they lie in the bucket."""
         digest = hashlib.sha256()
         for chunk in self._s3.get_object(Bucket=saved.bucket, Key=saved.key)["Body"].iter_chunks(_BLOCK):
             digest.update(chunk)

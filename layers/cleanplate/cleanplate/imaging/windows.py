@@ -52,7 +52,7 @@ class Crop:
 
 
 def plan_crops(hole: Image.Image, limit: int, max_windows: int) -> list[Crop]:
-    """The windows, at most ``max_windows``, that keep most detail of ``hole`` (hard mask, the photo's size).
+    """Return the windows, at most ``max_windows``, that keep most detail of ``hole`` (hard mask, the photo's size).
 
     Holes are separated by straight cuts that cross none of them. Every further window must be worth its call.
     """
@@ -78,7 +78,7 @@ def plan_crops(hole: Image.Image, limit: int, max_windows: int) -> list[Crop]:
 
 
 def crop_for(hole: Rectangle, photo: tuple[int, int], limit: int) -> Crop:
-    """The largest window around ``hole`` that can be sent at native resolution, or the tightest one scaled down."""
+    """Return the largest window around ``hole`` that can be sent at native resolution, or the tightest one scaled down."""
     width, height = photo
     if max(photo) <= limit:
         return Crop((0, 0, width, height), hole, width, height)
@@ -107,7 +107,7 @@ def _with_margin(hole: Rectangle, margins: Sequence[int], photo: tuple[int, int]
 
 
 def _placed(start: int, end: int, twice_middle: int, side: int, size: int) -> tuple[int, int]:
-    """A stretch of ``size`` pixels on the grid around ``start`` to ``end``; longer only where it must be."""
+    """Return a stretch of ``size`` pixels on the grid around ``start`` to ``end``; longer only where it must be."""
     if side <= size:
         return 0, side
     first = min(max(0, (twice_middle - size) // 2), side - size)
@@ -125,7 +125,9 @@ def _placed(start: int, end: int, twice_middle: int, side: int, size: int) -> tu
 
 
 def _scaled_crop(need: Rectangle, hole: Rectangle, photo: tuple[int, int], limit: int) -> Crop:
-    """``need`` on the grid, its shorter side stretched as far as the scale, which the longer one dictates, allows."""
+    """Return ``need`` on the grid, its shorter side stretched as far as the scale, which the longer one dictates,
+    allows.
+    """
     longest = max(need[2] - need[0], need[3] - need[1])
     left, right = _stretched(need[0], need[2], longest, photo[0])
     top, bottom = _stretched(need[1], need[3], longest, photo[1])
@@ -161,7 +163,7 @@ def _area(hole: Image.Image, box: Rectangle) -> int:
 
 
 def _cuts(hole: Image.Image, group: Rectangle) -> Iterator[tuple[Rectangle, Rectangle]]:
-    """The two halves for each straight cut, upright or level, that runs between the holes of ``group``."""
+    """Yield the two halves for each straight cut, upright or level, that runs between the holes of ``group``."""
     left, top, right, bottom = group
     part = hole.crop(group)
     columns, rows = part.getprojection()

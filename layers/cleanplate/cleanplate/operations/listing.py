@@ -24,7 +24,7 @@ _MAX_ENDINGS = 20
 
 
 def why_not(photo: Photo, our_buckets: frozenset[str], *, max_bytes: int) -> str:
-    """Why a listed object is not a photo to send; empty where it is one."""
+    """Return why a listed object is not a photo to send; empty where it is one."""
     reason = skip_reason(photo, our_buckets)
     if reason:
         return reason
@@ -36,7 +36,9 @@ def why_not(photo: Photo, our_buckets: frozenset[str], *, max_bytes: int) -> str
 def count(
     counted: Mapping[str, int], listed: Mapping[Photo, str], statuses: Mapping[Photo, JobStatus | None]
 ) -> dict[str, int]:
-    """The counts so far and one page more: why each object is no photo, and how the first job of each photo stands."""
+    """Return the counts so far and one page more: why each object is no photo, and how the first job of each photo
+    stands.
+    """
     counts = Counter(counted)
     for photo, why in listed.items():
         kind = ending(photo.key)
@@ -66,13 +68,13 @@ _ALREADY: Mapping[JobStatus, str] = {
 
 
 def _bounded(counts: Mapping[str, int], prefix: str, kind: str) -> str:
-    """The ending, or common words where there are many already: anybody may call a file anything."""
+    """Return the ending, or common words where there are many already: anybody may call a file anything."""
     known = sum(other.startswith(prefix) for other in counts)
     return kind if prefix + kind in counts or (known < _MAX_ENDINGS and len(kind) < 20) else "of many kinds"
 
 
 def describe(counted: Mapping[str, int], *, max_fills: int) -> dict[str, Any]:
-    """The counts for people: what there is, what is left out, what it would cost at Adobe."""
+    """Return the counts for people: what there is, what is left out, what it would cost at Adobe."""
     to_clean = counted.get("to clean", 0)
     # A photo with its own mask buys none. Nothing to remove buys no fill, but nobody knows that before.
     masks = to_clean - min(to_clean, counted.get("skipped own mask", 0))
@@ -96,17 +98,17 @@ def _below(counted: Mapping[str, int], prefix: str) -> dict[str, int]:
 
 
 def photos_per_day(state: RateLimitState, limits: RateLimits) -> float:
-    """Photos that the account's limits and the budget let through in a day."""
+    """Return how many photos a day the account's limits and the budget allow."""
     per_photo = state.per_photo or limits.requests_per_photo
     fastest = min(limits.day / limits.spacing, limits.our_day) / per_photo
     return fastest if limits.daily_budget is None else min(fastest, limits.daily_budget / 2)
 
 
 def max_ahead(per_day: float, hours: float) -> int:
-    """Photos that may wait in the queue: what is worked off in so many hours."""
+    """Return how many photos may wait in the queue: those that are worked off in so many hours."""
     return min(_MAX_AHEAD, max(_MIN_AHEAD, math.ceil(per_day * hours / 24)))
 
 
 def look_again_in(per_day: float, ahead: int) -> int:
-    """Seconds until about half of a full queue is worked off."""
+    """Return the seconds until about half of a full queue is worked off."""
     return math.ceil(min(_LONGEST_WAIT, max(_SHORTEST_WAIT, ahead / 2 / per_day * _DAY)))

@@ -9,12 +9,13 @@ from cleanplate.rate_limit.state import HALF_HOURS, LATE, RateLimitState
 
 
 def photo_time(state: RateLimitState, limits: RateLimits) -> float:
-    """Seconds of the minute limit that one photo takes, from the requests that photos took lately."""
+    """Return the seconds of the minute limit that one photo takes, from the requests that photos took lately."""
     return limits.spacing * (state.per_photo or limits.requests_per_photo)
 
 
 def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int, within: float = 60 * 86400.0) -> float:
-    """When the last of so many waiting photos gets its slot, with minute limit, day limit and budget as they are used.
+    """Return when the last of so many waiting photos gets its slot, with minute limit, day limit and budget as they are
+    used.
 
     At most ``now + within``: what lies beyond is not looked for.
     """
@@ -51,13 +52,13 @@ def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int,
 
 
 def used_in_a_day(state: RateLimitState, limits: RateLimits, now: float) -> int:
-    """Requests that count towards the day limit now, those included that are reserved ahead."""
+    """Return how many requests count towards the day limit now, those included that are reserved ahead."""
     oldest = math.floor(now * HALF_HOURS / limits.day) - HALF_HOURS
     return sum(state.day_counts[max(0, oldest - state.day_first) :])
 
 
 def going_out(state: RateLimitState, limits: RateLimits, now: float) -> float:
-    """Requests per minute that are being sent, as of the last seconds."""
+    """Return how many requests a minute are being sent, by the last seconds."""
     span = LATE + limits.spacing
     slots = (state.base + bit * state.spacing for bit in range(state.taken.bit_length()) if state.taken >> bit & 1)
     return sum(now - span < at <= now for at in slots) * limits.minute / span

@@ -1,10 +1,10 @@
 """When to ask Adobe about a job again: pure arithmetic, in seconds.
 
-A job's duration is unknown, but the route's earlier jobs say what is usual. The first check aims just past that; each
+A job's duration is unknown, but the route's earlier jobs show what to expect. The first check aims just past that; each
 later one comes after a fixed share of the time that has gone by, so that the time added to Adobe's own stays in
 proportion however long the job takes. ``Retry-After`` wins over both, and a deadline ends the waiting.
 
-What is usual is learnt per route as a small histogram. A finished job only tells an interval: it was not ready at the
+Durations are observed for each route, in a small histogram. A finished job gives an interval: it was not ready at the
 last check but one and was ready at the last. Taking the last check for the duration would make the estimate creep
 upwards for ever (it waits longer, sees later, waits longer). So the job's weight is spread over its interval in
 proportion to what is believed already (Turnbull's self-consistent estimate), and now and then a first check comes
@@ -22,7 +22,7 @@ from cleanplate.errors import DeadlinePassedError
 #: Upper ends of the histogram's bins in whole seconds, about a fifth apart; what takes longer counts as the last.
 EDGES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 29, 35, 42, 50, 60, 72, 86, 103, 124, 150, 180, 240, 300)
 
-#: The first check before anything is learnt: just past five seconds (routes of this kind take 3 to 15 s).
+#: The first check before any job was observed: just past five seconds (routes of this kind take 3 to 15 s).
 DEFAULT_EXPECTED = 6.0
 
 #: A later check comes when this share of the time since the POST has gone by once more.
@@ -54,12 +54,12 @@ class DurationHistogram:
     jobs: int = 0
 
     def to_item(self) -> dict[str, float]:
-        """Plain numbers, bounded by the number of bins."""
+        """Return the histogram as plain numbers, at most one for each bin."""
         return {"jobs": self.jobs, **{str(edge): round(share, 4) for edge, share in sorted(self.shares.items())}}
 
     @classmethod
     def from_item(cls, item: Mapping[str, object]) -> DurationHistogram:
-        """The reverse of ``to_item``; what cannot be read is left out."""
+        """Return the reverse of ``to_item``; what cannot be read is left out."""
         shares: dict[int, float] = {}
         for name, share in item.items():
             if name.isdecimal() and int(name) in EDGES and isinstance(share, int | float) and 0 < share <= 1:
@@ -69,7 +69,7 @@ class DurationHistogram:
 
 
 def expected(durations: DurationHistogram | None) -> float:
-    """Seconds after the POST at which a first check is worth most; the default until something was learnt."""
+    """Return the seconds after the POST at which a first check is best; a default until a job was observed."""
     if durations is None or not durations.shares:
         return DEFAULT_EXPECTED
     longest = max(durations.shares)
@@ -105,7 +105,7 @@ def next_wait(
     if retry_after is not None and math.isfinite(retry_after) and retry_after > 0:
         wait = retry_after
     elif elapsed < _sane(expected):
-        # An early look, or Adobe asked for less than the usual: the usual is still ahead.
+        # After an early check, or a short Retry-After, the expected duration is still ahead.
         wait = _sane(expected) - elapsed
     else:
         # Never shorter than half the wait before: a clock that jumped back must not start a storm of checks.
@@ -115,7 +115,8 @@ def next_wait(
 
 
 def wait_after_refusal(refusals: int, jitter: float) -> float:
-    """Seconds until a POST that was refused (502, no connection) is sent again; ``jitter`` 0 to 1 spreads callers.
+    """Return the seconds until a POST that was refused (502, no connection) is sent again; ``jitter`` 0 to 1 spreads
+    callers.
 
     Doubles from two seconds to five minutes, and is never below half of that.
     """
@@ -123,12 +124,12 @@ def wait_after_refusal(refusals: int, jitter: float) -> float:
 
 
 def whole_seconds(seconds: float) -> int:
-    """What Step Functions and SQS take: at least one, to the nearest."""
+    """Return whole seconds as Step Functions and SQS take them: rounded, at least one."""
     return max(1, math.floor(seconds + 0.5)) if math.isfinite(seconds) else 1
 
 
 def observe(durations: DurationHistogram | None, pending_at: float, seen_at: float) -> DurationHistogram:
-    """The histogram with one more finished job.
+    """Return the histogram with one more finished job.
 
     ``pending_at`` is when it was last seen unfinished (0: never), ``seen_at`` when it was seen finished; seconds after
     the POST. Observations that cannot be (a clock that jumped) change nothing.

@@ -1,4 +1,4 @@
-"""Which of Adobe's masks are meant: pure policy."""
+"""Which of Adobe's masks are filled: pure policy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _matches(label: str, pattern: str) -> bool:
 
 
 def choose_masks(masks: Sequence[Mask], options: Options) -> Choice:
-    """Masks that the options name and whose score is high enough, in Adobe's order.
+    """Return the masks that the options name and whose score is high enough, in Adobe's order.
 
     ``subject`` is the most prominent mask (box area x score), ``everything`` all that are not background.
     """
