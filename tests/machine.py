@@ -25,7 +25,7 @@ PROCESS_GONE = "Runtime.ExitError"
 #: More than any photo should ever take; a machine that goes round for ever is ended here.
 MAX_TRANSITIONS = 25_000
 
-Function = Callable[[dict[str, Any]], dict[str, Any]]
+Function = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

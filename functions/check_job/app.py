@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from cleanplate.aws.handler import lambda_function
 from cleanplate.services import services
-from cleanplate.steps.check_job import check_job
+from cleanplate.steps.check_job import Standing, check_job
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 @lambda_function(correlation_id="job_id")
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> Standing:  # noqa: ARG001 - Lambda's signature
     """Check one step of a photo.
 
     Event: ``{"job_id": str, "step": "mask" | "fill", "waited": seconds since the last check}``.

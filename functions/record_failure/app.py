@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from cleanplate.aws.handler import lambda_function
 from cleanplate.services import services
-from cleanplate.steps.record_failure import record_failure
+from cleanplate.steps.record_failure import Ending, record_failure
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 @lambda_function(correlation_id="execution")
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> Ending:  # noqa: ARG001 - Lambda's signature
     """Record and publish why an execution failed.
 
     Event: ``{"execution": name, "error": class name, "cause": Lambda's JSON or plain text}``.

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from cleanplate.aws.handler import lambda_function
 from cleanplate.services import services
-from cleanplate.steps.save_result import save_result
+from cleanplate.steps.save_result import Ending, save_result
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 @lambda_function(correlation_id="job_id")
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> Ending:  # noqa: ARG001 - Lambda's signature
     """Write the result and the manifest, and publish the outcome.
 
     Event: ``{"job_id": str}``.

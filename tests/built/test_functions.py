@@ -242,17 +242,17 @@ def test_record_failure_ends_the_run_it_names_and_no_newer_one(stage: Stage, sam
         ("record_failure.execution_ended", "ExecutionStoppedError"),
     ):
         execution = re.sub("^[0-9a-f]{40}", job_id(Photo(UPLOADS, name), Options()), sample(name)["execution"])
-        job, run = Job.named(execution)
-        _claim(stage, job, f"{name}.jpg", run=run)
-        other = job if run > 1 else f"{job}-2"
+        job, run, claimed = execution.split("-")
+        _claim(stage, job, f"{name}.jpg", run=int(run), claimed_at=int(claimed) / 1000)
+        other = f"{job}-{int(run) + 1}-{claimed}"
         assert stage.invoke("RecordFailureFunction", sample(name) | {"execution": other}) == {"outcome": "claimed"}
         answer = stage.invoke("RecordFailureFunction", sample(name) | {"execution": execution})
         assert answer == {"outcome": "failed", "reason": reason}
 
 
-def _claim(stage: Stage, job: str, key: str, run: int = 1) -> None:
+def _claim(stage: Stage, job: str, key: str, run: int = 1, claimed_at: float = 1.0) -> None:
     photo = Photo(UPLOADS, key, size=1)
-    stage.ledger.claim(Job(job_id=job, photo=photo, options=Options(), status="claimed", run=run, claimed_at=1.0))
+    stage.ledger.claim(Job(job, photo, Options(), "claimed", run=run, claimed_at=claimed_at))
 
 
 def test_no_function_logs_a_signed_link_or_a_token(stage: Stage, saved: Any) -> None:

@@ -332,7 +332,7 @@ def _end_told_while_the_photo_ends(walk: Walk) -> None:
     walk.publish(_upload(walk))
     finish = walk.stage.ledger.finish
 
-    def late(job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float) -> bool:
+    def late(job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float) -> Job:
         if status == "failed":
             walk.execute()
         return finish(job, status, outcome, now=now)
@@ -346,8 +346,9 @@ def _end_of_the_first_run_told_in_the_second(walk: Walk) -> None:
     photo = _upload(walk)
     walk.publish(photo)
     walk.execute()
+    first = walk.stage.only_job().execution_name
     walk.publish(Photo(UPLOADS, photo.key), request_id="r1")
-    _told_of_the_end(walk, walk.stage.only_job().job_id)
+    _told_of_the_end(walk, first)
     walk.execute()
 
 

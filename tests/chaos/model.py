@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -17,6 +17,9 @@ from unittest.mock import patch
 import requests
 
 from cleanplate.errors import JobMovedOnError, PostponedError
+from cleanplate.jobs.ledger import Ledger
+from cleanplate.models import TERMINAL, Job
+from cleanplate.models import AdobeRequest as OurRequest
 from cleanplate.steps.check_job import check_job
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
@@ -38,7 +41,7 @@ from tests.chaos.protocol import (
 from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, logs, world
 from tests.integration.steps.walk import Walk, photo_bytes
-from tests.machine import Machine
+from tests.machine import Function, Machine
 from tests.stage import RESULTS, KilledError
 
 _POST = "POST /v1/*"
@@ -144,34 +147,35 @@ def _at(gate: str, *, once: bool = False) -> None:
         actor.passed.add(gate)
 
 
-def _before_dynamodb(model: Any, params: dict[str, Any], **_: Any) -> None:
-    body = json.loads(params["body"])
-    if model.name == "TransactWriteItems":
-        write = body["TransactItems"][0].get("Update", {})
-    elif model.name == "UpdateItem":
-        write = body
-    else:
+def _before_save(before: Job | None, after: Job) -> None:
+    """The gates of the record: what a write is about is told by what it changes."""
+    actor: Actor | None = getattr(_here, "actor", None)
+    if before is None or actor is None:
         return
-    values, update = write.get("ExpressionAttributeValues", {}), write.get("UpdateExpression", "")
-    if ":outcome" in values:
-        # Refused for a status that had only moved on within the open ones, it is written again at once.
+    if after.status in TERMINAL and before.status not in TERMINAL:
+        # Refused because the job had only moved on within its run, it is written again at once.
         _at("finish", once=True)
-    elif "published = :yes" in update:
+    elif after.published and not before.published:
         _at("published")
-    elif "adobe_requests.#request" in update:
-        actor: Actor | None = getattr(_here, "actor", None)
-        if actor is None:
-            return
-        if "post" in actor.passed:
-            _at("note", once=True)
-        elif ":attempts" in values and _attempts(values[":request"]["M"]["attempts"]) > _attempts(values[":attempts"]):
-            _at("begin", once=True)
-        elif float(values[":request"]["M"]["finished_at"]["N"]) > 0:
-            _at("kept")
+    elif "post" in actor.passed and after.adobe_requests != before.adobe_requests:
+        _at("note", once=True)
+    elif any(_has_grown(before, request, "attempts") for request in after.adobe_requests.values()):
+        _at("begin", once=True)
+    elif any(_has_grown(before, request, "finished_at") for request in after.adobe_requests.values()):
+        _at("kept")
 
 
-def _attempts(value: dict[str, str]) -> int:
-    return int(value["N"])
+def _has_grown(before: Job, request: OurRequest, name: str) -> bool:
+    there = before.adobe_requests.get(request.name, OurRequest(request.name))
+    return bool(getattr(request, name) > getattr(there, name))
+
+
+def _watched_save(save: Callable[..., tuple[bool, Job]]) -> Callable[..., tuple[bool, Job]]:
+    def watched(ledger: Ledger, before: Job | None, after: Job, now: float) -> tuple[bool, Job]:
+        _before_save(before, after)
+        return save(ledger, before, after, now)
+
+    return watched
 
 
 def _before_s3(model: Any, params: dict[str, Any], **_: Any) -> None:
@@ -205,10 +209,7 @@ class Conductor:
         """``variant``: which of Adobe's answers of a kind is given."""
         self._variant = variant
         self._walk, self._stage = walk, walk.stage
-        meta = {
-            client: getattr(self._stage, client).meta.events for client in ("dynamodb", "s3", "events", "stepfunctions")
-        }
-        meta["dynamodb"].register("before-call.dynamodb", _before_dynamodb)
+        meta = {client: getattr(self._stage, client).meta.events for client in ("s3", "events", "stepfunctions")}
         meta["s3"].register("before-call.s3", _before_s3)
         meta["events"].register("before-call.eventbridge", _before_events)
         meta["stepfunctions"].register("before-call.sfn.StartExecution", lambda **_: _at("start"))
@@ -234,8 +235,8 @@ class Conductor:
             return
 
     def _execute(self, actor: Actor) -> None:
-        def function(gate: str, call: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
-            def called(event: dict[str, Any]) -> dict[str, Any]:
+        def function(gate: str, call: Function) -> Function:
+            def called(event: dict[str, Any]) -> Mapping[str, Any]:
                 actor.begin(gate)
                 return call(event)
 
@@ -360,7 +361,10 @@ def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0) -> str:
     """Walk one path; where the functions leave it, what they did instead."""
     world = World()
     walk = make(MASK_DEADLINE_SECONDS="3600", FILL_DEADLINE_SECONDS="3600")
-    with patch.object(requests.Session, "send", _watched_send(requests.Session.send)):
+    with (
+        patch.object(requests.Session, "send", _watched_send(requests.Session.send)),
+        patch.object(Ledger, "_save", _watched_save(Ledger._save)),
+    ):
         conductor = Conductor(walk, variant)
         try:
             for number, move in enumerate(way):

@@ -114,16 +114,19 @@ def _visibility(_: MakeWalk) -> str:
 # --- the bugs ---------------------------------------------------------------------------------------------------------
 
 
-def _begin_without_a_word(
-    ledger: Ledger, job: Job, name: str, *, route: str, status: JobStatus, now: float
-) -> AdobeRequest:
+def _begin_without_a_word(ledger: Ledger, job: Job, name: str, *, route: str, status: JobStatus, now: float) -> Job:
     request = job.adobe_requests.get(name, AdobeRequest(name))
-    return request if request.adobe_job else replace(request, route=route, attempts=request.attempts + 1, intent_at=now)
+    if request.adobe_job:
+        return job
+    begun = replace(request, route=route, attempts=request.attempts + 1, intent_at=now)
+    return replace(job, adobe_requests={**job.adobe_requests, name: begun})
 
 
 def _note_all_the_same(ledger: Ledger, job: Job, request: AdobeRequest, *, now: float) -> Job:
     status: JobStatus = "masking" if request.name == "mask" else "filling"
-    return ledger._write_request(job, replace(request, lease_until=0.0), now=now, status=status)
+    noted = replace(request, lease_until=0.0)
+    requests = {**job.adobe_requests, request.name: noted}
+    return ledger._change(job, lambda current: replace(current, status=status, adobe_requests=requests), now)
 
 
 @contextmanager
@@ -141,19 +144,8 @@ def _claim_again(ledger: Ledger, job: Job) -> Job:
     return claim(ledger, job)
 
 
-def _finish_whatever_was(
-    ledger: Ledger, job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float
-) -> bool:
-    ledger._update(
-        job.job_id,
-        "SET #status = :status, outcome = :outcome, published = :no, updated_at = :now",
-        "attribute_exists(job_id)",
-        status=status,
-        outcome=outcome,
-        no=False,
-        now=now,
-    )
-    return True
+def _finish_whatever_was(ledger: Ledger, job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float) -> Job:
+    return ledger._change(job, lambda current: replace(current, status=status, outcome=outcome, published=False), now)
 
 
 def _submit_again(client: AdobeClient, route: Route, request: Request) -> AdobeJob:

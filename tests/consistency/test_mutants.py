@@ -183,11 +183,11 @@ FAULTS = [
     ),
     Fault(
         test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
-        f"{STEPS}/check_job.py", '_say("pending", wait', '_say("not_yet", wait',
+        f"{STEPS}/check_job.py", '"state": "pending"', '"state": "not_yet"',
     ),
     Fault(
         test_state_machine.test_only_one_word_of_a_step_is_left_to_a_choices_default,
-        f"{STEPS}/check_job.py", 'if wait else _say("succeeded")', 'if wait else _say("done" if job.own_mask else "succeeded")',
+        f"{STEPS}/check_job.py", '"waiting" if wait else "succeeded"', '"waiting" if wait else "done" if job.own_mask else "succeeded"',
     ),
     Fault(
         test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
@@ -199,7 +199,7 @@ FAULTS = [
     ),
     Fault(
         test_state_machine.test_every_failed_state_comes_with_an_error_and_a_cause,
-        f"{STEPS}/check_job.py", "cause=words", "why=words",
+        f"{STEPS}/check_job.py", '"cause": words', '"why": words',
     ),
     Fault(test_state_machine.test_every_step_that_a_task_names_is_one_that_check_job_knows, MACHINE, "step: fill", "step: filling"),
     Fault(
@@ -271,11 +271,11 @@ FAULTS = [
     ),
     Fault(
         test_times.test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again,
-        TEMPLATE, "MinValue: 45", "MinValue: 30",
+        TEMPLATE, "MinValue: 100", "MinValue: 90",
     ),
     Fault(
         test_times.test_a_kept_answer_is_used_only_while_links_live,
-        f"{PACKAGE}/jobs/ledger.py", "ANSWER_SECONDS = 3000.0", "ANSWER_SECONDS = 4000.0",
+        f"{PACKAGE}/jobs/reuse.py", "ANSWER_SECONDS = 3000.0", "ANSWER_SECONDS = 4000.0",
     ),
     # --- settings ---
     Fault(

@@ -142,14 +142,18 @@ def test_the_execution_starts_with_all_that_the_machine_reads_of_its_input(proje
 
 
 def test_every_failed_state_comes_with_an_error_and_a_cause(project: Project) -> None:
-    calls = [
-        node
+    answers = [
+        {
+            name.value: value
+            for name, value in zip(node.keys, node.values, strict=True)
+            if isinstance(name, ast.Constant)
+        }
         for node in ast.walk(project.tree(f"{PACKAGE}/steps/check_job.py"))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_say"
+        if isinstance(node, ast.Dict)
     ]
-    failed = [call for call in calls if "failed" in words_in(call.args[0])]
+    failed = [answer for answer in answers if "state" in answer and "failed" in words_in(answer["state"])]
     assert failed
-    assert all({"error", "cause"} <= {keyword.arg for keyword in call.keywords} for call in failed)
+    assert all({"error", "cause"} <= answer.keys() for answer in failed)
 
 
 def test_every_step_that_a_task_names_is_one_that_check_job_knows(project: Project) -> None:

@@ -161,7 +161,7 @@ def test_the_table_forgets_by_the_attribute_that_the_ledger_writes(template: Tem
     (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
     expiry = table["TimeToLiveSpecification"]
     assert expiry["Enabled"] is True
-    assert f'"{expiry["AttributeName"]}": int(' in Project().text(f"{PACKAGE}/jobs/ledger.py")
+    assert f'"{expiry["AttributeName"]}": expiry(' in Project().text(f"{PACKAGE}/jobs/records.py")
 
 
 def test_the_tables_key_is_the_one_that_the_code_uses(template: Template) -> None:
@@ -169,7 +169,7 @@ def test_the_tables_key_is_the_one_that_the_code_uses(template: Template) -> Non
     ((key, kind),) = [(part["AttributeName"], part["KeyType"]) for part in table["KeySchema"]]
     assert kind == "HASH"
     assert {"AttributeName": key, "AttributeType": "S"} in table["AttributeDefinitions"]
-    for module in ("jobs/ledger", "rate_limit/limiter"):
+    for module in ("aws/dynamodb", "rate_limit/limiter"):
         keys = set(re.findall(r'\{"(\w+)": \{"S":', Project().text(f"{PACKAGE}/{module}.py")))
         assert keys == {key}, module
 
@@ -179,7 +179,7 @@ def test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_
     (index,) = table["GlobalSecondaryIndexes"]
     keys = [(part["AttributeName"], part["KeyType"]) for part in index["KeySchema"]]
     names = f'"{index["IndexName"]}", "{keys[0][0]}", "{keys[1][0]}"'
-    assert f"OPEN_JOBS, _SHARD, _DUE = {names}" in Project().text(f"{PACKAGE}/jobs/ledger.py")
+    assert f"OPEN_JOBS, SHARD, DUE = {names}" in Project().text(f"{PACKAGE}/jobs/records.py")
     assert [kind for _, kind in keys] == ["HASH", "RANGE"]
     types = {about["AttributeName"]: about["AttributeType"] for about in table["AttributeDefinitions"]}
     assert [types[name] for name, _ in keys] == ["S", "N"]

@@ -33,13 +33,14 @@ def walked(stage: Stage) -> Job:
     job = stage.claim()
     for name, route in (("mask", "mask-objects"), ("fill-1", "fill-masked-areas")):
         status: Any = "masking" if name == "mask" else "filling"
-        request = stage.ledger.begin_request(stage.job(job.job_id), name, route=route, status=status, now=stage.clock())
+        job = stage.ledger.begin_request(job, name, route=route, status=status, now=stage.clock())
         sent = replace(
-            request, adobe_job=AdobeJob(f"urn:{name}", "https://image.adobe.io/s"), submitted_at=stage.clock()
+            job.adobe_requests[name],
+            adobe_job=AdobeJob(f"urn:{name}", "https://image.adobe.io/s"),
+            submitted_at=stage.clock(),
         )
         stage.clock.pass_by(6.5)
         job = stage.ledger.record_adobe_job(job, replace(sent, polls=2, finished_at=stage.clock()), now=stage.clock())
-        job = stage.job(job.job_id)
     return job
 
 
@@ -270,7 +271,7 @@ def test_an_execution_of_an_earlier_run_ends_nothing(stage: Stage) -> None:
     stage.ledger.reclaim(stage.job(job.job_id), request_id="r", now=stage.clock(), deadline_at=stage.clock() + 100)
     assert record_failure(job.execution_name, "States.Timeout", "", stage.services) == {"outcome": "claimed"}
     assert stage.only_job().status == "claimed"
-    second = f"{job.job_id}-2"
+    second = stage.job(job.job_id).execution_name
     assert record_failure(second, "StepCrashedError", "x", stage.services)["reason"] == StepCrashedError.__name__
 
 

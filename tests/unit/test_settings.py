@@ -86,3 +86,10 @@ def test_the_stacks_options_are_those_that_it_gives() -> None:
 )
 def test_only_this_machine_is_loopback(host: str, here: bool) -> None:
     assert is_loopback(host) is here
+
+
+def test_records_must_outlive_the_names_of_their_executions() -> None:
+    """Step Functions reserves a name for 90 days; until then the record must tell whose it is."""
+    with pytest.raises(SettingsError, match="RECORD_DAYS"):
+        read_settings({**ENVIRONMENT, "RECORD_DAYS": "99"})
+    assert read_settings({**ENVIRONMENT, "RECORD_DAYS": "100"}).record_days == 100

@@ -154,17 +154,21 @@ class Job:
     request_id: str = ""
     correlation_id: str = ""
     published: bool = False
+    #: The ledger's token of what was last written; two values with the same content are the same job.
+    revision: str = field(default="", compare=False)
 
     @property
     def execution_name(self) -> str:
-        """The Step Functions name: the job id, and the run from the second one on."""
-        return self.job_id if self.run == 1 else f"{self.job_id}-{self.run}"
+        """The Step Functions name: job id, run, and when it was claimed, in milliseconds since the epoch.
+
+        A name is reserved for 90 days. With the claim in it, an execution that is there already is always this one's.
+        """
+        return f"{self.job_id}-{self.run}-{int(self.claimed_at * 1000)}"
 
     @staticmethod
-    def named(execution_name: str) -> tuple[str, int]:
-        """Job id and run of an execution name; the inverse of :attr:`execution_name`."""
-        job_id, _, run = execution_name.partition("-")
-        return job_id, int(run) if run.isdigit() else 1
+    def id_in(execution_name: str) -> str:
+        """Return the job id of an execution's name."""
+        return execution_name.partition("-")[0]
 
     @property
     def possible_duplicate(self) -> bool:

@@ -16,6 +16,7 @@ from cleanplate.aws.storage import MAX_KEY_BYTES
 from cleanplate.errors import (
     CleanplateError,
     CredentialsRefusedError,
+    JobMovedOnError,
     NotAnnouncedError,
     PhotoReplacedError,
     error_named,
@@ -63,22 +64,27 @@ def failure_named(name: str, cause: str) -> Failure:
     )
 
 
-def fail(job: Job, failure: Failure, services: Services) -> None:
-    """End a job as failed, and say so."""
-    _conclude(job, "failed", {**asdict(failure), "result": None}, services)
+def fail(job: Job, failure: Failure, services: Services) -> Job:
+    """End a job as failed, publish that, and return the job as it then is."""
+    return _conclude(job, "failed", {**asdict(failure), "result": None}, services)
 
 
-def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> None:
-    """End a job with its result, and say so."""
-    _conclude(job, status, found, services)
+def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> Job:
+    """End a job with its result, publish that, and return the job as it then is."""
+    return _conclude(job, status, found, services)
 
 
-def _conclude(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> None:
+def _conclude(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> Job:
     now = services.clock()
     outcome = {"outcome": status, "ended_at": now, **found}
-    if services.ledger.finish(job, status, outcome, now=now):
+    try:
+        job = services.ledger.finish(job, status, outcome, now=now)
+    except JobMovedOnError:
+        # Another call has ended this run before; what it wrote is what is published.
+        job = services.read_job(job.job_id)
+    else:
         _count(job, status, str(found.get("reason", "")))
-    publish(services.read_job(job.job_id), services)
+    return publish(job, services)
 
 
 def _count(job: Job, status: JobStatus, reason: str) -> None:
@@ -89,11 +95,11 @@ def _count(job: Job, status: JobStatus, reason: str) -> None:
         count(Metric.CREDENTIALS_REFUSED)
 
 
-def publish(job: Job, services: Services) -> None:
-    """Write the manifest and announce the outcome of an ended job, unless that was done before."""
+def publish(job: Job, services: Services) -> Job:
+    """Write the manifest and publish the outcome of an ended job, unless that was done before; return the job."""
     if job.published or job.status not in TERMINAL:
         # Said already, or in another run by now, which will say it.
-        return
+        return job
     statement = describe(job, result_key=services.result_key(job.photo))
     # A newer upload of the same key has its own manifest there.
     if statement.get("reason") != PhotoReplacedError.__name__:
@@ -101,7 +107,7 @@ def publish(job: Job, services: Services) -> None:
     put_outcome(services.events, statement, bus=services.event_bus)
     # Before the photo counts as announced: whoever makes up for a call that was cut short makes up for this too.
     publish_folder(job, services)
-    services.ledger.record_published(job, now=services.clock())
+    return services.ledger.record_published(job, now=services.clock())
 
 
 def _write_manifest(job: Job, statement: Mapping[str, Any], services: Services) -> None:

@@ -148,7 +148,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         max_megapixels=_number(environ, "MAX_MEGAPIXELS", least=0.001),
         max_photo_bytes=int(_number(environ, "MAX_PHOTO_MEGABYTES", least=0.001) * 1_000_000),
         mark_as_edited=_switch(environ, "MARK_AS_EDITED"),
-        record_days=int(_number(environ, "RECORD_DAYS", least=1)),
+        # Longer than Step Functions reserves the name of an execution, which is 90 days.
+        record_days=int(_number(environ, "RECORD_DAYS", least=100)),
     )
 
 

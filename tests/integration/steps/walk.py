@@ -7,6 +7,7 @@ import http.server
 import io
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -177,7 +178,7 @@ class Walk:
                 {"execution": name, "error": "ExecutionStoppedError", "cause": ended.status}
             )
 
-    def _check(self, event: dict[str, Any]) -> dict[str, Any]:
+    def _check(self, event: dict[str, Any]) -> Mapping[str, Any]:
         answer = check_job(event["job_id"], event["step"], self.stage.services, waited=event["waited"])
         self.polls += 1
         if answer["state"] == "pending":

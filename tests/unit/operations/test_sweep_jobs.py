@@ -22,7 +22,8 @@ def sweep(stage: Stage, seconds_left: float = _NEVER) -> dict[str, Any]:
 def sent(stage: Stage, key: str = "dog.jpg") -> Job:
     """A job whose mask Adobe is at work on."""
     job = stage.claim(key)
-    request = stage.ledger.begin_request(job, "mask", route="mask-objects", status="masking", now=stage.clock())
+    job = stage.ledger.begin_request(job, "mask", route="mask-objects", status="masking", now=stage.clock())
+    request = job.adobe_requests["mask"]
     at_adobe = AdobeJob("urn:1", "https://image.adobe.io/s")
     stage.ledger.record_adobe_job(
         job,
@@ -212,7 +213,8 @@ def test_a_photo_that_meets_no_delay_moves_in_the_index_three_times(stage: Stage
     for name, route in (("mask", "mask-objects"), ("fill-1", "fill-masked-areas")):
         status: JobStatus = "masking" if name == "mask" else "filling"
         now = stage.clock()
-        request = stage.ledger.begin_request(job, name, route=route, status=status, now=now)
+        job = stage.ledger.begin_request(job, name, route=route, status=status, now=now)
+        request = job.adobe_requests[name]
         at_adobe = AdobeJob(f"urn:{name}", "https://image.adobe.io/s")
         sent = replace(request, adobe_job=at_adobe, submitted_at=now, deadline_at=now + 900, check_at=now + 6)
         stage.ledger.record_adobe_job(stage.job(job.job_id), sent, now=now)

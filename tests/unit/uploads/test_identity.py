@@ -109,11 +109,8 @@ def test_an_id_is_legal_everywhere_and_the_record_leads_back_to_it(
 
 
 @pytest.mark.parametrize("run", [1, 2, 17])
-def test_an_executions_name_holds_job_and_run(run: int) -> None:
-    job = Job(job_id="ab12" * 10, photo=PHOTO, options=Options(), status="claimed", run=run)
+def test_an_executions_name_holds_job_run_and_claim(run: int) -> None:
+    job = Job("ab12" * 10, PHOTO, Options(), "claimed", run=run, claimed_at=1_800_000_000.25)
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", job.execution_name)
-    assert Job.named(job.execution_name) == (job.job_id, run)
-
-
-def test_a_foreign_executions_name_is_read_as_a_first_run() -> None:
-    assert Job.named("started-by-hand") == ("started", 1)
+    assert job.execution_name == f"{job.job_id}-{run}-1800000000250"
+    assert Job.id_in(job.execution_name) == job.job_id

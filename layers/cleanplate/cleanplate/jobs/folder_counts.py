@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from cleanplate.aws.dynamodb import get_many, retry_on_conflict
-from cleanplate.models import JobStatus, Photo
+from cleanplate.aws.dynamodb import get_many, item_key, retry_on_conflict, to_item
+from cleanplate.models import Job, JobStatus, Photo
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -101,40 +101,35 @@ class Place:
         return f"{self.name}#{int(job_id[-8:], 16) % SHARDS}"
 
 
-def count_writes(
-    table: str,
-    photo: Photo,
-    job_id: str,
-    *,
-    before: JobStatus | None,
-    after: JobStatus,
-    reason: str,
-    now: float,
-    expires_at: int,
+def counted_moves(
+    table: str, before: Job | None, after: Job, *, now: float, expires_at: int
 ) -> list[TransactWriteItemTypeDef]:
-    """What a job's move from one status to another adds to the tallies; ``before`` is None for a new job.
+    """Return what a job's change adds to the counts, to be written with it; nothing where it stays in its column.
 
-    ``reason`` is why the job has failed, where it comes to that end or is taken up again from there.
+    ``before`` is None for a new job. Another run is counted where the one before had failed.
     """
-    added = {_COLUMNS[after]: 1, **({_COLUMNS[before]: -1} if before else {})}
-    if reason:
-        added[_FAILED_FOR + reason] = 1 if after == "failed" else -1
+    if before is not None and (before.run, _COLUMNS[before.status]) == (after.run, _COLUMNS[after.status]):
+        return []
+    added = {_COLUMNS[after.status]: 1, **({_COLUMNS[before.status]: -1} if before else {})}
+    for job, count in ((before, -1), (after, 1)):
+        if job is not None and job.status == "failed" and job.outcome.get("reason"):
+            added[f"{_FAILED_FOR}{job.outcome['reason']}"] = count
     at = "ended_at"
-    if after == "claimed":
+    if before is None or before.run != after.run:
         added["begun"] = 1
         at = "begun_at"
     names = {f"#{number}": name for number, name in enumerate(added)}
-    values = {f":{number}": {"N": str(count)} for number, count in enumerate(added.values())}
+    values = {f":{number}": count for number, count in enumerate(added.values())}
     update = {
         "TableName": table,
         "UpdateExpression": f"SET #at = :at, expires_at = :expires ADD {', '.join(f'{n} :{n[1:]}' for n in names)}",
         "ExpressionAttributeNames": {**names, "#at": at},
-        "ExpressionAttributeValues": {**values, ":at": {"N": repr(now)}, ":expires": {"N": str(expires_at)}},
+        "ExpressionAttributeValues": to_item({**values, ":at": now, ":expires": expires_at}),
     }
-    places = (Place.of(photo), Place(photo.bucket))
+    places = (Place.of(after.photo), Place(after.photo.bucket))
     return cast(
         "list[TransactWriteItemTypeDef]",
-        [{"Update": {**update, "Key": _key(place.shard_of(job_id))}} for place in places],
+        [{"Update": {**update, "Key": item_key(place.shard_of(after.job_id))}} for place in places],
     )
 
 
@@ -158,7 +153,7 @@ class Progress:
         The same job may ask again, until :meth:`note_said`: whoever makes up for a call that was cut short says it.
         """
         place = Place.of(photo)
-        own = self._db.get_item(TableName=self._table, Key=_key(place.shard_of(job_id)), ConsistentRead=True)
+        own = self._db.get_item(TableName=self._table, Key=item_key(place.shard_of(job_id)), ConsistentRead=True)
         # While a photo of the own shard is open, the folder is; the last one to end in its shard looks at them all.
         if _sum([own.get("Item", {})]).open > 0:
             return None
@@ -196,7 +191,7 @@ class Progress:
         try:
             self._db.update_item(
                 TableName=self._table,
-                Key=_key(place.name),
+                Key=item_key(place.name),
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#by": "by"},
@@ -208,13 +203,9 @@ class Progress:
 
     def _read_at_once(self, place: Place) -> FolderCounts:
         """All shards as they are at one moment: read one after the other they could show an end that never was."""
-        gets: list[Any] = [{"Get": {"TableName": self._table, "Key": _key(shard)}} for shard in place.shards()]
+        gets: list[Any] = [{"Get": {"TableName": self._table, "Key": item_key(shard)}} for shard in place.shards()]
         answer = retry_on_conflict(lambda: self._db.transact_get_items(TransactItems=gets))
         return _sum(found.get("Item", {}) for found in answer["Responses"])
-
-
-def _key(key: str) -> dict[str, Any]:
-    return {"job_id": {"S": key}}
 
 
 def _round(tally: FolderCounts) -> dict[str, Any]:

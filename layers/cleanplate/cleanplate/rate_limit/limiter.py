@@ -15,6 +15,7 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cleanplate.aws.dynamodb import from_item, to_attribute, to_item
 from cleanplate.rate_limit import breakers, polling, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import Kind, LaneName, RateLimitState, Slot, fresh
@@ -189,14 +190,14 @@ class RateLimiter:
                 UpdateExpression="ADD #tickets :step",
                 ConditionExpression="attribute_exists(version)",
                 ExpressionAttributeNames={"#tickets": key},
-                ExpressionAttributeValues={":step": _encode(state.lanes[name].step)},
+                ExpressionAttributeValues={":step": to_attribute(state.lanes[name].step)},
                 ReturnValues="ALL_NEW",
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             # The item was deleted a moment ago; whoever writes first begins it anew, and nobody has waited yet.
             return 0
         self._compare_clocks(asked, answer)
-        state = RateLimitState.from_item({name: _decode(value) for name, value in answer["Attributes"].items()})
+        state = RateLimitState.from_item(from_item(answer["Attributes"]))
         self._remember(state)
         return state.lanes[name].tickets
 
@@ -217,7 +218,7 @@ class RateLimiter:
     def _write(self, state: RateLimitState, over: RateLimitState | None) -> tuple[bool, RateLimitState | None]:
         """Store ``state`` over that one (None: over nothing); False, and the stored one, where another was faster."""
         state = replace(state, version=state.version + 1)
-        item = {name: _encode(value) for name, value in state.to_item().items()}
+        item = to_item(state.to_item())
         asked = self._clock()
         try:
             answer = self._put_new(item) if over is None else self._update(item, over)
@@ -248,7 +249,7 @@ class RateLimiter:
             ConditionExpression="#version = :over",
             ExpressionAttributeNames={f"#{name}": name for name in names},
             ExpressionAttributeValues={
-                ":over": _encode(over.version),
+                ":over": to_attribute(over.version),
                 **{f":{name}": item[name] for name in names},
             },
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -281,27 +282,4 @@ def _state(item: Mapping[str, Any] | None) -> RateLimitState | None:
     """The state in an item; none where there is no item, or something else in its place."""
     if not item:
         return None
-    return RateLimitState.from_item({name: _decode(value) for name, value in item.items()})
-
-
-def _encode(value: object) -> AttributeValueTypeDef:
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, int | float):
-        return {"N": repr(value)}
-    if isinstance(value, Mapping):
-        return {"M": {str(name): _encode(part) for name, part in value.items()}}
-    if isinstance(value, list):
-        return {"L": [_encode(part) for part in value]}
-    raise TypeError(f"{value!r} has no place in the pacer's item")
-
-
-def _decode(value: Mapping[str, Any]) -> object:
-    kind, held = next(iter(value.items()))
-    if kind == "N":
-        return int(held) if held.lstrip("-").isdecimal() else float(held)
-    if kind == "M":
-        return {name: _decode(part) for name, part in held.items()}
-    if kind == "L":
-        return [_decode(part) for part in held]
-    return held
+    return RateLimitState.from_item(from_item(item))

@@ -1,9 +1,9 @@
-"""Ask Adobe about a job's asks and say how they stand. The answer that says succeeded is the last one asked for."""
+"""Ask Adobe about a job's requests and say how they stand. The answer that says succeeded is the last one asked for."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal, NotRequired, TypedDict
 
 from aws_lambda_powertools import Logger
 
@@ -40,8 +40,17 @@ _MAX_REFUSALS = 5
 _SETTLED = 60.0
 
 
-def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> dict[str, Any]:
-    """``{"state": "pending", "wait_seconds": n}``, or ``succeeded``, or ``failed`` with Adobe's words.
+class Standing(TypedDict):
+    """What the machine is told of a job: how it stands, when to come back in seconds, and why it failed."""
+
+    state: Literal["pending", "waiting", "succeeded", "failed"]
+    wait_seconds: int
+    error: NotRequired[str]
+    cause: NotRequired[str]
+
+
+def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> Standing:
+    """Ask Adobe about what is not finished, and say how the step stands.
 
     ``waiting`` is a fill that could not be sent yet: its slot is ``wait_seconds`` away.
     ``waited`` is the last wait in seconds. Raises :class:`DeadlinePassedError`, and the errors of a request that can
@@ -51,33 +60,32 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
     if job.status in TERMINAL:
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
     if step == "fill" and not _is_sent(job, services):
-        return _say("waiting")
+        return {"state": "waiting", "wait_seconds": 0}
     due: list[float] = []
-    for request in _asks(job, step):
-        answer = _request_status(job, request, waited, services)
+    for name in _unfinished(job, step):
+        job, answer = _request_status(job, job.adobe_requests[name], waited, services)
         if answer is None:
-            due.append(services.read_job(job_id).adobe_requests[request.name].check_at)
-        elif answer.state == "failed" and answer.input_unread and step == "fill" and request.attempts < MAX_ATTEMPTS:
+            due.append(job.adobe_requests[name].check_at)
+        elif answer.state == "failed" and _may_be_sent_again(job, name, answer, step):
             # Once more, with a link that is signed afresh.
-            _give_back(services.read_job(job_id), request.name, services)
-            return _say("waiting")
+            _give_back(job, name, services)
+            return {"state": "waiting", "wait_seconds": 0}
         elif answer.state == "failed":
             words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
             error = InputLinkRefusedError if answer.input_unread else AdobeJobFailedError
-            return _say("failed", error=error.__name__, cause=words)
+            return {"state": "failed", "wait_seconds": 0, "error": error.__name__, "cause": words}
     if due:
-        return _say("pending", wait_seconds=whole_seconds(max(due) - services.clock()))
-    wait = _wait_for_fill(services.read_job(job_id), services) if step == "mask" else 0
-    return _say("waiting", wait_seconds=wait) if wait else _say("succeeded")
+        return {"state": "pending", "wait_seconds": whole_seconds(max(due) - services.clock())}
+    wait = _wait_for_fill(job, services) if step == "mask" else 0
+    return {"state": "waiting" if wait else "succeeded", "wait_seconds": wait}
 
 
 def _is_sent(job: Job, services: Services) -> bool:
     """Whether every window of the plan has its job at Adobe; a plan that is gone is for the next step to name."""
     plan = read_plan(job, services)
-    adobe_requests = (
-        [job.adobe_requests.get(fill_name(number)) for number in range(1, len(plan["windows"]) + 1)] if plan else []
-    )
-    return all(request and request.adobe_job for request in adobe_requests)
+    numbers = range(1, len(plan.windows) + 1) if plan else ()
+    fills = [job.adobe_requests.get(fill_name(number)) for number in numbers]
+    return all(request and request.adobe_job for request in fills)
 
 
 def _wait_for_fill(job: Job, services: Services) -> int:
@@ -96,6 +104,10 @@ def _has_something_to_fill(job: Job, services: Services) -> bool:
     return answer is not None and bool(choose_masks(answer.masks, job.options).masks)
 
 
+def _may_be_sent_again(job: Job, name: str, answer: Answer, step: Step) -> bool:
+    return answer.input_unread and step == "fill" and job.adobe_requests[name].attempts < MAX_ATTEMPTS
+
+
 def _give_back(job: Job, name: str, services: Services) -> None:
     """Make a request whose job has failed one that is still to be sent; it counts as sent once all the same."""
     request = job.adobe_requests[name]
@@ -103,26 +115,21 @@ def _give_back(job: Job, name: str, services: Services) -> None:
     services.ledger.record_poll(job, cleared, now=services.clock())
 
 
-def _say(state: str, **more: object) -> dict[str, Any]:
-    return {"state": state, "wait_seconds": 0, **more}
-
-
-def _asks(job: Job, step: Step) -> list[AdobeRequest]:
-    """The asks that are not finished; a fill that only has a slot is of a plan that turned out to need none."""
-    unfinished = (
-        request
+def _unfinished(job: Job, step: Step) -> list[str]:
+    """The requests that are not finished; a fill that only has a slot is of a plan that turned out to need none."""
+    return [
+        name
         for name, request in sorted(job.adobe_requests.items())
-        if name.startswith(step) and not request.finished_at
-    )
-    return [request for request in unfinished if request.adobe_job or step == "mask"]
+        if name.startswith(step) and not request.finished_at and (request.adobe_job or step == "mask")
+    ]
 
 
-def _request_status(job: Job, request: AdobeRequest, waited: float, services: Services) -> Answer | None:
-    """Adobe's last word on one ask, or None while there is none; when to ask next is then in the ledger."""
+def _request_status(job: Job, request: AdobeRequest, waited: float, services: Services) -> tuple[Job, Answer | None]:
+    """Adobe's last word on one request, or None while there is none; when to ask next is then in the job."""
     if request.adobe_job is None:
         raise JobMovedOnError(f"Job {job.job_id} has no job at Adobe for its {request.name} request.")
-    if not _has_slot(job, request, services):
-        return None
+    if (later := _without_slot(job, request, services)) is not None:
+        return later, None
     refusals = 0
     try:
         answer = stored_answer(services.storage, job, request.name) or _get_status(
@@ -138,8 +145,7 @@ def _request_status(job: Job, request: AdobeRequest, waited: float, services: Se
     asked = replace(request, polls=request.polls + answer.requests, outages=refusals, slot_at=0.0)
     if answer.state == "pending":
         wait = _wait(asked, answer, waited, services)
-        services.ledger.record_poll(job, with_check(asked, now + wait, services), now=now)
-        return None
+        return services.ledger.record_poll(job, with_check(asked, now + wait, services), now=now), None
     if answer.state == "succeeded":
         save_answer(services.storage, job, request.name, answer)
         asked = replace(asked, finished_at=now)
@@ -147,24 +153,25 @@ def _request_status(job: Job, request: AdobeRequest, waited: float, services: Se
         services.limiter.observe(
             request.route, seen_at, pending_at=max(0.0, seen_at - waited) if request.polls else 0.0
         )
-    services.ledger.record_poll(job, asked, now=now)
-    return answer
+    return services.ledger.record_poll(job, asked, now=now), answer
 
 
-def _has_slot(job: Job, request: AdobeRequest, services: Services) -> bool:
-    """Status requests take slots too where they count towards Adobe's limits; the next one is then noted."""
+def _without_slot(job: Job, request: AdobeRequest, services: Services) -> Job | None:
+    """The job with the next slot, where none is free for a status request now; None where it may go.
+
+    Status requests take slots where they count towards Adobe's limits.
+    """
     if not services.limiter.limits.polls_count:
-        return True
+        return None
     now = services.clock()
     # What was never asked about may be ready all the same, however late it is.
     if request.polls and now >= request.deadline_at:
         raise DeadlinePassedError("No slot came free to ask Adobe about the job before its deadline.")
     slot = services.limiter.reserve("poll", route=request.route, instead_of=request.slot_at)
     if slot.granted and slot.wait_seconds(services.limiter.now()) == 0:
-        return True
+        return None
     later = replace(request, check_at=slot.at, slot_at=slot.at if slot.granted else 0.0)
-    services.ledger.record_poll(job, later, now=now)
-    return False
+    return services.ledger.record_poll(job, later, now=now)
 
 
 def _get_status(job: Job, request: AdobeRequest, adobe_job: AdobeJob, services: Services) -> Answer:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, TypedDict
 
 from aws_lambda_powertools import Logger
 
@@ -17,7 +17,16 @@ from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.services import Services
 from cleanplate.steps.mask_selection import choose_masks
 from cleanplate.steps.submit import send
-from cleanplate.steps.work_files import fill_name, plan_key, read_plan, request_key, stored_answer, work_key
+from cleanplate.steps.work_files import (
+    Plan,
+    PlannedWindow,
+    fill_name,
+    read_plan,
+    request_key,
+    stored_answer,
+    work_key,
+    write_plan,
+)
 
 logger = Logger(child=True)
 
@@ -26,16 +35,23 @@ _MAX_MASKS = 300
 _MAX_LABELS = 100
 
 
-def fill_masked_areas(job_id: str, services: Services) -> dict[str, Any]:
+class FillAnswer(TypedDict):
+    """What the machine is told: whether the fills were sent, and when to come back, in seconds."""
+
+    state: Literal["submitted", "waiting", "nothing_to_remove"]
+    wait_seconds: int
+
+
+def fill_masked_areas(job_id: str, services: Services) -> FillAnswer:
     """``submitted`` with the first wait, ``waiting`` for a slot, or ``nothing_to_remove``."""
     job = services.read_job(job_id)
     if job.status in TERMINAL:
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
     plan = read_plan(job, services) or _make_plan(job, services)
-    if not plan["windows"]:
+    if not plan.windows:
         return {"state": "nothing_to_remove", "wait_seconds": 0}
     try:
-        for number, window in enumerate(plan["windows"], start=1):
+        for number, window in enumerate(plan.windows, start=1):
             job = send(
                 job,
                 fill_name(number),
@@ -55,7 +71,7 @@ def _key(job: Job, name: str) -> str:
     return request_key(job, "mask", name)
 
 
-def _make_plan(job: Job, services: Services) -> dict[str, Any]:
+def _make_plan(job: Job, services: Services) -> Plan:
     labels: tuple[str, ...] = ()
     chosen: tuple[Mask, ...] = ()
     if job.own_mask:
@@ -69,17 +85,14 @@ def _make_plan(job: Job, services: Services) -> dict[str, Any]:
         choice = choose_masks(answer.masks, job.options)
         chosen, labels = choice.masks, choice.labels_seen
         masks = [_fetch_mask(mask, job, services) for mask in chosen]
-    plan = _plan(job, masks, services) if masks else None
-    kept = {
-        "masks": [_described(mask) for mask in chosen[:_MAX_MASKS]],
-        "labels_seen": list(labels[:_MAX_LABELS]),
-        "windows": [],
-    } | (_keep(job, plan, services) if plan else {})
-    services.storage.write_work(plan_key(job), json.dumps(kept).encode(), "application/json")
-    return kept
+    plan = Plan([_described(mask) for mask in chosen[:_MAX_MASKS]], list(labels[:_MAX_LABELS]))
+    if masks:
+        plan = _with_pictures(plan, job, _plan_fill(job, masks, services), services)
+    write_plan(job, plan, services)
+    return plan
 
 
-def _plan(job: Job, masks: list[bytes], services: Services) -> FillPlan:
+def _plan_fill(job: Job, masks: list[bytes], services: Services) -> FillPlan:
     def open_photo() -> BinaryIO:
         file = scratch_file()
         services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
@@ -121,17 +134,17 @@ def _described(mask: Mask) -> dict[str, Any]:
     }
 
 
-def _keep(job: Job, plan: FillPlan, services: Services) -> dict[str, Any]:
+def _with_pictures(plan: Plan, job: Job, fill: FillPlan, services: Services) -> Plan:
     """Keep the plan's pictures, and say where."""
     storage = services.storage
     hole = _key(job, "hole.png")
-    storage.write_work(hole, plan.hole, "image/png")
+    storage.write_work(hole, fill.hole, "image/png")
     windows = []
-    for number, window in enumerate(plan.windows, start=1):
+    for number, window in enumerate(fill.windows, start=1):
         mask = _key(job, f"window-{number}.mask.png")
         storage.write_work(mask, window.mask, "image/png")
-        windows.append({"mask": mask, "image": _keep_image(job, number, window, services)})
-    return {"windows": windows, "hole": hole, "plan": plan.to_dict()}
+        windows.append(PlannedWindow(mask, _keep_image(job, number, window, services)))
+    return replace(plan, windows=tuple(windows), hole=hole, fill=fill.to_dict())
 
 
 def _keep_image(job: Job, number: int, window: Window, services: Services) -> str:
@@ -142,11 +155,11 @@ def _keep_image(job: Job, number: int, window: Window, services: Services) -> st
     return key
 
 
-def _request(job: Job, window: dict[str, str], services: Services) -> Request:
+def _request(job: Job, window: PlannedWindow, services: Services) -> Request:
     storage = services.storage
-    image, spare = window["image"], work_key(job.job_id, "photo")
+    image, spare = window.image, work_key(job.job_id, "photo")
     media_type = PhotoFacts.from_dict(job.facts).media_type
     return Request(
         image_url=storage.link_to_work(image) if image else storage.link_for_adobe(job.photo, spare, media_type),
-        mask_urls=[storage.link_to_work(window["mask"])],
+        mask_urls=[storage.link_to_work(window.mask)],
     )

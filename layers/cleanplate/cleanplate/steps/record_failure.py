@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from aws_lambda_powertools import Logger
 
-from cleanplate.models import TERMINAL, Job
+from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import fail, failure_named, publish
 from cleanplate.services import Services
 
 logger = Logger(child=True)
 
 
-def record_failure(execution_name: str, error: str, cause: str, services: Services) -> dict[str, Any]:
+class Ending(TypedDict):
+    """How the photo has ended, and why where it failed."""
+
+    outcome: JobStatus
+    reason: NotRequired[str]
+
+
+def record_failure(execution_name: str, error: str, cause: str, services: Services) -> Ending:
     """Record and announce why the run of an execution failed; an ended job, or a newer run, is left as it is."""
-    job_id, run = Job.named(execution_name)
-    job = services.read_job(job_id)
-    if job.run != run:
-        logger.info("a newer run of the job is in work", extra={"run": run})
+    job = services.read_job(Job.id_in(execution_name))
+    if job.execution_name != execution_name:
+        logger.info("the execution was of another run", extra={"execution": execution_name})
         return {"outcome": job.status}
     failure = failure_named(error, cause)
     if job.status in TERMINAL:

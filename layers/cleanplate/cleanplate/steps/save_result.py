@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 from cleanplate.aws.storage import SavedObject
 from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import JobMovedOnError, PhotoReplacedError, ResultNotSavedError, WorkGoneError
 from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
-from cleanplate.models import TERMINAL, Job
+from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import publish, succeed
 from cleanplate.services import Services
-from cleanplate.steps.work_files import fill_name, read_plan, request_key, stored_answer
+from cleanplate.steps.work_files import Plan, fill_name, read_plan, request_key, stored_answer
 
 #: A write that meets another one is tried again so often.
 _SAVINGS = 5
 
 
-def save_result(job_id: str, services: Services) -> dict[str, Any]:
-    """Write the result and its manifest, end the record, announce the outcome; safe to repeat."""
+class Ending(TypedDict):
+    """How the photo has ended."""
+
+    outcome: JobStatus
+
+
+def save_result(job_id: str, services: Services) -> Ending:
+    """Write the result and its manifest, end the record, publish the outcome; safe to repeat."""
     job = services.read_job(job_id)
     if job.status in TERMINAL:
-        publish(job, services)
-        return {"outcome": job.status}
+        return {"outcome": publish(job, services).status}
     plan = read_plan(job, services)
     if plan is None:
         raise WorkGoneError("The plan of what to fill is no longer kept.")
     _check_still_newest(job, services)
-    found = {"masks": plan["masks"], "labels_seen": plan["labels_seen"]}
-    if plan["windows"]:
+    found = {"masks": plan.masks, "labels_seen": plan.labels_seen}
+    if plan.windows:
         composed = _compose(job, plan, services)
         saved = _save(job, composed, services)
-        filled = {"hole": plan["hole"], "fill": plan["plan"], "notes": _notes(job, composed)}
-        succeed(job, "cleaned", {**found, **filled, "result": _described(saved)}, services)
+        filled = {"hole": plan.hole, "fill": plan.fill, "notes": _notes(job, composed)}
+        job = succeed(job, "cleaned", {**found, **filled, "result": _described(saved)}, services)
     else:
         saved = services.storage.sha256_of(
             services.storage.pass_on(job.photo, services.result_key(job.photo), job_id=job.job_id)
         )
         why = "No mask matched what is to be removed; the original is passed on."
-        succeed(job, "nothing_to_remove", {**found, "message": why, "result": _described(saved)}, services)
-    return {"outcome": services.read_job(job_id).status}
+        job = succeed(job, "nothing_to_remove", {**found, "message": why, "result": _described(saved)}, services)
+    return {"outcome": job.status}
 
 
 def _check_still_newest(job: Job, services: Services) -> None:
@@ -50,8 +55,8 @@ def _check_still_newest(job: Job, services: Services) -> None:
         raise PhotoReplacedError(f"{job.photo.key} was uploaded again while this version was in work.")
 
 
-def _compose(job: Job, plan: dict[str, Any], services: Services) -> Composed:
-    hole = services.storage.read_work(plan["hole"])
+def _compose(job: Job, plan: Plan, services: Services) -> Composed:
+    hole = services.storage.read_work(plan.hole)
     if hole is None:
         raise WorkGoneError("The hole to fill is no longer kept.")
 
@@ -63,8 +68,8 @@ def _compose(job: Job, plan: dict[str, Any], services: Services) -> Composed:
     return compose(
         open_photo,
         PhotoFacts.from_dict(job.facts),
-        FillPlan.from_dict(plan["plan"], hole=hole),
-        [_fetch_fill(job, number, services) for number in range(1, len(plan["windows"]) + 1)],
+        FillPlan.from_dict(plan.fill, hole=hole),
+        [_fetch_fill(job, number, services) for number in range(1, len(plan.windows) + 1)],
         options=job.options,
         mark_as_edited=services.settings.mark_as_edited,
     )
@@ -106,7 +111,7 @@ def _notes(job: Job, composed: Composed) -> list[str]:
     return list(dict.fromkeys([*PhotoFacts.from_dict(job.facts).notes, *composed.notes]))
 
 
-def _described(saved: SavedObject) -> dict[str, Any]:
+def _described(saved: SavedObject) -> dict[str, str | int]:
     return {
         "bucket": saved.bucket,
         "key": saved.key,

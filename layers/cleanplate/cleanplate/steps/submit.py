@@ -47,9 +47,10 @@ def send(
         return job
     job = _claim_slot(job, name, route=route, status=status, services=services)
     body = make_request()
-    request = services.ledger.begin_request(job, name, route=route.name, status=status, now=services.clock())
+    job = services.ledger.begin_request(job, name, route=route.name, status=status, now=services.clock())
+    request = job.adobe_requests[name]
     if request.adobe_job:
-        return services.read_job(job.job_id)
+        return job
     count(Metric.ADOBE_POSTS)
     try:
         adobe_job = services.adobe.submit(route, body)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cleanplate.models import Answer, Box, Job, Mask
@@ -12,6 +13,29 @@ from cleanplate.models import Answer, Box, Job, Mask
 if TYPE_CHECKING:
     from cleanplate.aws.storage import Storage
     from cleanplate.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWindow:
+    """One picture to fill: the keys of its mask and of its image, empty where the photo itself is sent."""
+
+    mask: str
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be filled: the chosen masks and the labels that Adobe saw, as the manifest tells of them.
+
+    ``windows`` is empty where there is nothing to remove. ``hole`` is the key of the grown mask, ``fill`` the plan of
+    :mod:`cleanplate.imaging` as it writes itself.
+    """
+
+    masks: list[dict[str, Any]]
+    labels_seen: list[str]
+    windows: tuple[PlannedWindow, ...] = ()
+    hole: str = ""
+    fill: Mapping[str, Any] = field(default_factory=dict)
 
 
 def work_key(job_id: str, name: str) -> str:
@@ -53,7 +77,15 @@ def plan_key(job: Job) -> str:
     return request_key(job, "mask", "plan.json")
 
 
-def read_plan(job: Job, services: Services) -> dict[str, Any] | None:
-    """The plan that was kept: masks chosen, labels seen, windows with their keys; None where there is none yet."""
+def write_plan(job: Job, plan: Plan, services: Services) -> None:
+    """Keep the plan, last of all that it names."""
+    services.storage.write_work(plan_key(job), json.dumps(asdict(plan)).encode(), "application/json")
+
+
+def read_plan(job: Job, services: Services) -> Plan | None:
+    """Return the plan that was kept; None where there is none yet."""
     content = services.storage.read_work(plan_key(job))
-    return json.loads(content) if content else None
+    if content is None:
+        return None
+    found = json.loads(content)
+    return Plan(**{**found, "windows": tuple(PlannedWindow(**window) for window in found["windows"])})

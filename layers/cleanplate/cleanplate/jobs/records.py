@@ -1,0 +1,102 @@
+"""A job as an item of the Jobs table, and back: pure translation between a record's plain values and our types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from cleanplate.jobs.deadlines import due_at
+from cleanplate.jobs.folder_counts import SHARDS
+from cleanplate.models import AdobeJob, AdobeRequest, Job, Options, Photo
+from cleanplate.uploads.identity import photo_id
+from cleanplate.uploads.options import options_from_dict, options_to_dict
+
+#: The index of open jobs and its keys.
+OPEN_JOBS, SHARD, DUE = "OpenJobs", "open_shard", "due_at"
+_DAY = 86_400
+
+
+def upload_key(photo: Photo) -> str:
+    """Return the key of the item that names the first job of an upload."""
+    return f"photo#{photo_id(photo)}"
+
+
+def object_key(photo: Photo) -> str:
+    """Return the key of the item that names the upload for which an object without a version stands."""
+    return f"object#{photo_id(replace(photo, sequencer=''))}"
+
+
+def expiry(now: float, record_days: int) -> int:
+    """Return when DynamoDB may delete an item that was written now, in whole seconds since the epoch."""
+    return int(now) + record_days * _DAY
+
+
+def selection_to_item(options: Options, own_mask: Photo | None) -> dict[str, Any]:
+    """Return how an upload is to be cleaned, as attributes."""
+    return {"options": options_to_dict(options), "own_mask": asdict(own_mask) if own_mask else None}
+
+
+def selection_from_item(item: Mapping[str, Any]) -> tuple[Options, Photo | None]:
+    """Return what :func:`selection_to_item` has made attributes of."""
+    return options_from_dict(item["options"]), Photo(**item["own_mask"]) if item.get("own_mask") else None
+
+
+def job_to_item(job: Job, *, record_days: int) -> dict[str, Any]:
+    """Return a job's record. Of no job that is over for good is there a place in the index of open jobs."""
+    due = due_at(job)
+    return {
+        "job_id": job.job_id,
+        "photo": asdict(job.photo),
+        **selection_to_item(job.options, job.own_mask),
+        "status": job.status,
+        "run": job.run,
+        "claimed_at": job.claimed_at,
+        "deadline_at": job.deadline_at,
+        "facts": job.facts,
+        "adobe_requests": {name: _request_to_item(request) for name, request in job.adobe_requests.items()},
+        "outcome": job.outcome,
+        "request_id": job.request_id,
+        "correlation_id": job.correlation_id,
+        "published": job.published,
+        "revision": job.revision,
+        "expires_at": expiry(job.claimed_at, record_days),
+        **({SHARD: _shard_of(job.job_id), DUE: due} if due is not None else {}),
+    }
+
+
+def job_from_item(item: Mapping[str, Any]) -> Job:
+    """Return the job of a record."""
+    options, own_mask = selection_from_item(item)
+    return Job(
+        job_id=item["job_id"],
+        photo=Photo(**item["photo"]),
+        options=options,
+        status=item["status"],
+        run=item["run"],
+        claimed_at=item["claimed_at"],
+        deadline_at=item["deadline_at"],
+        own_mask=own_mask,
+        facts=item.get("facts", {}),
+        adobe_requests={
+            name: _request_from_item(name, request) for name, request in item.get("adobe_requests", {}).items()
+        },
+        outcome=item.get("outcome", {}),
+        request_id=item.get("request_id", ""),
+        correlation_id=item.get("correlation_id", ""),
+        published=bool(item.get("published")),
+        revision=item.get("revision", ""),
+    )
+
+
+def _request_to_item(request: AdobeRequest) -> dict[str, Any]:
+    return {name: value for name, value in asdict(request).items() if name != "name"}
+
+
+def _request_from_item(name: str, item: Mapping[str, Any]) -> AdobeRequest:
+    adobe_job = AdobeJob(**item["adobe_job"]) if item.get("adobe_job") else None
+    return AdobeRequest(**{**item, "name": name, "adobe_job": adobe_job})
+
+
+def _shard_of(job_id: str) -> str:
+    return str(int(job_id[-8:], 16) % SHARDS)

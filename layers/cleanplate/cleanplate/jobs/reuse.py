@@ -1,0 +1,56 @@
+"""What of a failed run another run may use, so that it is not paid for again: pure policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cleanplate.models import AdobeRequest, Job
+
+#: Adobe's result links are good for an hour at least; an answer is used again only well within it. Seconds.
+ANSWER_SECONDS = 3000.0
+#: Failures that lie in what Adobe had given last: another run must not be given the same again.
+_SPOILT = frozenset({"MaskUnusableError", "FillUnusableError", "DownloadFailedError", "WorkGoneError"})
+#: Failures that say nothing of what Adobe was still at work on: another run goes on asking about it.
+_BLAMELESS = frozenset(
+    {
+        "AccessRefusedError",
+        "CredentialsRefusedError",
+        "ExecutionStoppedError",
+        "StepCrashedError",
+        "StepTimedOutError",
+    }
+)
+
+
+def reusable_requests(job: Job, now: float) -> list[AdobeRequest]:
+    """Return the requests of a failed job whose answers another run may use, or may still wait for."""
+    good = [
+        request
+        for request in job.adobe_requests.values()
+        if request.finished_at and now - request.finished_at < ANSWER_SECONDS
+    ]
+    if job.outcome.get("reason") in _BLAMELESS:
+        good += [_awaited_again(request, now) for request in job.adobe_requests.values() if _is_at_work(request, now)]
+    masks = [request for request in good if request.name == "mask"]
+    fills = [request for request in good if request.name != "mask"]
+    if job.outcome.get("reason") in _SPOILT:
+        # The masks were sound if it came to a fill.
+        return (
+            masks if any(request.finished_at for name, request in job.adobe_requests.items() if name != "mask") else []
+        )
+    # A fill belongs to the mask that it was made with.
+    return masks + fills if masks or job.own_mask else []
+
+
+def _is_at_work(request: AdobeRequest, now: float) -> bool:
+    return request.adobe_job is not None and not request.finished_at and now - request.submitted_at < ANSWER_SECONDS
+
+
+def _awaited_again(request: AdobeRequest, now: float) -> AdobeRequest:
+    """Asked about at once, and given as long as it was given at first."""
+    return replace(
+        request,
+        check_at=request.submitted_at,
+        deadline_at=now + (request.deadline_at - request.submitted_at),
+        slot_at=0.0,
+    )

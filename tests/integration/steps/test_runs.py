@@ -1,0 +1,69 @@
+"""More than one run of a photo: names and records that outlive each other, and money over all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cleanplate.models import Photo
+from tests.integration.steps.walk import Walk, photo_bytes
+from tests.stage import TABLE, UPLOADS, Stage
+
+PHOTO = photo_bytes()
+DAY = 86_400
+
+
+def asked_for(walk: Walk, key: str = "dog.jpg", request_id: str = "r1") -> None:
+    """A request for the photo at a key."""
+    walk.publish(Photo(UPLOADS, key), request_id=request_id)
+
+
+def forget(stage: Stage) -> None:
+    """DynamoDB deletes what has expired."""
+    for item in stage.items():
+        if "expires_at" in item and float(item["expires_at"]["N"]) < stage.clock():
+            stage.dynamodb.delete_item(TableName=TABLE, Key={"job_id": item["job_id"]})
+
+
+@pytest.fixture
+def reserved_names(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step Functions as AWS has it: the name of a closed execution is refused; moto takes it."""
+    client, seen = walk.stage.stepfunctions, set[str]()
+    start = client.start_execution
+
+    def start_once(**arguments: Any) -> Any:
+        if arguments["name"] in seen:
+            raise client.exceptions.ExecutionAlreadyExists(
+                {"Error": {"Code": "ExecutionAlreadyExists", "Message": ""}}, "StartExecution"
+            )
+        seen.add(arguments["name"])
+        return start(**arguments)
+
+    monkeypatch.setattr(client, "start_execution", start_once)
+
+
+def test_an_old_executions_name_is_never_taken_for_this_claims(walk: Walk, reserved_names: None) -> None:
+    """GIVEN a record that is gone WHEN the same version is asked for again THEN its mask is paid and waited for."""
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    walk.stage.clock.pass_by(401 * DAY)
+    forget(walk.stage)
+    assert walk.stage.jobs() == []
+    asked_for(walk)
+    walk.execute()
+    assert walk.stage.only_job().status == "cleaned"
+    assert len(walk.stage.executions()) == 2
+
+
+def test_another_run_renews_the_record(walk: Walk) -> None:
+    """GIVEN a photo retried late in its record's life THEN the record does not expire in mid-run."""
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": {"do": "error", "status": 422}})
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    walk.stage.clock.pass_by(399.9 * DAY)
+    asked_for(walk)
+    walk.stage.clock.pass_by(DAY)
+    forget(walk.stage)
+    walk.execute()
+    assert walk.stage.only_job().status == "cleaned"
+    # Once for the failure, and once more for the end of this run.
+    assert len(walk.stage.news("Folder")) == 2
