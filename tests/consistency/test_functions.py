@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 from moto.events.models import EventPattern
 
-from cleanplate.models import Options
+from cleanplate.models import Job, Options
 from cleanplate.uploads.identity import job_id
 from cleanplate.uploads.messages import Upload, read_uploads
 from tests.consistency.project import PACKAGE, Project, camel_case, imported, words_in
@@ -92,7 +92,7 @@ def test_there_is_a_sample_of_every_step_that_check_job_is_asked_for(project: Pr
 def test_the_samples_speak_of_one_photo_and_its_job(project: Project) -> None:
     (upload,) = _uploads(project, "events/request_mask.json")
     named = {
-        re.sub(r"-\d+$", "", event.get("job_id") or event["execution"])
+        Job.id_in(event.get("job_id") or event["execution"])
         for step in _STEPS
         for path in project.files(f"events/{step}*.json")
         for event in [project.event(path)]
@@ -104,7 +104,7 @@ def test_every_job_id_in_a_sample_is_forty_hexadecimal_digits(project: Project) 
     for step in _STEPS:
         for path in project.files(f"events/{step}*.json"):
             event = project.event(path)
-            assert re.fullmatch(r"[0-9a-f]{40}(-\d+)?", event.get("job_id") or event["execution"]), path
+            assert re.fullmatch(r"[0-9a-f]{40}(-\d+-\d+)?", event.get("job_id") or event["execution"]), path
 
 
 def test_every_queue_message_has_the_digest_of_its_body(project: Project) -> None:
