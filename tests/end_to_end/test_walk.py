@@ -257,7 +257,7 @@ def test_a_photo_deleted_before_it_is_read_is_a_named_failure(system: System, ph
 # --- Adobe says no ---
 
 
-def test_refused_credentials_fail_the_photo_by_name_and_a_request_retries_it(system: System, photo: bytes) -> None:
+def test_refused_credentials_fail_by_name_and_a_request_retries(system: System, photo: bytes) -> None:
     secret = system.aws.client("secretsmanager")
     arn = system.stack.adobe_secret_arn
     right = secret.get_secret_value(SecretId=arn)["SecretString"]
@@ -297,7 +297,7 @@ def test_a_failed_adobe_job_fails_the_photo_with_adobes_words(system: System, ph
 # --- what the machine carries ---
 
 
-def test_a_finished_execution_holds_no_link_and_no_token_and_took_few_transitions(system: System, photo: bytes) -> None:
+def test_an_execution_holds_no_secret_and_takes_few_transitions(system: System, photo: bytes) -> None:
     ended = system.clean(photo)
     history = _history(system, ended)
     text = json.dumps(history)

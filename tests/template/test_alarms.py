@@ -86,14 +86,14 @@ def _check(world: World, where: str, metric: MetricName) -> None:
     assert dimensions[dimension].partition(".")[0] in world.of_type(kind), f"{where}: {dimensions}"
 
 
-def test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is(template: Template) -> None:
+def test_every_alarm_watches_an_existing_metric_of_a_resource(template: Template) -> None:
     world = World(template)
     for name, alarm in world.of_type("AWS::CloudWatch::Alarm").items():
         for metric in _of_alarm(alarm):
             _check(world, name, metric)
 
 
-def test_the_dashboard_shows_metrics_that_there_are_of_resources_that_there_are(template: Template) -> None:
+def test_the_dashboard_shows_existing_metrics_of_resources(template: Template) -> None:
     world = World(template)
     shown = list(_of_dashboard(world))
     for metric in shown:
@@ -106,7 +106,7 @@ def test_the_dashboard_shows_metrics_that_there_are_of_resources_that_there_are(
     assert not watched - {(space, name) for space, name, _ in shown}, "an alarm rings about what nobody can look at"
 
 
-def test_every_function_measures_in_the_stacks_name(template: Template) -> None:
+def test_every_functions_metrics_have_the_stacks_name(template: Template) -> None:
     for name, function in World(template).of_type("AWS::Lambda::Function").items():
         # The name that the world gives to its stack.
         assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "cleanplate", name
@@ -142,7 +142,7 @@ def _data_of_ours(metric: str) -> str:
     return EVERY_QUARTER if metric in SWEPT else "when it happens"
 
 
-def test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared(template: Template) -> None:
+def test_an_expression_uses_its_own_metrics_and_has_one_result(template: Template) -> None:
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
         queries = alarm.get("Metrics", [])
         ids = {query["Id"] for query in queries if "MetricStat" in query}
@@ -153,7 +153,7 @@ def test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared(temp
         assert len([query for query in queries if query.get("ReturnData", True)]) == (1 if queries else 0), name
 
 
-def test_what_is_compared_is_said_by_the_sweeper_even_where_nothing_happens(template: Template) -> None:
+def test_the_sweeper_publishes_compared_metrics_without_events(template: Template) -> None:
     """A metric without a value would leave the whole expression without one."""
     always = {str(measure) for measure in COMPARED} | {str(Metric.HELD)}
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():

@@ -72,7 +72,7 @@ def test_without_a_key_nothing_speaks_of_one(template: Template) -> None:
     assert "kms" not in str(world.resources).lower()
 
 
-def test_a_function_may_use_the_stacks_key_for_what_it_reads_and_writes_and_for_no_more(template: Template) -> None:
+def test_a_function_may_use_the_stacks_key_for_its_own_data_only(template: Template) -> None:
     for name, role in _functions(World(template, {"KmsKeyArn": KEY})).items():
         rules = list(_rules(role))
         actions = {action for _, found, _ in rules for action in found}
@@ -82,7 +82,7 @@ def test_a_function_may_use_the_stacks_key_for_what_it_reads_and_writes_and_for_
         assert keyed == ([(wanted, {KEY})] if wanted else []), name
 
 
-def test_a_function_may_use_the_keys_of_existing_buckets_for_what_it_does_there(template: Template) -> None:
+def test_a_function_may_use_the_keys_of_existing_buckets_it_uses(template: Template) -> None:
     for name, role in _functions(World(template, {"BucketKeyArns": ",".join(BUCKET_KEYS), **EXISTING})).items():
         rules = list(_rules(role))
         theirs = {

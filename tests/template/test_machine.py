@@ -71,7 +71,7 @@ def test_a_photo_ends_as_saved_or_as_failed_and_in_no_other_state(template: Temp
     assert failing == {"RecordFailure"}
 
 
-def test_a_photo_whose_jobs_are_ready_at_the_first_check_takes_eight_transitions(template: Template) -> None:
+def test_a_photo_ready_at_its_first_checks_takes_eight_transitions(template: Template) -> None:
     states = World(template).clean_photo["States"]
     name, steps = World(template).clean_photo["StartAt"], []
     ready = {"MaskReady?": "FillMaskedAreas", "FillReady?": "SaveResult"}

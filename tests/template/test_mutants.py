@@ -210,31 +210,31 @@ FAULTS = [
         _p("CleanPhotoStateMachine", "StateMachineType"), "EXPRESS",
     ),
     Fault(
-        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        test_alarms.test_every_alarm_watches_an_existing_metric_of_a_resource,
         _p("DeadLettersAlarm", "MetricName"), "ApproximateNumberOfMessages",
     ),
     Fault(
-        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        test_alarms.test_every_alarm_watches_an_existing_metric_of_a_resource,
         _p("DeadLettersAlarm", "Dimensions/0/Value"), "dead-letters",
     ),
     Fault(
-        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        test_alarms.test_every_alarm_watches_an_existing_metric_of_a_resource,
         _p("FailedShareAlarm", "Metrics/1/MetricStat/Metric/MetricName"), "FailedPhotos",
     ),
     Fault(
-        test_alarms.test_every_alarm_watches_a_metric_that_there_is_on_a_resource_that_there_is,
+        test_alarms.test_every_alarm_watches_an_existing_metric_of_a_resource,
         _p("StuckJobsAlarm", "Dimensions/0/Name"), "stack",
     ),
     Fault(
-        test_alarms.test_the_dashboard_shows_metrics_that_there_are_of_resources_that_there_are,
+        test_alarms.test_the_dashboard_shows_existing_metrics_of_resources,
         _p("Dashboard", "DashboardBody/Fn::Sub"), lambda before: before.replace("AdobePolls", "AdobeAsks"),
     ),
     Fault(
-        test_alarms.test_the_dashboard_shows_metrics_that_there_are_of_resources_that_there_are,
+        test_alarms.test_the_dashboard_shows_existing_metrics_of_resources,
         _p("Dashboard", "DashboardBody/Fn::Sub"), lambda before: before.replace("DayUsedPercent", "BudgetUsedPercent"),
     ),
     Fault(
-        test_alarms.test_every_function_measures_in_the_stacks_name,
+        test_alarms.test_every_functions_metrics_have_the_stacks_name,
         _p("SweepJobsFunction", "Environment/Variables/POWERTOOLS_SERVICE_NAME"), "cleanplate",
     ),
     Fault(test_alarms.test_every_alarm_tells_the_topic_that_it_began_and_that_it_is_over, _p("ThrottledAlarm", "AlarmActions"), []),
@@ -253,15 +253,15 @@ FAULTS = [
         _p("SweeperSilentAlarm", "TreatMissingData"), "breaching",
     ),
     Fault(
-        test_alarms.test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared,
+        test_alarms.test_an_expression_uses_its_own_metrics_and_has_one_result,
         _p("FailedShareAlarm", "Metrics/0/Expression"), "IF(failed > 10, 100 * failed, 0)",
     ),
     Fault(
-        test_alarms.test_an_expression_speaks_of_its_own_metrics_and_one_answer_is_compared,
+        test_alarms.test_an_expression_uses_its_own_metrics_and_has_one_result,
         _p("FailedShareAlarm", "Metrics/1/ReturnData"), value=True,
     ),
     Fault(
-        test_alarms.test_what_is_compared_is_said_by_the_sweeper_even_where_nothing_happens,
+        test_alarms.test_the_sweeper_publishes_compared_metrics_without_events,
         _p("FailedShareAlarm", "Metrics/1/MetricStat/Metric/MetricName"), "AdobeThrottled",
     ),
     # --- the stack as a whole ---
@@ -320,7 +320,7 @@ FAULTS = [
         _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"][0].update(Next="PhotoFailed") or states["CheckMask"].update(Next="PhotoFailed")),
     ),
     Fault(
-        test_machine.test_a_photo_whose_jobs_are_ready_at_the_first_check_takes_eight_transitions,
+        test_machine.test_a_photo_ready_at_its_first_checks_takes_eight_transitions,
         _DEFINITION,
         _machine(
             lambda states: states.update(
@@ -354,16 +354,16 @@ FAULTS = [
         _p("UploadsQueue", "KmsMasterKeyId/Fn::If/2"), "alias/aws/sqs",
     ),
     Fault(
-        test_keys.test_a_function_may_use_the_stacks_key_for_what_it_reads_and_writes_and_for_no_more,
+        test_keys.test_a_function_may_use_the_stacks_key_for_its_own_data_only,
         _p("ReportProgressFunctionRole", "Policies/0/PolicyDocument/Statement/2/Fn::If/1/Action"),
         ["kms:Decrypt", "kms:GenerateDataKey"],
     ),
     Fault(
-        test_keys.test_a_function_may_use_the_stacks_key_for_what_it_reads_and_writes_and_for_no_more,
+        test_keys.test_a_function_may_use_the_stacks_key_for_its_own_data_only,
         _p("ReportProgressFunctionRole", "Policies/0/PolicyDocument/Statement/2/Fn::If/1/Resource"), "*",
     ),
     Fault(
-        test_keys.test_a_function_may_use_the_keys_of_existing_buckets_for_what_it_does_there,
+        test_keys.test_a_function_may_use_the_keys_of_existing_buckets_it_uses,
         _p("RecordFailureFunctionRole", "Policies/0/PolicyDocument/Statement/4"),
     ),
     Fault(test_keys.test_keys_are_named_by_their_arn, "Parameters/KmsKeyArn/AllowedPattern", ".*"),

@@ -100,7 +100,7 @@ def test_a_status_link_that_leads_inside_gets_no_token(server: Scripted, client:
     assert untouched(server)
 
 
-def test_where_adobes_own_name_leads_inside_nothing_was_sent_and_the_photo_waits(
+def test_if_adobes_name_resolves_to_a_private_address_nothing_is_sent(
     server: Scripted, client: AdobeClient, names: Resolve
 ) -> None:
     names("127.0.0.1")

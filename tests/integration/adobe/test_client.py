@@ -119,7 +119,7 @@ def test_the_environment_adds_nothing(server: Scripted, monkeypatch: pytest.Monk
         ({"jobId": "j1"}, {}),
     ],
 )
-def test_the_status_link_is_found_and_asked(
+def test_the_status_link_is_found_and_requested(
     server: Scripted, adobe: AdobeClient, body: dict[str, Any], headers: dict[str, str]
 ) -> None:
     told = json.loads(json.dumps(body).replace("{url}", server.url))
@@ -131,7 +131,7 @@ def test_the_status_link_is_found_and_asked(
     assert server.seen[1].path == "/v1/status/j1"
 
 
-def test_a_job_id_with_colons_and_slashes_is_asked_about_as_it_is(server: Scripted, adobe: AdobeClient) -> None:
+def test_a_job_id_with_colons_and_slashes_is_used_as_it_is(server: Scripted, adobe: AdobeClient) -> None:
     server.script = [reply(202, {"jobId": "urn:ff:jobs:x/1 ü"}), reply(200, {"status": "running"})]
     adobe.request(OBJECTS, submit(adobe))
     assert server.seen[1].path == "/v1/status/urn%3Aff%3Ajobs%3Ax%2F1%20%C3%BC"
@@ -273,7 +273,7 @@ def test_adobe_retries_inside_so_after_5xx_a_job_may_exist(
     assert not raised.value.job_may_exist
 
 
-def test_words_of_a_refusal_are_told_without_links_and_tokens(server: Scripted, adobe: AdobeClient) -> None:
+def test_messages_of_refusals_have_no_links_or_tokens(server: Scripted, adobe: AdobeClient) -> None:
     title = f"cannot use {REQUEST.image_url} with Bearer token-1"
     server.script = [reply(400, {"type": "InputValidationError", "code": 400, "title": title})]
     with pytest.raises(RequestRefusedError) as raised:
@@ -372,7 +372,7 @@ def test_an_impostor_gets_no_token_and_no_post(secure: Scripted, certificate: Pa
     assert secure.seen == []
 
 
-def test_tls_that_breaks_after_the_post_is_a_lost_answer_and_no_second_post(
+def test_tls_that_breaks_after_the_post_is_a_lost_answer(
     secure: Scripted, certificate: Path
 ) -> None:
     """urllib3 would count it as an "other" error, which it repeats whatever the method is."""
@@ -391,7 +391,7 @@ def test_tls_that_breaks_after_the_post_is_a_lost_answer_and_no_second_post(
 
 @pytest.mark.parametrize("name", ["client_id", "org_id"])
 @pytest.mark.parametrize("value", ["über", "a\nb", "日本"])
-def test_credentials_that_fit_into_no_header_are_refused_before_anything_is_sent(
+def test_credentials_that_fit_into_no_header_are_refused_at_once(
     server: Scripted, name: str, value: str
 ) -> None:
     given = {"client_id": "the-id", "client_secret": "the-secret", name: value}
@@ -432,7 +432,7 @@ def test_a_status_request_is_tried_again_within_the_call(server: Scripted, adobe
     ],
     ids=range(11),
 )
-def test_a_status_request_that_fails_for_good_says_only_that_adobe_is_not_there(
+def test_a_status_request_that_keeps_failing_means_unavailable(
     server: Scripted, adobe: AdobeClient, impatient: None, act: Act
 ) -> None:
     server.script = [act]
@@ -461,7 +461,7 @@ def test_a_status_request_that_is_refused_names_why(
         request(adobe, server)
 
 
-def test_adobes_wish_to_be_asked_later_is_passed_on(server: Scripted, adobe: AdobeClient) -> None:
+def test_adobes_retry_after_is_passed_on(server: Scripted, adobe: AdobeClient) -> None:
     server.script = [
         reply(200, {"status": "running"}, Retry_After="9"),
         reply(200, {"status": "x", "Retry-After": "4"}),
@@ -475,7 +475,7 @@ def test_an_answer_may_come_compressed(server: Scripted, adobe: AdobeClient) -> 
     assert request(adobe, server) == Answer("pending", "running")
 
 
-def test_half_a_character_in_an_answer_is_replaced_before_it_is_kept(server: Scripted, adobe: AdobeClient) -> None:
+def test_half_a_character_in_an_answer_is_replaced(server: Scripted, adobe: AdobeClient) -> None:
     item = {"label": "half \ud83d", "destination": {"url": "https://r/m"}}
     server.script = [reply(200, {"status": "succeeded", "semanticMasks": [item]})]
     assert request(adobe, server).masks[0].label == "half ?"
@@ -500,7 +500,7 @@ def test_a_token_that_is_refused_twice_is_a_matter_of_credentials(server: Script
 
 
 @pytest.mark.parametrize("refusal", [reply(401), reply(403, {"error_code": "403003", "message": "Api Key is invalid"})])
-def test_a_secret_that_was_corrected_is_seen_when_the_api_refused_the_old_one(server: Scripted, refusal: Act) -> None:
+def test_a_corrected_secret_is_read_after_the_api_refused_the_old(server: Scripted, refusal: Act) -> None:
     """GIVEN credentials that IMS takes and the API does not WHEN the secret is corrected THEN the next call uses it."""
     secret = ["old-id"]
     adobe = client_for(server.url, lambda afresh: Credentials(secret[0] if afresh else "old-id", "the-secret"))

@@ -349,7 +349,7 @@ def test_a_mask_that_adobe_writes_to_us_is_where_we_said() -> None:
     assert ROUTES["create-mask"].read({**body, "status": "running"}, work_key="x").masks == ()
 
 
-def test_every_route_asks_with_the_body_that_its_contract_has() -> None:
+def test_every_route_sends_the_body_of_its_contract() -> None:
     request = Request(image_url="i", mask_urls=["m1", "m2"], output_url="o", mask_format="binary")
     assert {name: route.body(request) for name, route in ROUTES.items()} == {
         "mask-objects": {"image": {"source": {"url": "i"}}},
@@ -430,7 +430,7 @@ JSON = st.recursive(
 
 @settings(max_examples=500)
 @given(body=st.dictionaries(KNOWN, JSON, max_size=6), route=st.sampled_from(sorted(ROUTES)))
-def test_whatever_json_adobe_sends_it_is_an_answer_that_can_be_kept(body: dict[str, Any], route: str) -> None:
+def test_any_json_from_adobe_is_an_answer_that_can_be_stored(body: dict[str, Any], route: str) -> None:
     answer = ROUTES[route].read(body, work_key="k")
     assert answer.state in {"pending", "succeeded", "failed"}
     if answer.state == "succeeded":

@@ -238,7 +238,7 @@ def test_a_fill_that_came_back_darker_is_brought_into_tone() -> None:
 
 
 @pytest.mark.parametrize("away", [0, 60])
-def test_tone_is_left_alone_where_it_is_right_or_not_to_be_told(away: int) -> None:
+def test_tone_is_left_alone_where_it_is_right_or_unknown(away: int) -> None:
     background = scene(300, 200, "coffee")
     content = encoded(background, "PNG")
     facts, plan = planned(content, disc())
@@ -356,7 +356,7 @@ def test_the_result_has_the_format_that_was_asked_for(
         assert Image.open(io.BytesIO(answer)).size == (300, 200)
 
 
-def test_transparency_is_kept_and_what_is_wholly_transparent_is_not_touched() -> None:
+def test_transparency_is_kept_and_transparent_pixels_are_not_touched() -> None:
     picture = scene(300, 200).convert("RGBA")
     alpha = Image.new("L", picture.size, 255)
     alpha.paste(0, (0, 0, 150, 200))

@@ -39,16 +39,16 @@ def observed(duration: float, jobs: int = 100) -> DurationHistogram:
 
 
 class TestFirstWait:
-    def test_it_is_just_past_five_seconds_until_something_is_learnt(self) -> None:
+    def test_it_is_just_past_five_seconds_until_a_job_was_observed(self) -> None:
         assert expected(None) == expected(DurationHistogram()) == DEFAULT_EXPECTED
         assert first_wait(DEFAULT_EXPECTED) == 6
 
     @pytest.mark.parametrize("duration", [2.5, 5.0, 9.0, 30.0, 90.0, 200.0])
-    def test_it_is_learnt_to_lie_just_past_what_is_usual(self, duration: float) -> None:
+    def test_it_lies_just_past_the_observed_duration(self, duration: float) -> None:
         assert duration <= first_wait(expected(observed(duration))) <= duration * 1.3 + 1
 
     @pytest.mark.parametrize("absurd", [0.0, -5.0, math.nan, math.inf, 1e9])
-    def test_it_is_bounded_whatever_was_learnt(self, absurd: float) -> None:
+    def test_it_is_bounded_whatever_was_observed(self, absurd: float) -> None:
         assert 1 <= first_wait(absurd) <= EDGES[-1]
 
     def test_now_and_then_it_looks_early_whether_adobe_is_faster(self) -> None:
@@ -85,16 +85,16 @@ class TestNextWait:
         assert waits[-1] == LONGEST_WAIT
         assert all(wait <= max(1, 0.25 * elapsed) for wait, elapsed in zip(waits, [6, 30, 90, 200, 2000], strict=True))
 
-    def test_photos_dropped_together_do_not_ask_together(self) -> None:
+    def test_photos_uploaded_together_do_not_poll_together(self) -> None:
         assert len({next_wait(3, 10, 100, 6, None, 900, n / 10) for n in range(11)}) >= 4
 
-    def test_after_an_early_look_it_waits_for_the_usual(self) -> None:
+    def test_after_an_early_check_it_waits_for_the_expected_duration(self) -> None:
         assert next_wait(1, 7, 7, 10, None, 900, 0.5) == 3
 
     def test_a_clock_that_jumped_back_starts_no_storm(self) -> None:
         assert next_wait(5, 40, 6.1, 6, None, 900, 0.5) >= 15
 
-    def test_a_job_that_never_ends_is_asked_about_a_bounded_number_of_times(self) -> None:
+    def test_a_job_that_never_ends_is_polled_a_bounded_number_of_times(self) -> None:
         elapsed, wait, polls = 0.0, 6.0, 0
         while elapsed + wait < 900:
             elapsed += wait

@@ -323,7 +323,7 @@ def test_whatever_json_a_sidecar_holds_it_is_options_or_refused_by_name(found: o
 
 @settings(max_examples=500)
 @given(st.dictionaries(st.text(max_size=12) | NAMES, st.text(max_size=40), max_size=3))
-def test_whatever_an_objects_metadata_holds_it_is_options_or_refused_by_name(metadata: dict[str, str]) -> None:
+def test_any_metadata_is_options_or_a_named_refusal(metadata: dict[str, str]) -> None:
     options = resolved(lambda: resolve(metadata=options_in_metadata(metadata)))
     assert isinstance(options, Options) or str(options)
 
