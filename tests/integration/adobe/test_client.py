@@ -372,9 +372,7 @@ def test_an_impostor_gets_no_token_and_no_post(secure: Scripted, certificate: Pa
     assert secure.seen == []
 
 
-def test_tls_that_breaks_after_the_post_is_a_lost_answer(
-    secure: Scripted, certificate: Path
-) -> None:
+def test_tls_that_breaks_after_the_post_is_a_lost_answer(secure: Scripted, certificate: Path) -> None:
     """urllib3 would count it as an "other" error, which it repeats whatever the method is."""
 
     def garble(connection: socket.socket) -> None:
@@ -391,9 +389,7 @@ def test_tls_that_breaks_after_the_post_is_a_lost_answer(
 
 @pytest.mark.parametrize("name", ["client_id", "org_id"])
 @pytest.mark.parametrize("value", ["über", "a\nb", "日本"])
-def test_credentials_that_fit_into_no_header_are_refused_at_once(
-    server: Scripted, name: str, value: str
-) -> None:
+def test_credentials_that_fit_into_no_header_are_refused_at_once(server: Scripted, name: str, value: str) -> None:
     given = {"client_id": "the-id", "client_secret": "the-secret", name: value}
     server.script = [accepted(server)]
     adobe = client_for(server.url, lambda _: Credentials(**given))

@@ -89,9 +89,7 @@ def pictures(draw: st.DrawFn) -> bytes:
 @example(masks=[png(24, 16, b"")], invert=False)
 @example(masks=[png(0, 0, b"")], invert=True)
 @example(masks=[png(2**31 - 1, 1, b"")], invert=True)
-def test_any_masks_become_one_grey_picture_or_a_named_refusal(
-    masks: list[bytes], invert: Any
-) -> None:
+def test_any_masks_become_one_grey_picture_or_a_named_refusal(masks: list[bytes], invert: Any) -> None:
     try:
         union = quiet(union_of)(masks, SIZE, invert=invert)
     except MaskUnusableError:
