@@ -4,6 +4,7 @@
 #   PHOTOS   files, folders or patterns; quote names with spaces    make run PHOTOS="'my dog.jpg' holiday/"
 #   REMOVE   what to remove                                         make run PHOTOS=dog.jpg REMOVE=dog
 #   OUT      where results go                                       make run OUT=/tmp/cleaned
+#   STACK    a stack deployed to AWS                                make doctor STACK=cleanplate
 #   PORT     where Adobe's stand-in listens                         make adobe PORT=8085
 #   ARGS     more words for the program behind the door             make up ARGS=--help
 
@@ -15,11 +16,11 @@ PY := .venv/bin/python
 SAM := .venv-sam/bin/python -m local.dev.sam
 
 # Names with spaces and quotes travel in the environment, where no shell takes them apart.
-export PHOTOS REMOVE OUT
+export PHOTOS REMOVE OUT STACK
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run up adobe test unit check format bench prove build deploy clean setup
+.PHONY: help run up adobe test unit check format bench prove build deploy doctor clean setup
 
 help:
 	@echo 'make run      clean sample photos, or PHOTOS="path ..." REMOVE="dog", on this machine; results in OUT (out/)'
@@ -33,6 +34,7 @@ help:
 	@echo 'make prove    break it on purpose and count what comes of it'
 	@echo 'make build    build for AWS (sam build)'
 	@echo 'make deploy   build, then deploy to AWS (sam deploy --guided)'
+	@echo 'make doctor   check a deployed STACK=name and its Adobe account without paying; without a name, that of make up'
 	@echo 'make clean    remove what was built and written'
 
 run: .venv/.ready-to-run
@@ -62,6 +64,9 @@ bench: .venv/.ready-to-test
 
 prove: .venv/.ready-to-test
 	@$(PY) -m tests.chaos $(ARGS)
+
+doctor: .venv/.ready-to-run
+	@$(PY) -m local doctor $(ARGS)
 
 build: .venv-sam/.ready
 	@$(SAM) build $(ARGS)

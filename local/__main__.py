@@ -1,4 +1,4 @@
-"""The local commands: ``python -m local run|up|adobe|check``; make calls them."""
+"""The local commands: ``python -m local run|up|adobe|doctor|check``; make calls them."""
 
 from __future__ import annotations
 
@@ -76,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
             help="a parameter of template.yaml; may be given several times",
         )  # fmt: skip
     doors.add_parser("adobe", help="only Adobe's stand-in; --help after it says more")
+    doctor = doors.add_parser("doctor", help="check a deployed stack and its Adobe account, without paying")
+    doctor.add_argument(
+        "--stack", default=os.environ.get("STACK", ""), help="its name (default: $STACK, else make up's)"
+    )
+    doctor.set_defaults(door=_doctor)
     check = doors.add_parser("check", help="validate the template and the state machine")
     check.set_defaults(door=_check)
     return parser
@@ -123,6 +128,12 @@ def _up(told: argparse.Namespace, console: Console) -> int:
         ),
         console,
     )
+
+
+def _doctor(told: argparse.Namespace, console: Console) -> int:
+    from local.dev.doctor import doctor  # noqa: PLC0415
+
+    return doctor(told.stack, console)
 
 
 def _check(_told: argparse.Namespace, console: Console) -> int:

@@ -155,6 +155,8 @@ class LocalCloud:
             "AdobeImsUrl": service.ims_url,
             "RequestsPerMinute": str(round(_PER_MINUTE * self.speed)),
             "RequestsPerDay": str(round(_PER_DAY * self.speed)),
+            # The embedded AWS sends no mail; it only has somebody to tell.
+            "NotificationEmail": "nobody@example.com",
             **self._parameters,
         }
 

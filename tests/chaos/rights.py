@@ -189,6 +189,12 @@ def a_late_photo_is_ended(system: System) -> bool:
     return answer is not None and answer["swept"] >= 1 and _ended(system, dropped) == "failed"
 
 
+def the_account_is_found_in_order(system: System) -> bool:
+    """Every check, of which each needs a right of its own."""
+    answer = _invoke(system, "CheckAccountFunction", {})
+    return isinstance(answer, dict) and answer.get("ok") is True
+
+
 def _drop_slow(system: System, key: str, seconds: float = 2.0) -> Dropped:
     action = {"do": "duration", "seconds": seconds}
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": action, "photo": key})
@@ -274,6 +280,7 @@ USUAL: dict[str, Scenario] = {
     "RetryPhotosFunction": _asks("RetryPhotosFunction", lambda system: _to_retry(system, 1)),
     "RedriveMessagesFunction": dead_letters_are_redriven,
     "SweepJobsFunction": a_late_photo_is_ended,
+    "CheckAccountFunction": the_account_is_found_in_order,
 }
 
 #: What its usual work does not need.
@@ -301,6 +308,16 @@ UNTRIED: dict[Trial, str] = {
         Trial("*", sid, action): "the embedded AWS asks no key: tests/template/test_keys.py"
         for sid in ("UseKey", "UseBucketKeys", "ReadWithKey", "ReadWithBucketKeys", "WriteWithBucketKeys")
         for action in ("kms:Decrypt", "kms:GenerateDataKey")
+    },
+    **{
+        Trial("*", sid, action): "the embedded AWS asks nobody for this: tests/template/test_rights.py"
+        for sid, actions in {
+            "SeeQuota": ("lambda:GetAccountSettings",),
+            "Trace": ("xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+            "WriteLogs": ("logs:CreateLogStream", "logs:PutLogEvents"),
+            "TakeMessages": ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"),
+        }.items()
+        for action in actions
     },
     **{
         Trial("*", sid, "s3:ListBucket"): (

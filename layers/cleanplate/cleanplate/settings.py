@@ -52,6 +52,8 @@ class Settings:
     max_photo_bytes: int
     mark_as_edited: bool
     record_days: int
+    notifications_topic_arn: str
+    bucket_keys: str
 
     @property
     def photo_buckets(self) -> tuple[str, ...]:
@@ -150,6 +152,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         mark_as_edited=_switch(environ, "MARK_AS_EDITED"),
         # Longer than Step Functions reserves the name of an execution, which is 90 days.
         record_days=int(_number(environ, "RECORD_DAYS", least=100)),
+        notifications_topic_arn=environ.get("NOTIFICATIONS_TOPIC_ARN", ""),
+        bucket_keys=environ.get("BUCKET_KEYS", ""),
     )
 
 

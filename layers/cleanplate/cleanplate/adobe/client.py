@@ -88,6 +88,17 @@ class AdobeClient:
             return replace(job, status_url=link)
         return job
 
+    def sign_in(self) -> None:
+        """Get a token where there is none; raises :class:`CredentialsRefusedError` or :class:`AdobeUnavailableError`."""
+        self._tokens.token()
+
+    def probe(self, route: Route) -> int:
+        """POST a request without a picture, of which no job can come; return the answer's status.
+
+        400 says that the route is alive. Where Adobe's own checks come in another order, 403 and 404 come first.
+        """
+        return self._with_token("POST", f"{self._api_url}{route.path}", {}).status_code
+
     def request(self, route: Route, job: AdobeJob, *, work_key: str = "") -> Answer:
         """GET a job's state; a 429 is an answer too: pending, with the time to wait."""
         response, sent = self._with_token("GET", check_api_link(job.status_url, self._api_url), None)

@@ -15,7 +15,9 @@ from cleanplate.settings import has_endpoint, settings
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -74,6 +76,18 @@ def events() -> EventBridgeClient:
 def stepfunctions() -> SFNClient:
     """Step Functions, for starting executions."""
     return _session().client("stepfunctions", config=_AWS)
+
+
+@lru_cache(maxsize=1)
+def sns() -> SNSClient:
+    """Return the SNS client, for looking who hears of alarms."""
+    return _session().client("sns", config=_AWS)
+
+
+@lru_cache(maxsize=1)
+def lambda_() -> LambdaClient:
+    """Return the Lambda client, for looking at the account's quota."""
+    return _session().client("lambda", config=_AWS)
 
 
 @lru_cache(maxsize=1)
