@@ -97,7 +97,8 @@ class AdobeClient:
 
         400 says that the route is alive. Where Adobe's own checks come in another order, 403 and 404 come first.
         """
-        return self._with_token("POST", f"{self._api_url}{route.path}", {}).status_code
+        response, _ = self._with_token("POST", f"{self._api_url}{route.path}", {})
+        return response.status_code
 
     def request(self, route: Route, job: AdobeJob, *, work_key: str = "") -> Answer:
         """GET a job's state; a 429 is an answer too: pending, with the time to wait."""
