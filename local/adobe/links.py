@@ -18,7 +18,7 @@ ADOBE_HOSTS = (
     "assets.frame.io",
     "storage.googleapis.com",
 )
-MAX_BYTES = 200_000_000  # Adobe states no limit for /v1; this one only keeps a laptop alive.
+MAX_BYTES = 200_000_000  # Adobe states no limit for /v1; this one only protects the machine.
 FETCH_SECONDS = 60.0
 PROBE_SECONDS = 5.0
 

@@ -103,7 +103,7 @@ class LiveBoard:
         self._live.stop()
 
     def show(self, tracks: Sequence[PhotoProgress], report: str = "") -> None:
-        """Draw the board anew."""
+        """Draw the board again."""
         self._live.update(self._table(tracks, report))
 
     def _table(self, tracks: Sequence[PhotoProgress], report: str) -> Table:

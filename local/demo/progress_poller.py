@@ -16,7 +16,7 @@ _FUNCTION = "ReportProgressFunction"
 
 
 class ProgressAsked:
-    """Asks every few seconds on a thread of its own, from entering to leaving; :attr:`words` are the latest answer."""
+    """Polls every few seconds on a thread of its own, from entering to leaving; :attr:`words` are the latest answer."""
 
     def __init__(self, aws: EmbeddedAws, stack: Stack, *, every: float = 3.0) -> None:
         self._aws, self._function, self._every = aws, stack.functions[_FUNCTION], every

@@ -29,7 +29,7 @@ def _imports(quick: bool) -> Table:
 
 
 def _waiting(quick: bool) -> Table:
-    """One line for each spread of durations, with what the field's policies come to beside it."""
+    """One line for each spread of durations, with what other policies come to beside it."""
     from tests.benchmarks import simulate_waiting
 
     lines: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
@@ -40,7 +40,7 @@ def _waiting(quick: bool) -> Table:
     for (spread, what), rows in lines.items():
         others = ", ".join(f"{policy}: {row['value']:g}" for policy, row in rows.items() if policy != "ours")
         row = rows["ours"]
-        # What is past its limit and yet not missed is told and not judged.
+        # What is past its limit and yet not missed is shown and not judged.
         judged = row["value"] <= row["baseline_or_limit"] or not row["ok"]
         limit = f"<= {row['baseline_or_limit']:g}" if judged else ""
         ok = row["ok"] if judged else None

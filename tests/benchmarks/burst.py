@@ -218,7 +218,7 @@ def pipeline(photos: int, limit: int, *, polls_count: bool) -> Outcome:
 
 
 class PatientAws(EmbeddedAws):
-    """Starts a failed asynchronous call anew after one and after two minutes, as AWS does, instead of at once."""
+    """Starts a failed asynchronous call again after one and after two minutes, as AWS does, instead of at once."""
 
     def _environment(self) -> dict[str, str]:
         return {

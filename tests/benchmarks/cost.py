@@ -217,7 +217,7 @@ def _measure(cloud: LocalCloud, files: list[bytes], folder: Path, pause: float) 
     functions = _add_functions(bill, cloud, calls, noted)
     _add_requests(bill, noted)
     receiving = calls["RequestMaskFunction"]
-    # S3's news; then for each call one receipt and at most one deletion of a batch.
+    # S3's notification; then for each call one receipt and at most one deletion of a batch.
     bill.add("SQS", prices.SQS, len(files) + 2 * receiving.invocations)
     bill.add("X-Ray", prices.TRACE, receiving.invocations + len(jobs))
     receives = len(files) + sum(line["operation"] == "ChangeMessageVisibility" for line in noted)

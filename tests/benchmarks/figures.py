@@ -61,7 +61,7 @@ def at_least(name: str, value: float, limit: float, unit: str, *, baseline: str 
 
 
 def stated(name: str, value: float, unit: str, *, baseline: str = "", over: float | None = None) -> Figure:
-    """A number that is told and not judged; ``over`` is the baseline's, for the ratio."""
+    """A number that is shown and not judged; ``over`` is the baseline's, for the ratio."""
     return Figure(name, value, unit, "", baseline, value / over if over else None)
 
 

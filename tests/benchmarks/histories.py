@@ -1,4 +1,4 @@
-"""What executions, functions and their logs tell of themselves in the embedded AWS."""
+"""Histories of executions, functions and their logs in the embedded AWS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AWS asks for, in US dollars: us-east-1, as published at the end of 2025, without the free tier.
+"""AWS's prices, in US dollars: us-east-1, as published at the end of 2025, without the free tier.
 
 The free tier is left out because it is per account, not per photo.
 """

@@ -1,4 +1,4 @@
-"""The pacer against a virtual clock: many photos, many callers, days in seconds.
+"""The rate limiter against a virtual clock: many photos, many callers, days in seconds.
 
 Run it by itself for the table, ``--quick`` for a tenth of the photos. Every call goes through ``cleanplate.rate_limit.reservations``
 itself and through a model of the conditional write in which a caller works from what it remembers, is refused when
@@ -26,7 +26,7 @@ START = 1_800_000_000.0
 DYNAMODB = 0.005
 PICKED_UP = 0.3
 POST = 0.4
-#: Seconds that a function takes for a message before it asks the pacer: claim, look at the photo.
+#: Seconds that a function takes for a message before it asks the rate limiter: claim, look at the photo.
 HANDLING = 0.1
 REMEMBERED = 1.0
 ATTEMPTS = 10
@@ -68,7 +68,7 @@ class Run:
     job_seconds: Callable[[random.Random], float] = lambda _: 5.0
     #: (when, seconds or None): Adobe answers 429 to one request.
     refusals: list[tuple[float, float | None]] = field(default_factory=list)
-    #: When the pacer's item is deleted, and every caller has forgotten it.
+    #: When the rate limiter's item is deleted, and every caller has forgotten it.
     losses: list[float] = field(default_factory=list)
     seed: int = 1
     sends: list[float] = field(default_factory=list)
@@ -359,7 +359,7 @@ def _nothing_to_remove(count: int) -> list[dict[str, Any]]:
 
 
 def _clocks(count: int) -> list[dict[str, Any]]:
-    """Clocks two seconds ahead and behind, taken as they are: no burst. (The pacer itself corrects them by DynamoDB's.)"""
+    """Clocks two seconds ahead and behind, taken as they are: no burst. (The rate limiter itself corrects them by DynamoDB's.)"""
     run = Run(RateLimits(per_day=None), _photos(count), clock_error=2.0).go()
     name = f"{count} photos, clocks ±2 s"
     return [

@@ -32,7 +32,7 @@ class Policy(Protocol):
 
 @dataclass
 class Fixed:
-    """What the field's clients do: a first wait, an interval, a factor, a cap. They learn nothing."""
+    """What other clients do: a first wait, an interval, a factor, a cap. They learn nothing."""
 
     first_wait: float
     interval: float
@@ -51,7 +51,7 @@ class Fixed:
 
 @dataclass
 class Ours:
-    """The policy of ``cleanplate.rate_limit.polling``, learning as it goes."""
+    """The policy of ``cleanplate.rate_limit.polling``, observing as it goes."""
 
     random: random.Random
     durations: DurationHistogram = field(default_factory=DurationHistogram)
@@ -151,7 +151,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         base = measured["2 s, sleeps first"]
         for name, values in measured.items():
             ours = name == "ours"
-            # While it learns that the jobs have become faster, a tenth of the waits is long whatever it does.
+            # While it observes that the jobs have become faster, a tenth of the waits is long whatever it does.
             steady = "then" not in spread
             requests_limit = 4.5 if spread == "5 s" else base["requests"]
             rows += [

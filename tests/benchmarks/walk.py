@@ -26,7 +26,7 @@ def run(quick: bool = False) -> Table:
     with started(6000, polls_count=False, duration=_JOB_SECONDS) as cloud:
         aws, stack = cloud.aws, cloud.stack
         files = small_photos(200)
-        # What is usual is learnt first: a few photos, in two lots, as they would come on any day.
+        # Durations are observed first: a few photos, in two lots, as they would come on any day.
         for lot in range(2):
             upload(aws, stack, f"learn{lot}", files[100 + 8 * lot : 108 + 8 * lot])
             _wait(cloud, f"learn{lot}/", 8)

@@ -30,7 +30,7 @@ from tests.integration.steps.walk import Walk
 from tests.stage import KilledError
 
 Moment = Literal["before", "after"]
-#: Told of each boundary by name, such as ``s3.PutObject`` or ``POST /v1/mask-objects``; may raise, may block.
+#: Called at each boundary with its name, such as ``s3.PutObject`` or ``POST /v1/mask-objects``; may raise, may block.
 Act = Callable[[str, Moment], None]
 
 #: What a message is hidden for when nobody says otherwise, see the queue in the template. Seconds.
@@ -67,10 +67,10 @@ def handler_module(function: str) -> Any:
 
 
 class HandledWalk(Walk):
-    """A walk through the deployed handlers and a queue of SQS's, whose every call is told to ``act``."""
+    """A walk through the deployed handlers and a queue of SQS's, whose every call goes through ``act``."""
 
     def __init__(self, walk: Walk, act: Act, *, only: frozenset[str] = frozenset()) -> None:
-        """``only``: the functions whose calls are told; none means all."""
+        """``only``: the functions whose calls are reported; none means all."""
         super().__init__(walk.stage, walk.adobe)
         self._act = act
         self._only = only
@@ -172,7 +172,7 @@ class HandledWalk(Walk):
     # --- SQS ---
 
     def send(self, photo: Photo, *, request_id: str = "", options: dict[str, Any] | None = None) -> None:
-        """Put news of a photo, or somebody's request, into the queue."""
+        """Put a notification of a photo, or somebody's request, into the queue."""
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=message_about(photo, request_id, options))
 
     def publish(

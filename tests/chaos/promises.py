@@ -41,7 +41,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one walk: photos by outcome, requests that were paid beyond one per ask, and breaches."""
+    """What came of one walk: photos by outcome, requests that were paid beyond one per request, and breaches."""
 
     results: int
     failures: int
@@ -74,7 +74,7 @@ def judge(
 
 
 def extra_posts(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]] = ()) -> int:
-    """Jobs that Adobe was paid for, beyond one for each ask that was ever begun, in earlier runs too."""
+    """Jobs that Adobe was paid for, beyond one for each request that was ever begun, in earlier runs too."""
     begun = len(_attempts(jobs)) + len(_earlier_attempts(jobs, events))
     return max(0, sum(walk.jobs_at_adobe().values()) - begun)
 
@@ -90,7 +90,7 @@ def _attempts(jobs: Sequence[Job]) -> dict[tuple[str, str], int]:
 
 
 def _earlier_attempts(jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, str], int]:
-    """The same of runs that came before, as they were announced; what a later run has kept is in its own count."""
+    """The same of runs that came before, as they were published; what a later run has kept is in its own count."""
     latest = {job.job_id: job for job in jobs}
     found = {}
     for event in events:

@@ -1,8 +1,8 @@
 """A small model of how one photo's calls work on one record, walked exhaustively, and held to the real functions.
 
-Two deliveries of the same news, the state machine and the rule on its end take turns in every order; Adobe answers in
+Two deliveries of the same notification, the state machine and the rule on its end take turns in every order; Adobe answers in
 every way; any process may be killed between any two effects, and the execution may be stopped from outside. The three
-promises are checked in every state, and from every state there must be a way to an end that was announced.
+promises are checked in every state, and from every state there must be a way to an end that was published.
 
 A step is all that a process does from one *gate* to the next. The gates are the effects that others can see: the intent,
 the POST, its record, the start of the execution, the result, the end, the manifest, the event, the note that it is out.
@@ -43,7 +43,7 @@ class AdobeRequest(NamedTuple):
 
 class Process(NamedTuple):
     """Where a process stands. ``aim``: how it would end the photo; ``answer``: what its POST came to; ``seen``: the
-    record's status and the ask's attempts as it has read them; ``name``: the ask it is about."""
+    record's status and the request's attempts as it has read them; ``name``: the request it is about."""
 
     gate: Gate = "idle"
     name: str = "mask"

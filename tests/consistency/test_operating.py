@@ -1,4 +1,4 @@
-"""The runbook speaks of every alarm, of nothing else, and of commands, reasons and parameters that there are."""
+"""The operating page covers every alarm and nothing else, and names commands, reasons and parameters that exist."""
 
 from __future__ import annotations
 

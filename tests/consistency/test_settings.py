@@ -1,4 +1,4 @@
-"""Settings: read in one room, set in the template, chosen by parameters."""
+"""Settings: read in one module, set in the template, chosen by parameters."""
 
 from __future__ import annotations
 

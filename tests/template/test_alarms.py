@@ -49,7 +49,7 @@ AWS_METRICS: dict[str, tuple[str, str, set[str]]] = {
 
 RUNBOOK = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 EVERY_QUARTER = "every quarter of an hour"
-#: What the sweeper measures at every visit, also where it is nothing.
+#: The metrics that the sweeper counts at every run, even if they are 0.
 SWEPT = {str(measure) for measure in COMPARED} | {str(Metric.HELD), str(Metric.DAY_USED), str(Metric.SWEPT)}
 #: When AWS has data: SQS says nothing of a queue that nobody used for six hours, Lambda nothing of one without a call.
 DATA = {"AWS/SQS": "while the queue is in use", "AWS/Lambda": "with every call"}

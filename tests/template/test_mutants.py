@@ -1,4 +1,4 @@
-"""Every test of the template is seen to fail: each test here runs one of them on a template with a fault planted in it."""
+"""Every test of the template is seen to fail: each test here runs one of them on a template with a fault put into it."""
 
 from __future__ import annotations
 
@@ -128,14 +128,14 @@ FAULTS = [
     ),
     Fault(test_resources.test_photos_results_and_records_outlive_the_stack, "Resources/ResultsBucket/DeletionPolicy", "Delete"),
     Fault(
-        test_resources.test_s3_tells_of_uploads_by_an_event_that_there_is,
+        test_resources.test_s3_notifies_of_uploads_by_an_existing_event,
         _p("UploadsBucket", "NotificationConfiguration/QueueConfigurations/0/Event"), "s3:ObjectCreate:*",
     ),
     Fault(
-        test_resources.test_only_the_uploads_bucket_tells_of_uploads,
+        test_resources.test_only_the_uploads_bucket_notifies,
         _p("ResultsBucket", "NotificationConfiguration"), {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
     ),
-    Fault(test_resources.test_only_the_uploads_bucket_tells_of_uploads, "Resources/UploadedRule/Condition", "CreatesUploads"),
+    Fault(test_resources.test_only_the_uploads_bucket_notifies, "Resources/UploadedRule/Condition", "CreatesUploads"),
     Fault(
         test_resources.test_the_uploads_prefix_is_kept_to_in_both_ways,
         _p("UploadedRule", "EventPattern/detail/object"),
@@ -146,7 +146,7 @@ FAULTS = [
         _p("RequestMaskFunction", "Timeout"), 300,
     ),
     Fault(
-        test_resources.test_what_cannot_be_worked_on_goes_to_a_dead_letter_queue_that_keeps_it,
+        test_resources.test_failing_messages_go_to_a_dead_letter_queue_with_retention,
         _p("UploadsQueue", "RedrivePolicy/deadLetterTargetArn"), {"Fn::GetAtt": ["UploadsQueue", "Arn"]},
     ),
     Fault(test_resources.test_every_queue_is_encrypted, _p("DeadLetterQueue", "SqsManagedSseEnabled")),
@@ -161,11 +161,11 @@ FAULTS = [
     ),
     Fault(test_resources.test_the_tables_key_is_the_one_that_the_code_uses, _p("JobsTable", "KeySchema/0/AttributeName"), "id"),
     Fault(
-        test_resources.test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_alone,
+        test_resources.test_the_index_of_open_jobs_is_the_ledgers_and_holds_only_keys,
         _p("JobsTable", "GlobalSecondaryIndexes/0/Projection/ProjectionType"), "ALL",
     ),
     Fault(
-        test_resources.test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_alone,
+        test_resources.test_the_index_of_open_jobs_is_the_ledgers_and_holds_only_keys,
         _p("JobsTable", "GlobalSecondaryIndexes/0/IndexName"), "LateJobs",
     ),
     Fault(
@@ -206,7 +206,7 @@ FAULTS = [
         _p("CleanPhotoStateMachine", "LoggingConfiguration/IncludeExecutionData"), value=True,
     ),
     Fault(
-        test_resources.test_every_machine_is_of_the_kind_that_remembers_names_and_may_wait_for_days,
+        test_resources.test_every_state_machine_is_a_standard_one,
         _p("CleanPhotoStateMachine", "StateMachineType"), "EXPRESS",
     ),
     Fault(
@@ -289,7 +289,7 @@ FAULTS = [
         "Conditions/HasColour", {"Fn::Equals": ["", ""]},
     ),
     Fault(
-        test_resources.test_the_functions_are_told_the_buckets_that_there_are,
+        test_resources.test_the_functions_get_the_names_of_existing_buckets,
         _p("SaveResultFunction", "Environment/Variables/RESULTS_BUCKET/Fn::If/0"), "CreatesUploads",
     ),
     # --- the machine ---

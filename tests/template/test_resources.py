@@ -1,4 +1,4 @@
-"""What is created, and how: what no linter says. Every test takes the transformed template, so that a fault can be planted."""
+"""What is created, and how: what no linter says. Every test takes the transformed template, so that a fault can be added."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_was_deleted_is_gone_for_good_once_no_job_can_want_it(template: Tem
                 if rule["Status"] == "Enabled" and "NoncurrentVersionExpiration" in rule
             ]
             assert ends == [("14", True)], name
-    # A photo that waits for its turn is read by its version, and then worked on for as long as its execution may take.
+    # A photo that waits for a slot is read by its version, and then worked on for as long as its execution may take.
     parameters = template["Parameters"]
     assert parameters["DeletedDays"]["MinValue"] * _DAY > parameters["PhotoDeadlineHours"]["MaxValue"] * 3600 + 2 * _DAY
     assert parameters["DeletedDays"]["MinValue"] * _DAY > world.clean_photo["TimeoutSeconds"]
@@ -95,7 +95,7 @@ def test_photos_results_and_records_outlive_the_stack(template: Template) -> Non
         assert resource["UpdateReplacePolicy"] == "Retain", name
 
 
-def test_s3_tells_of_uploads_by_an_event_that_there_is(template: Template) -> None:
+def test_s3_notifies_of_uploads_by_an_existing_event(template: Template) -> None:
     for world in worlds(template):
         for name, bucket in world.of_type("AWS::S3::Bucket").items():
             for told in bucket.get("NotificationConfiguration", {}).get("QueueConfigurations", []):
@@ -103,7 +103,7 @@ def test_s3_tells_of_uploads_by_an_event_that_there_is(template: Template) -> No
                 assert (name, told["Queue"]) == ("UploadsBucket", "UploadsQueue.Arn")
 
 
-def test_only_the_uploads_bucket_tells_of_uploads(template: Template) -> None:
+def test_only_the_uploads_bucket_notifies(template: Template) -> None:
     for world in worlds(template):
         telling = {
             name for name, bucket in world.of_type("AWS::S3::Bucket").items() if bucket.get("NotificationConfiguration")
@@ -134,7 +134,7 @@ def test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run(templa
         assert queue["VisibilityTimeout"] >= 6 * functions[source["FunctionName"]]["Timeout"]
 
 
-def test_what_cannot_be_worked_on_goes_to_a_dead_letter_queue_that_keeps_it(template: Template) -> None:
+def test_failing_messages_go_to_a_dead_letter_queue_with_retention(template: Template) -> None:
     queues = World(template).of_type("AWS::SQS::Queue")
     dead = queues["UploadsQueue"]["RedrivePolicy"]["deadLetterTargetArn"].removesuffix(".Arn")
     assert dead == "DeadLetterQueue"
@@ -174,7 +174,7 @@ def test_the_tables_key_is_the_one_that_the_code_uses(template: Template) -> Non
         assert keys == {key}, module
 
 
-def test_the_index_of_open_jobs_is_the_one_that_the_ledger_reads_and_holds_keys_alone(template: Template) -> None:
+def test_the_index_of_open_jobs_is_the_ledgers_and_holds_only_keys(template: Template) -> None:
     (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
     (index,) = table["GlobalSecondaryIndexes"]
     keys = [(part["AttributeName"], part["KeyType"]) for part in index["KeySchema"]]
@@ -268,7 +268,7 @@ def test_every_machine_logs_its_errors_and_none_of_its_data(template: Template) 
         assert world.of_type("AWS::Logs::LogGroup")[group]["LogGroupName"].startswith("/aws/vendedlogs/states/"), name
 
 
-def test_every_machine_is_of_the_kind_that_remembers_names_and_may_wait_for_days(template: Template) -> None:
+def test_every_state_machine_is_a_standard_one(template: Template) -> None:
     for name, machine in World(template).of_type("AWS::StepFunctions::StateMachine").items():
         assert machine["StateMachineType"] == "STANDARD", name
 
@@ -312,7 +312,7 @@ def test_every_condition_is_used_and_every_used_condition_is_there(template: Tem
     assert used == template["Conditions"].keys()
 
 
-def test_the_functions_are_told_the_buckets_that_there_are(template: Template) -> None:
+def test_the_functions_get_the_names_of_existing_buckets(template: Template) -> None:
     for world in worlds(template):
         uploads = world.parameters["ExistingUploadsBucket"] or "UploadsBucket"
         results = world.parameters["ExistingResultsBucket"] or "ResultsBucket"

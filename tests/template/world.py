@@ -156,7 +156,7 @@ class World:
         return re.sub(r"\$\{([\w:.]+)\}", value, text)
 
     def references(self) -> Iterator[tuple[str, str]]:
-        """(who, whom): every resource that something which would be created speaks of."""
+        """(who, whom): every resource that something which would be created names."""
         for name, resource in self.template["Resources"].items():
             if self.holds(resource.get("Condition")):
                 yield from ((name, whom) for whom in self._named_in(resource))

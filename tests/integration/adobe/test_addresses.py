@@ -113,7 +113,7 @@ def test_if_adobes_name_resolves_to_a_private_address_nothing_is_sent(
 
 
 def test_a_server_of_the_stacks_own_choice_may_be_inside_and_nobody_else(names: Resolve, server: Scripted) -> None:
-    """GIVEN a stack that is configured for an API within its network WHEN names lead there THEN that one alone is spoken to."""
+    """GIVEN a stack that is configured for an API within its network WHEN names lead there THEN only that one is connected to."""
     adobe = client_for("https://adobe.internal")
     names("127.0.0.1")
     server.script = [close]

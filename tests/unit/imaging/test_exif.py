@@ -1,4 +1,4 @@
-"""EXIF: kept to the byte where it is sound, mended where it is not; the photo stands as it stood, whatever its state."""
+"""EXIF: kept to the byte where it is sound, repaired where it is not; the photo stands as it stood, whatever its state."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The stack's account at Adobe, and the client that speaks for it.
 
-A module of its own, so that a call that never asks Adobe loads no HTTP library.
+A module of its own, so that a call without a request to Adobe loads no HTTP library.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _TELLTALE = "urllib3.connectionpool"
 
 
 class _Connection(HTTPConnection):
-    """Ends at an address that may be spoken to, whatever its name resolved to when somebody asked before."""
+    """Ends at an address that may be connected to, whatever its name resolved to when somebody asked before."""
 
     def __init__(self, *arguments: Any, origins: tuple[str, ...] = (), **named: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **named)
@@ -112,7 +112,7 @@ def make_session(*origins: str) -> requests.Session:
     # No netrc, no proxy: what is sent is what is written here, and the address that is checked is the server's.
     session.trust_env = False
     session.headers["Connection"] = "close"
-    # Nothing that one host says is told to another.
+    # Nothing of one host's answers is sent to another.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     for scheme in ("https://", "http://"):
         adapter = HTTPAdapter(max_retries=retry)

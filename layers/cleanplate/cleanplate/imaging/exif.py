@@ -1,4 +1,4 @@
-"""EXIF: kept byte for byte where it is sound, mended where it is not, without what would show what was removed."""
+"""EXIF: kept byte for byte where it is sound, repaired where it is not, without what would show what was removed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clean_exif(exif: bytes, notes: list[str]) -> bytes:
     """``exif`` with its prefix, without thumbnail directory and without embedded previews.
 
     A sound block is edited in place, so that every other byte stays, a maker's note and its offsets included. From a
-    damaged one the tags that can be read are written anew. Empty, with a note, where nothing can be read: what cannot be
+    damaged one the tags that can be read are rewritten. Empty, with a note, where nothing can be read: what cannot be
     read cannot be cleared.
     """
     try:

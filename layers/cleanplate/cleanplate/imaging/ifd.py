@@ -1,4 +1,4 @@
-"""TIFF directories, as EXIF blocks and TIFF files hold them: read without trust, written anew, values kept as bytes.
+"""TIFF directories, as EXIF blocks and TIFF files hold them: read without trust, rewritten, values kept as bytes.
 
 TIFF 6.0, section 2; EXIF 3.0, section 4.6; BigTIFF: https://www.awaresystems.be/imaging/tiff/bigtiff.html
 """

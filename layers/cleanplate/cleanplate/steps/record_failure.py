@@ -21,7 +21,7 @@ class Ending(TypedDict):
 
 
 def record_failure(execution_name: str, error: str, cause: str, services: Services) -> Ending:
-    """Record and announce why the run of an execution failed; an ended job, or a newer run, is left as it is."""
+    """Record and publish why the run of an execution failed; an ended job, or a newer run, is left as it is."""
     job = services.read_job(Job.id_in(execution_name))
     if job.execution_name != execution_name:
         logger.info("the execution was of another run", extra={"execution": execution_name})

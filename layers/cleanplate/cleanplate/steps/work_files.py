@@ -44,7 +44,7 @@ def work_key(job_id: str, name: str) -> str:
 
 
 def request_key(job: Job, request: str, name: str) -> str:
-    """The key of what came of one ask. It names Adobe's job too: another run's must not be taken for this one's."""
+    """The key of what came of one request. It names Adobe's job too: another run's must not be taken for this one's."""
     adobe_job = job.adobe_requests[request].adobe_job if request in job.adobe_requests else None
     # Adobe's ids may hold anything; an own mask has none.
     made_by = hashlib.sha256(adobe_job.job_id.encode()).hexdigest()[:12] if adobe_job else "own"
@@ -68,7 +68,7 @@ def stored_answer(storage: Storage, job: Job, request: str) -> Answer | None:
 
 
 def fill_name(number: int) -> str:
-    """The ask that fills one window of the plan; they are counted from 1."""
+    """The request that fills one window of the plan; they are counted from 1."""
     return f"fill-{number}"
 
 

@@ -1,4 +1,4 @@
-"""Which names are photos': one rule for every door, from a folder on a laptop to a backfill.
+"""Which names are photos': one rule for every way in, from a local folder to a backfill.
 
 Only a name that cannot be a photo's is left alone. One without an ending, or with an unknown one, is tried.
 """

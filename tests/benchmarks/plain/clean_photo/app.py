@@ -1,7 +1,7 @@
 """The plain design, in one function: a baseline for measurements, not a part of the system.
 
-What the field's clients do: poll every 2 s, first after 2 s, until the job has ended; after 429 and 5xx send again after
-1, 2 and 4 s, with jitter and without looking at ``Retry-After``; then give up. Lambda starts a failed call anew.
+What other clients do: poll every 2 s, first after 2 s, until the job has ended; after 429 and 5xx send again after
+1, 2 and 4 s, with jitter and without looking at ``Retry-After``; then give up. Lambda starts a failed call again.
 """
 
 from __future__ import annotations
