@@ -1,7 +1,7 @@
 """What the stand-in says: the answer object, and every error shape that Adobe is known to use.
 
 The letters name the shapes: A is the gateway's, B the legacy and /v1 specification's, B' what /sensei really
-sent, B'' a job error, C the granular-labels guide's, D remove-background's, E the v2 platform's, G an empty
+sent, B'' a job error, C the granular-labels guide's, D remove-background's, E the v2 platform's, F Firefly's, G an empty
 body or HTML from something in front.
 """
 
@@ -65,6 +65,17 @@ _E_CODES = {
     415: "invalid_content_type",
     429: "unauthorized_rate_limited",
     451: "unauthorized_legal_reasons",
+    500: "runtime_error",
+}
+_F_CODES = {
+    400: "bad_request",
+    401: "access_error",
+    403: "access_error",
+    404: "unknown_job_id",
+    408: "timeout_error",
+    415: "invalid_content_type",
+    422: "validation_error",
+    429: "rate_limited",
     500: "runtime_error",
 }
 _B_TYPES = {
@@ -142,6 +153,12 @@ def shape_e(status: int, message: str) -> Answer:
     return Answer(status, body)
 
 
+def shape_f(status: int, message: str, problems: list[Problem] | None = None) -> Answer:
+    """Return Firefly's ``{"error_code", "message"}``, what is wrong with a body among the words."""
+    said = "; ".join([message, *(f"{item.where} {item.reason}" for item in problems or [])])
+    return Answer(status, {"error_code": _F_CODES.get(status, "runtime_error"), "message": said})
+
+
 def html(status: int) -> Answer:
     """Return what a proxy says when nobody behind it does."""
     said = phrase(status)
@@ -179,6 +196,7 @@ _SHAPES: dict[str, Callable[[int, str], Answer]] = {
     "C": shape_c,
     "D": shape_d,
     "E": shape_e,
+    "F": shape_f,
     "html": lambda status, _: html(status),
     "empty": lambda status, _: empty(status),
     "s3": lambda status, said: s3_error(status, "AccessDenied", said),
@@ -187,7 +205,9 @@ ERROR_SHAPES = tuple(_SHAPES)
 
 
 def refused(family: str, status: int, title: str, problems: list[Problem], v1_errors: str) -> Answer:
-    """Return an error in the shape that the routes of ``family`` (v1, v2, sensei) use for it."""
+    """Return an error in the shape that the routes of ``family`` (v1, v2, v3, sensei) use for it."""
+    if family == "v3":
+        return shape_f(status, title, problems)
     if family == "v2":
         return shape_e(status, title) if status in (404, 405, 415) else shape_d(status, title, problems)
     if family == "sensei":

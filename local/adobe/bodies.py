@@ -23,6 +23,8 @@ class JobRequest:
     output: str = ""
     output_storage: str = "external"
     soft: bool = True
+    size: tuple[int, int] = (0, 0)
+    prompt: str = ""
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -201,3 +203,25 @@ def create_mask(body: Any) -> JobRequest:
     storage = read.choice(".output.storage", STORAGES, "external")
     read.done()
     return JobRequest(image=found["input"], output=found["output"], output_storage=storage, soft=soft)
+
+
+MAX_PROMPT = 1024
+MAX_SIDE = 4096  # of the specification; the guide says 2688
+
+
+def firefly_fill(body: Any) -> JobRequest:
+    """Read ``{"image":X,"mask":X,"size"?:{"width","height"},"numVariations"?:1..4,"prompt"?:str}``"""
+    read = _Reader(body)
+    image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
+    size = (0, 0)
+    if read.get(".size") is not None:
+        width, height = (int(read.number(f".size.{name}", 1, MAX_SIDE, None)) for name in ("width", "height"))
+        size = (width, height)
+    read.number(".numVariations", 1, 4, 1)
+    prompt = ""
+    if read.get(".prompt") is not None:
+        prompt = read.text(".prompt")
+        if len(prompt) > MAX_PROMPT:
+            read.add_problem(".prompt", "maxLength", f"should NOT be longer than {MAX_PROMPT} characters")
+    read.done()
+    return JobRequest(image=image, masks=(mask,), size=size, prompt=prompt)

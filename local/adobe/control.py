@@ -120,6 +120,7 @@ def routes_in_words() -> list[str]:
         "  POST /v1/refine-mask          a mask led by the photo's edges",
         "  POST /v1/fill-masked-areas    the photo, filled",
         "  POST /v2/remove-background    cut-out or mask                GET /v2/status/{jobId}",
+        "  POST /v3/images/fill-async    Firefly's fill; 422 where the prompt says unsafe; GET /v3/status/{jobId}",
         "  POST /sensei/mask             mask to your own storage       GET /sensei/status/{jobId}",
         "  POST /sensei/cutout           retired: 502",
         "  GET  /results/{token}         finished pictures, for a while",

@@ -20,6 +20,12 @@ from local.adobe.jobs import Job, JobTable, Payload, Results, Sign, failed_body
 from local.adobe.links import LinkError, Storage, validation_error
 from local.adobe.settings import Settings
 
+#: Of the families that do not say 400 of a body that breaks their schema.
+_INVALID = {"v3": 422}
+_NOT_STARTED = {"v1": "not_started", "v2": "pending", "v3": "running", "sensei": "pending"}
+#: A prompt with this word is refused as Firefly refuses what its rules do not allow.
+UNSAFE = "unsafe"
+
 
 class JobRoutes:
     """The routes about jobs, without the gateway's checks, which stand in front of them."""
@@ -48,9 +54,11 @@ class JobRoutes:
             except (ValueError, RecursionError):
                 return refuse(400, "Invalid request body", [Problem("", "type", "is not valid JSON")])
             except InvalidBodyError as error:
-                return refuse(400, "Input validation failed", error.problems)
+                return refuse(_INVALID.get(family, 400), "Input validation failed", error.problems)
             if problems := self._validation_errors(family, request):
-                return refuse(400, "Input validation failed", problems)
+                return refuse(_INVALID.get(family, 400), "Input validation failed", problems)
+            if UNSAFE in request.prompt.lower().split():
+                return Answer(422, {"error_code": "prompt_unsafe", "message": "The prompt is not allowed"})
             if family == "sensei":
                 try:
                     await self._storage.probe(request.image)
@@ -64,6 +72,8 @@ class JobRoutes:
     def _validation_errors(self, family: str, request: JobRequest) -> list[Problem]:
         if family == "sensei":
             named = [(".input.href", request.image), (".output.href", request.output)]
+        elif family == "v3":
+            named = [(".image.source.url", request.image), (".mask.source.url", request.masks[0])]
         else:
             inputs = itertools.count()
             named = [(".image.source.url", request.image)]
@@ -97,10 +107,14 @@ class JobRoutes:
         link = f"{context.base_url}/{job.family}/status/{_quoted(job.job_id)}"
         if job.family == "sensei":
             return Answer(202, {"_links": {"self": {"href": link}}})
-        return Answer(202, {"jobId": job.job_id, "statusUrl": link})
+        body = {"jobId": job.job_id, "statusUrl": link}
+        if job.family == "v3":
+            body["cancelUrl"] = f"{context.base_url}/v3/cancel/{_quoted(job.job_id)}"
+            return Answer(202, body, {"Link": f'<{link}>; rel="status"'})
+        return Answer(202, body)
 
     def status(self, family: str) -> Route:
-        """Return the status route of one family. v1 begins as not_started, the others as pending."""
+        """Return the status route of one family; each has its own word for a job that has not begun."""
 
         async def status(context: RequestContext) -> Answer:
             job = context.job
@@ -109,8 +123,8 @@ class JobRoutes:
             job.polls += 1
             self._counters.about_photo(job.photo, job.route, "polls")
             word = self._jobs.word(job)
-            if word == "not_started" and family != "v1":
-                word = "pending"
+            if word == "not_started":
+                word = _NOT_STARTED[family]
             body: Json = {"jobID" if family == "sensei" else "jobId": job.job_id, "status": word}
             if word == "succeeded":
                 body |= self._jobs.payload(job, self._signer(context.base_url, job))
@@ -123,6 +137,16 @@ class JobRoutes:
             return Answer(200, body)
 
         return status
+
+    async def cancel(self, context: RequestContext) -> Answer:
+        """Cancel a Firefly job that is not finished."""
+        job = context.job
+        if job is None or job.family != "v3":
+            return refused("v3", 404, "Job not found", [], self._settings.v1_errors)
+        if self._jobs.word(job) in ("succeeded", "failed", "cancelled"):
+            return refused("v3", 409, "The job has ended", [], self._settings.v1_errors)
+        job.cancelled = True
+        return Answer(200, {"jobId": job.job_id, "status": "cancelled"})
 
     def _signer(self, base_url: str, job: Job) -> Sign:
         return lambda picture: self._results.sign(base_url, job, picture)

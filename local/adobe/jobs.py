@@ -42,7 +42,7 @@ class Job:
     """One job. What rules changed about it is kept here, so that every later request sees the same job."""
 
     job_id: str
-    family: str  # v1, v2, sensei
+    family: str  # v1, v2, v3, sensei
     route: str  # the POST's path
     request: JobRequest
     accepted_at: float  # service seconds
@@ -53,6 +53,7 @@ class Job:
     never_finishes: bool = False
     forgotten: bool = False
     crops_masks: bool = False
+    cancelled: bool = False
     labels: tuple[str, ...] = ()
     mask_count: int | None = None
     spoils: list[Callable[[bytes], bytes]] = field(default_factory=list)
@@ -96,7 +97,7 @@ class JobTable:
     def draft(self, family: str, route: str, request: JobRequest) -> Job:
         """Return a new job, on the clock from now; rules may change it before it is added."""
         unique = str(uuid.uuid4())
-        job_id = f"urn:ff:jobs:eso851243:{unique}" if family == "v2" else unique
+        job_id = f"urn:ff:jobs:eso851243:{unique}" if family in ("v2", "v3") else unique
         drawn = self._random.lognormvariate(math.log(self._settings.median_seconds), self._settings.spread)
         duration = drawn if self._settings.duration is None else self._settings.duration
         return Job(job_id, family, route, request, self._clock.now(), duration, datetime.now(UTC))
@@ -121,7 +122,9 @@ class JobTable:
         return None if job is None or job.forgotten else job
 
     def word(self, job: Job) -> str:
-        """Return ``not_started``, ``running``, ``succeeded`` or ``failed``, by the clock and the pixels."""
+        """Return ``not_started``, ``running``, ``succeeded``, ``failed`` or ``cancelled``, by the clock and the pixels."""
+        if job.cancelled:
+            return "cancelled"
         age = self._clock.now() - job.accepted_at
         if age < min(_MAX_NOT_STARTED, job.duration * _NOT_STARTED_SHARE):
             return "not_started"
@@ -177,7 +180,9 @@ class JobTable:
 
 def failed_body(job: Job, failure: Failure) -> Json:
     """Return the fields that carry the reason, in each place that Adobe is known to put it (contract 4.2)."""
-    style = failure.style or {"v1": "error_code", "v2": "errorDetails", "sensei": "errors"}[job.family]
+    style = (
+        failure.style or {"v1": "error_code", "v2": "errorDetails", "v3": "error_code", "sensei": "errors"}[job.family]
+    )
     error: dict[str, Any] = {
         "type": failure.code,
         "code": failure.code,

@@ -64,7 +64,7 @@ class Limit:
 class Limits:
     """The published limits by family of routes (FFS technical usage notes; the hard ones).
 
-    ``/v1`` is the masking service. Retired ``/sensei`` had no limit of its own: the general one holds there.
+    ``/v1`` is the masking service, ``/v3`` is Firefly. Retired ``/sensei`` had no limit of its own: the general one holds there.
     """
 
     def __init__(self, *, per_minute: int, per_day: int, count_polls: bool) -> None:
@@ -75,6 +75,7 @@ class Limits:
             ("v1", "GET"): masking if count_polls else Limit([SlidingWindow(310, 3.0)]),
             ("v2", "POST"): Limit([SlidingWindow(3, 3.0)]),
             ("v2", "GET"): Limit([SlidingWindow(1_000, 3.0)]),
+            ("v3", "POST"): Limit([SlidingWindow(4, MINUTE), SlidingWindow(9_000, DAY)]),
             ("sensei", "POST"): Limit([SlidingWindow(16, 3.0), SlidingWindow(320, MINUTE)]),
             ("sensei", "GET"): Limit([SlidingWindow(310, 3.0)]),
         }

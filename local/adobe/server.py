@@ -58,8 +58,9 @@ class Server:
             self._add(app, "POST", f"/ims/token/{version}", self._token)
         for family, path, parse, work in self._posts():
             self._add(app, "POST", path, self._guarded(family, routes.submitting(family, path, parse, work)))
-        for family in ("v1", "v2", "sensei"):
+        for family in ("v1", "v2", "v3", "sensei"):
             self._add(app, "GET", f"/{family}/status/{{job_id:.+}}", self._guarded(family, routes.status(family)))
+        self._add(app, "PUT", "/v3/cancel/{job_id:.+}", self._guarded("v3", routes.cancel))
         self._add(app, "GET", "/results/{token}", routes.download)
         self._add(app, "POST", "/sensei/cutout", self._guarded("sensei", _retired))
         ControlRoutes(
@@ -76,6 +77,7 @@ class Server:
             ("v1", "/v1/refine-mask", bodies.refine_mask, work.refine_mask),
             ("v1", "/v1/fill-masked-areas", bodies.fill_masked_areas, work.fill_masked_areas),
             ("v2", "/v2/remove-background", bodies.remove_background, work.remove_background),
+            ("v3", "/v3/images/fill-async", bodies.firefly_fill, work.firefly_fill),
             ("sensei", "/sensei/mask", bodies.create_mask, work.create_mask),
         ]
 

@@ -94,6 +94,14 @@ def test_nothing_to_remove_passes_the_original_on_and_says_what_was_seen(system:
     assert [request["ask"] for request in ended.manifest["adobe_jobs"]] == ["mask"]
 
 
+def test_firefly_fills_a_photo_of_a_folder_that_says_so(system: System, photo: bytes) -> None:
+    ended = system.clean(photo, f"fill_route=firefly-fill/{uuid.uuid4().hex}.jpg", prompt="wet sand")
+
+    assert ended.outcome == "cleaned"
+    assert [request["route"] for request in ended.manifest["adobe_jobs"]] == ["mask-objects", "firefly-fill"]
+    assert system.adobe.counters()["jobs"] == {"/v1/mask-objects": 1, "/v3/images/fill-async": 1}
+
+
 # --- keys ---
 
 

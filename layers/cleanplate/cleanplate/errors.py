@@ -24,6 +24,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     │   ├── CredentialsRefusedError
     │   ├── AccessRefusedError
     │   ├── RequestRefusedError
+    │   ├── PromptRefusedError
     │   ├── InputLinkRefusedError
     │   ├── AdobeJobGoneError
     │   ├── AdobeJobFailedError
@@ -149,9 +150,9 @@ class KeyTooLongError(PhotoRefusedError):
 
 
 class UnsupportedByRouteError(PhotoRefusedError):
-    """The mask route cannot do what the options ask for."""
+    """The mask or fill route cannot do what the options ask for."""
 
-    what_to_do = "Choose mask_route=mask-objects, or ask for remove=subject."
+    what_to_do = "Choose mask_route=mask-objects, or ask for remove=subject; a prompt needs fill_route=firefly-fill."
 
 
 class OwnMaskUnreadableError(PhotoRefusedError):
@@ -202,6 +203,14 @@ class RequestRefusedError(AdobeError):
     """400, 402, 405, 409, 413, 415, 422, 451: the request will never be accepted as it is."""
 
     what_to_do = "Adobe refused this photo; its message says why. Change the photo or its options and upload it again."
+
+
+class PromptRefusedError(AdobeError):
+    """Firefly does not take the words of the option ``prompt`` (``prompt_unsafe``)."""
+
+    what_to_do = (
+        "Adobe's content rules refuse this prompt. Change or drop the option prompt, then upload the photo again."
+    )
 
 
 class InputLinkRefusedError(AdobeError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MaskRoute = Literal["mask-objects", "remove-background", "create-mask", "own-mask"]
+FillRoute = Literal["fill-masked-areas", "firefly-fill"]
 OutputFormat = Literal["same", "jpeg", "png", "webp"]
 MaskFormat = Literal["soft", "binary"]
 JobState = Literal["pending", "succeeded", "failed"]
@@ -53,6 +54,8 @@ class Options:
     output_format: OutputFormat = "same"
     mask_format: MaskFormat = "soft"
     urgent: bool = False
+    fill_route: FillRoute = "fill-masked-areas"
+    prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

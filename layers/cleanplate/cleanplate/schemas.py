@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from cleanplate.models import MaskFormat, MaskRoute, OutputFormat
+from cleanplate.models import FillRoute, MaskFormat, MaskRoute, OutputFormat
 
 #: The version that every manifest and event names; it changes where a field goes or changes its meaning.
 SCHEMA: Final = "cleanplate/1"
@@ -53,6 +53,8 @@ class GivenOptions(TypedDict, total=False):
     output_format: OutputFormat
     mask_format: MaskFormat
     urgent: Annotated[Switch, Means("Goes before other photos that wait")]
+    fill_route: FillRoute
+    prompt: Annotated[str, Means("Words for what Firefly paints into the hole; with fill_route 'firefly-fill'")]
 
 
 class UsedOptions(TypedDict):
@@ -67,6 +69,8 @@ class UsedOptions(TypedDict):
     output_format: OutputFormat
     mask_format: MaskFormat
     urgent: bool
+    fill_route: FillRoute
+    prompt: str
 
 
 class CleaningRequest(TypedDict):

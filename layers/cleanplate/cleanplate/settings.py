@@ -16,6 +16,7 @@ DEFAULT_OPTIONS = {
     "remove": "REMOVE",
     "min_score": "MIN_SCORE",
     "mask_route": "MASK_ROUTE",
+    "fill_route": "FILL_ROUTE",
     "grow": "GROW",
     "feather": "FEATHER",
     "output_format": "OUTPUT_FORMAT",

@@ -46,7 +46,7 @@ class Respond(InsteadOfRoute):
 @named("error")
 @dataclass(slots=True)
 class Error(InsteadOfRoute):
-    """An error status in one of the shapes A, B, B', B'', C, D, E, html, empty, s3."""
+    """An error status in one of the shapes A, B, B', B'', C, D, E, F, html, empty, s3."""
 
     status: int = 500
     shape: str = "A"

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cleanplate.adobe.client import AdobeClient
-from cleanplate.adobe.links import check_address, check_api_link
+from cleanplate.adobe.links import base_url, check_address, check_api_link
 from cleanplate.adobe.routes import FILL, ROUTES, Request
 from cleanplate.adobe.tokens import Credentials
 from cleanplate.errors import (
@@ -35,6 +35,7 @@ from cleanplate.errors import (
     DownloadTooLargeError,
     ForeignLinkError,
     InputLinkRefusedError,
+    PromptRefusedError,
     RateLimitedError,
     RequestRefusedError,
 )
@@ -682,3 +683,54 @@ def test_the_fill_goes_the_same_way(server: Scripted, adobe: AdobeClient) -> Non
     adobe.submit(FILL, Request(image_url="https://i", mask_urls=["https://m"]))
     assert server.seen[0].path == "/v1/fill-masked-areas"
     assert json.loads(server.seen[0].body)["masks"] == [{"source": {"url": "https://m"}}]
+
+
+# --- Firefly --------------------------------------------------------------------------------------------------------------------
+
+FIREFLY = ROUTES["firefly-fill"]
+TO_FIREFLY = Request(image_url="https://i", mask_urls=["https://m"], size=(640, 480), prompt="sand")
+
+
+def test_fireflys_job_is_asked_about_at_the_link_as_given(server: Scripted, adobe: AdobeClient) -> None:
+    link = f"{server.url}/shard-7/v3/status/urn:ff:jobs:x:1"
+    done = {"status": "succeeded", "result": {"outputs": [{"image": {"url": f"{server.url}/r.png"}}]}}
+    server.script = [reply(202, {"jobId": "urn:ff:jobs:x:1", "statusUrl": link}), reply(200, done)]
+    job = adobe.submit(FIREFLY, TO_FIREFLY)
+    assert job == AdobeJob("urn:ff:jobs:x:1", link)
+    assert adobe.request(FIREFLY, job).image_url == f"{server.url}/r.png"
+    assert [seen.path for seen in server.seen] == ["/v3/images/fill-async", "/shard-7/v3/status/urn:ff:jobs:x:1"]
+    assert "/shard-7" in check_api_link("https://firefly-epo851243.adobe.io/shard-7", "https://image.adobe.io")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"jobId": "j1", "statusUrl": "https://status.example.com/j1"}, ForeignLinkError),
+        ({"jobId": "j1"}, AnswerLostError),
+    ],
+)
+def test_fireflys_link_is_never_made_up(
+    server: Scripted, adobe: AdobeClient, body: dict[str, str], error: type[AdobeError]
+) -> None:
+    server.script = [reply(202, body)]
+    with pytest.raises(error):
+        adobe.submit(FIREFLY, TO_FIREFLY)
+
+
+def test_words_that_firefly_does_not_take_are_a_named_refusal(server: Scripted, adobe: AdobeClient) -> None:
+    server.script = [reply(422, {"error_code": "prompt_unsafe", "message": "The prompt is not allowed"})]
+    with pytest.raises(PromptRefusedError):
+        adobe.submit(FIREFLY, TO_FIREFLY)
+
+
+@pytest.mark.parametrize(
+    ("api", "base"),
+    [
+        ("https://image.adobe.io", "https://firefly-api.adobe.io"),
+        ("http://127.0.0.1:8085", "http://127.0.0.1:8085"),
+        ("https://adobe.example.com", "https://adobe.example.com"),
+    ],
+)
+def test_firefly_is_on_a_host_of_its_own_at_adobe_alone(api: str, base: str) -> None:
+    assert base_url(api, FIREFLY.host) == base
+    assert base_url(api, FILL.host) == api

@@ -138,6 +138,37 @@ def test_create_mask_answers_410_when_the_input_link_is_dead(client: Client, buc
     assert answer.json()["type"] == "FileLinkInvalidError"
 
 
+def test_firefly_fills_at_the_size_that_is_asked_for(client: Client, photo: str, mask_link: str) -> None:
+    body = {"image": source(photo), "mask": source(mask_link), "size": {"width": 60, "height": 40}, "prompt": "sand"}
+    answer = client.post("/v3/images/fill-async", body)
+    assert answer.json()["jobId"].startswith("urn:ff:jobs:")
+    assert answer.headers["Link"].startswith(f"<{answer.json()['statusUrl']}>")
+    (output,) = client.finish(answer)["result"]["outputs"]
+    assert picture(client.download(output["image"]["url"]).content).size == (60, 40)
+
+
+def test_firefly_refuses_in_its_own_shape(client: Client, photo: str, mask_link: str) -> None:
+    body = {"image": source(photo), "mask": source(mask_link)}
+    assert client.post("/v3/images/fill-async", {}).status_code == 422
+    refused = client.post("/v3/images/fill-async", {**body, "prompt": "Something UNSAFE"})
+    assert (refused.status_code, refused.json()["error_code"]) == (422, "prompt_unsafe")
+    assert client.get(client.adobe.url + "/v3/status/nobody").json()["error_code"] == "unknown_job_id"
+
+
+def test_a_firefly_job_can_be_cancelled_once(client: Client, photo: str, mask_link: str) -> None:
+    client.adobe.add_rules({"route": "POST /v3/*", "fault": "never_finishes"})
+    said = client.post("/v3/images/fill-async", {"image": source(photo), "mask": source(mask_link)}).json()
+    answers = [client.http.put(said["cancelUrl"], headers=client.headers, timeout=10) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 409]
+    assert client.get(said["statusUrl"]).json()["status"] == "cancelled"
+
+
+def test_firefly_takes_four_requests_a_minute(start: Callable[..., Client], photo: str, mask_link: str) -> None:
+    client = start(limits=True)
+    body = {"image": source(photo), "mask": source(mask_link)}
+    assert [client.post("/v3/images/fill-async", body).status_code for _ in range(5)] == [202] * 4 + [429]
+
+
 def test_a_retired_route_answers_502_for_ever(client: Client) -> None:
     for _ in range(2):
         answer = client.post("/sensei/cutout", {})

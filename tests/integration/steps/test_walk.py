@@ -99,6 +99,33 @@ def test_every_route_makes_the_mask(walk: Walk, route: str) -> None:
     assert sum(walk.jobs_at_adobe().values()) == 2
 
 
+def test_firefly_fills_with_words(walk: Walk) -> None:
+    photo = photo_bytes(size=(2600, 300))
+    walk.clean(walk.stage.upload("dog.jpg", photo, fill_route="firefly-fill", prompt="wet  sand"))
+    manifest = walk.stage.manifest("dog.jpg.json")
+    assert manifest["outcome"] == "cleaned"
+    assert (manifest["adobe_jobs"][1]["route"], manifest["options"]["prompt"]) == ("firefly-fill", "wet sand")
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "v3/images/fill-async": 1}
+    assert all(max(window["sent_width"], window["sent_height"]) <= 2048 for window in manifest["fill"]["windows"])
+    assert walk.adobe.counters()["downloads_with_authorization"] == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_words_that_firefly_refuses_end_the_photo_by_name(walk: Walk, late: bool) -> None:
+    if late:
+        failed = {"do": "failed", "code": "prompt_unsafe"}
+        walk.adobe.add_rules({"route": "POST /v3/images/fill-async", "fault": failed})
+    prompt = "fine" if late else "something unsafe"
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO, fill_route="firefly-fill", prompt=prompt))
+    assert (job.status, job.outcome["reason"]) == ("failed", "PromptRefusedError")
+
+
+def test_a_prompt_without_firefly_is_refused_before_a_cent_is_spent(walk: Walk) -> None:
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO, prompt="sand"))
+    assert job.outcome["reason"] == "UnsupportedByRouteError"
+    assert walk.posts() == {}
+
+
 def test_the_uploaders_own_mask_costs_no_mask(walk: Walk) -> None:
     walk.stage.upload("dog.mask.png", mask_bytes())
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))

@@ -351,7 +351,7 @@ def test_a_mask_that_adobe_writes_to_us_is_where_we_said() -> None:
 
 def test_every_route_sends_the_body_of_its_contract() -> None:
     request = Request(image_url="i", mask_urls=["m1", "m2"], output_url="o", mask_format="binary")
-    assert {name: route.body(request) for name, route in ROUTES.items()} == {
+    assert {name: route.body(request) for name, route in ROUTES.items() if name != "firefly-fill"} == {
         "mask-objects": {"image": {"source": {"url": "i"}}},
         "remove-background": {
             "image": {"source": {"url": "i"}},
@@ -368,6 +368,36 @@ def test_every_route_sends_the_body_of_its_contract() -> None:
         },
     }
     assert {name for name, route in ROUTES.items() if route.writes_to_us} == {"create-mask"}
+
+
+FIREFLY = ROUTES["firefly-fill"]
+
+
+@pytest.mark.parametrize("prompt", ["", "wet sand"])
+def test_firefly_is_asked_with_one_mask_a_size_and_perhaps_words(prompt: str) -> None:
+    request = Request(image_url="i", mask_urls=["m"], size=(640, 480), prompt=prompt)
+    assert FIREFLY.body(request) == {
+        "image": {"source": {"url": "i"}},
+        "mask": {"source": {"url": "m"}},
+        "size": {"width": 640, "height": 480},
+        "numVariations": 1,
+        **({"prompt": prompt} if prompt else {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [("running", "pending"), ("cancel_pending", "pending"), ("cancelled", "failed"), ("timeout", "failed")],
+)
+def test_every_word_of_firefly_has_its_state(word: str, state: str) -> None:
+    assert FIREFLY.read({"jobId": "j", "status": word}).state == state
+
+
+def test_firefly_offers_its_picture_among_the_outputs() -> None:
+    outputs = [{"seed": 1, "image": {"url": "u"}}]
+    body = {"jobId": "j", "status": "succeeded", "result": {"size": {"width": 1, "height": 1}, "outputs": outputs}}
+    assert FIREFLY.read(body).image_url == "u"
+    assert FIREFLY.read({"status": "succeeded", "result": {"outputs": []}}).error_code == "no_result"
 
 
 # --- anything at all --------------------------------------------------------------------------------------------------------

@@ -71,6 +71,8 @@ def test_another_upload_is_another_job(other: Photo) -> None:
         Options(feather=0),
         Options(output_format="png"),
         Options(mask_format="binary"),
+        Options(fill_route="firefly-fill"),
+        Options(fill_route="firefly-fill", prompt="sand"),
     ],
 )
 def test_other_options_are_another_job(options: Options) -> None:

@@ -139,7 +139,7 @@ def test_an_unknown_name_is_refused_with_its_source_and_all_known_names() -> Non
         parse_options({"colour": "red"}, source="The sidecar")
     assert str(refused.value) == (
         "The sidecar has an unknown option 'colour'; accepted are remove, min_score, mask_route, invert, grow, feather, "
-        "output_format, mask_format, urgent."
+        "output_format, mask_format, urgent, fill_route, prompt."
     )
 
 
@@ -374,3 +374,19 @@ def test_every_route_and_format_can_be_said() -> None:
     for name, accepted in (("mask_route", MaskRoute), ("output_format", OutputFormat), ("mask_format", MaskFormat)):
         for word in get_args(accepted):
             assert parse_options({name: word}, source="x") == {name: word}
+
+
+@pytest.mark.parametrize("prompt", [7, None, ["sand"], "half \ud83d", "x" * 1025, "a\u202eb", "a\x00b"])
+def test_a_prompt_that_no_record_or_page_can_hold_is_refused(prompt: Any) -> None:
+    with pytest.raises(InvalidOptionsError):
+        resolve(nearest={"fill_route": "firefly-fill", "prompt": prompt})
+
+
+def test_a_prompt_goes_with_firefly_alone() -> None:
+    given_options = {"fill-route": "Firefly-Fill", "prompt": "  wet   sand\n"}
+    assert resolve(nearest=given_options).prompt == "wet sand"
+    assert (
+        resolve(defaults={"fill_route": "firefly-fill"}, folders={"prompt": "sand"}, has_own_mask=True).prompt == "sand"
+    )
+    with pytest.raises(UnsupportedByRouteError):
+        resolve(nearest={"prompt": "sand"})

@@ -22,6 +22,8 @@ FAILED = frozenset({"failed", "error", "cancelled", "canceled", "timeout"})
 
 _MAX_LABEL = 100
 _DAY = 86_400.0
+#: Firefly's code for words that it does not take.
+PROMPT_UNSAFE = "prompt_unsafe"
 #: What a failed job says of the link to its picture; Adobe's known words are "Failed to download image".
 _INPUT_UNREAD = re.compile(
     r"(?i)\b(?:download|fetch|retriev)\w*\b.{0,40}\b(?:input|source|image|mask|asset|url|link|href)s?\b"
@@ -63,7 +65,8 @@ def read_adobe_job(body: Mapping[str, Any], headers: Mapping[str, str], *, statu
     """Return the job that a 202 speaks of.
 
     The link is, first found first taken: ``statusUrl``, ``_links.self.href``, the Location or Link header, else
-    ``status_root`` (such as ``https://image.adobe.io/v1/status``) with the percent-encoded job id.
+    ``status_root`` (such as ``https://image.adobe.io/v1/status``; empty where there is none) with the percent-encoded
+    job id.
     """
     job_id = _name(get_folded(body, "jobId")) or _name(get_folded(body, "id"))
     links = _mapping(get_folded(body, "_links"))
@@ -72,7 +75,7 @@ def read_adobe_job(body: Mapping[str, Any], headers: Mapping[str, str], *, statu
         or _text(_mapping(get_folded(links, "self")).get("href"))
         or headers.get("Location", "")
         or _link_header(headers.get("Link", ""))
-        or (known_link(job_id, status_root=status_root) if job_id else "")
+        or (known_link(job_id, status_root=status_root) if job_id and status_root else "")
     )
     if not link:
         raise AnswerUnreadableError("Adobe accepted the request but named neither a job id nor a status link.")

@@ -17,9 +17,9 @@ from urllib.parse import urljoin
 import requests
 from urllib3.exceptions import HTTPError
 
-from cleanplate.adobe.answers import known_link, read_adobe_job, read_error, read_retry_after
+from cleanplate.adobe.answers import PROMPT_UNSAFE, known_link, read_adobe_job, read_error, read_retry_after
 from cleanplate.adobe.connections import GET_TRIES, arriving, read_answer, succeeded, times_sent
-from cleanplate.adobe.links import check_api_link, check_picture_link
+from cleanplate.adobe.links import base_url, check_api_link, check_picture_link
 from cleanplate.adobe.routes import Request, Route
 from cleanplate.adobe.tokens import TIMEOUTS, TokenSource
 from cleanplate.errors import (
@@ -34,6 +34,7 @@ from cleanplate.errors import (
     DownloadTooLargeError,
     ForeignLinkError,
     InputLinkRefusedError,
+    PromptRefusedError,
     RateLimitedError,
     RequestRefusedError,
 )
@@ -67,7 +68,8 @@ class AdobeClient:
         Raises :class:`AnswerLostError` where a job may exist, and :class:`AdobeUnavailableError` that says whether one
         may; :class:`ForeignLinkError` where one does and cannot be asked about. Every other error means that none does.
         """
-        response, _ = self._with_token("POST", f"{self._api_url}{route.path}", route.body(request))
+        root = base_url(self._api_url, route.host)
+        response, _ = self._with_token("POST", f"{root}{route.path}", route.body(request))
         body = _json(response)
         if not succeeded(response):
             raise self._refusal(response, body)
@@ -75,7 +77,9 @@ class AdobeClient:
             # The job was accepted, so this must not be mistaken for a refusal.
             raise AnswerLostError(f"Adobe answered {response.status_code} with a body that cannot be read.")
         try:
-            job = read_adobe_job(body, response.headers, status_root=f"{self._api_url}{route.status_path}")
+            job = read_adobe_job(
+                body, response.headers, status_root=f"{root}{route.status_path}" if route.status_path else ""
+            )
         except AnswerUnreadableError as error:
             raise AnswerLostError(str(error)) from None
         try:
@@ -84,7 +88,7 @@ class AdobeClient:
             # The job is paid: it may be known where jobs of its kind are asked about.
             if not route.status_path or not job.job_id:
                 raise
-            link = known_link(job.job_id, status_root=f"{self._api_url}{route.status_path}")
+            link = known_link(job.job_id, status_root=f"{root}{route.status_path}")
             return replace(job, status_url=link)
         return job
 
@@ -248,6 +252,8 @@ def _error_of(response: requests.Response, body: object) -> AdobeError:
         return InputLinkRefusedError(text)
     if status == requests.codes.forbidden:
         return AccessRefusedError(text)
+    if code == PROMPT_UNSAFE:
+        return PromptRefusedError(text)
     if status == 504:
         return AnswerLostError(text) if response.request.method == "POST" else AdobeUnavailableError(text)
     if status == 408 or status >= 500:

@@ -31,6 +31,11 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme.lower(), host, port
 
 
+def base_url(api_url: str, host: str) -> str:
+    """Return the origin of a route that Adobe serves on ``host``; any server but Adobe's serves all routes on one."""
+    return f"https://{host}" if host and _origin(api_url)[1].endswith(_ADOBE_SUFFIX) else api_url
+
+
 def check_api_link(url: str, api_url: str) -> str:
     """Return a link that gets the token: https on Adobe's hosts, or the very origin that the stack is configured for."""
     scheme, host, port = _origin(url)

@@ -146,12 +146,13 @@ def plan_fill(
     *,
     options: Options,
     limit: int,
+    as_is: bool = True,
     max_windows: int = 2,
 ) -> FillPlan:
     """Join and grow ``masks``, choose the windows, and make the pictures to send.
 
     ``masks`` have the photo's upright size or that of a scaled view of it. ``limit`` is the route's longest side in
-    pixels. ``open_photo`` is not called where the photo is sent as it is. Raises ``MaskUnusableError`` (another shape
+    pixels; ``as_is`` is False where the photo's own file must not be sent. ``open_photo`` is not called where the photo is sent as it is. Raises ``MaskUnusableError`` (another shape
     than the photo, not a picture, all white), ``TruncatedPhotoError``.
     """
     size = facts.upright_size
@@ -166,7 +167,7 @@ def plan_fill(
         raise MaskUnusableError("the mask covers the whole photo: nothing is left to fill it from")
     crops = plan_crops(hole, limit, max(1, max_windows))
     windows = [_window(crop, hole) for crop in crops]
-    if not (max(size) <= limit and can_send_as_is(facts, limit=limit)):
+    if not (as_is and max(size) <= limit and can_send_as_is(facts, limit=limit)):
         pictures = _pictures(open_photo, facts, crops)
         windows = [
             replace(window, image=picture, image_media_type="image/jpeg")

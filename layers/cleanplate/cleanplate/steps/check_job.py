@@ -7,10 +7,12 @@ from typing import Literal, NotRequired, TypedDict
 
 from aws_lambda_powertools import Logger
 
-from cleanplate.adobe.routes import FILL, ROUTES
+from cleanplate.adobe.answers import PROMPT_UNSAFE
+from cleanplate.adobe.routes import ROUTES
 from cleanplate.aws.metrics import Metric, count
 from cleanplate.errors import (
     AccessRefusedError,
+    AdobeError,
     AdobeJobFailedError,
     AdobeJobGoneError,
     AdobeUnavailableError,
@@ -19,6 +21,7 @@ from cleanplate.errors import (
     DeadlinePassedError,
     InputLinkRefusedError,
     JobMovedOnError,
+    PromptRefusedError,
     RateLimitedError,
     RequestRefusedError,
 )
@@ -72,8 +75,7 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
             return {"state": "waiting", "wait_seconds": 0}
         elif answer.state == "failed":
             words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
-            error = InputLinkRefusedError if answer.input_unread else AdobeJobFailedError
-            return {"state": "failed", "wait_seconds": 0, "error": error.__name__, "cause": words}
+            return {"state": "failed", "wait_seconds": 0, "error": _error_of(answer).__name__, "cause": words}
     if due:
         return {"state": "pending", "wait_seconds": whole_seconds(max(due) - services.clock())}
     wait = _wait_for_fill(job, services) if step == "mask" else 0
@@ -93,7 +95,7 @@ def _wait_for_fill(job: Job, services: Services) -> int:
     name, request = fill_name(1), job.adobe_requests.get(fill_name(1))
     if (request and request.attempts) or not _has_something_to_fill(job, services):
         return 0
-    slot = take_slot(job, name, route=FILL, status="filling", services=services)
+    slot = take_slot(job, name, route=ROUTES[job.options.fill_route], status="filling", services=services)
     return slot.wait_seconds(services.limiter.now())
 
 
@@ -106,6 +108,13 @@ def _has_something_to_fill(job: Job, services: Services) -> bool:
 
 def _may_be_sent_again(job: Job, name: str, answer: Answer, step: Step) -> bool:
     return answer.input_unread and step == "fill" and job.adobe_requests[name].attempts < MAX_ATTEMPTS
+
+
+def _error_of(answer: Answer) -> type[AdobeError]:
+    """Return what a failed job's own words make of its photo."""
+    if answer.error_code == PROMPT_UNSAFE:
+        return PromptRefusedError
+    return InputLinkRefusedError if answer.input_unread else AdobeJobFailedError
 
 
 def _give_back(job: Job, name: str, services: Services) -> None:

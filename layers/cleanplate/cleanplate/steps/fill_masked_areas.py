@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO, Literal, TypedDict
 
 from aws_lambda_powertools import Logger
 
-from cleanplate.adobe.routes import FILL, ROUTES, Request
+from cleanplate.adobe.routes import ROUTES, Request
 from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import JobMovedOnError, MaskUnusableError, PostponedError, WorkGoneError
 from cleanplate.imaging import FillPlan, PhotoFacts, Window, fitted, place_in_frame, plan_fill
@@ -55,9 +56,9 @@ def fill_masked_areas(job_id: str, services: Services) -> FillAnswer:
             job = send(
                 job,
                 fill_name(number),
-                route=FILL,
+                route=ROUTES[job.options.fill_route],
                 status="filling",
-                make_request=partial(_request, job, window, services),
+                make_request=partial(_request, job, window, plan.fill["windows"][number - 1], services),
                 services=services,
             )
     except PostponedError as later:
@@ -98,12 +99,14 @@ def _plan_fill(job: Job, masks: list[bytes], services: Services) -> FillPlan:
         services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
         return file
 
+    route = ROUTES[job.options.fill_route]
     return plan_fill(
         open_photo,
         PhotoFacts.from_dict(job.facts),
         masks,
         options=job.options,
-        limit=FILL.pixel_limit,
+        limit=route.pixel_limit,
+        as_is=not route.byte_limit or (job.photo.size or 0) <= route.byte_limit,
         max_windows=services.settings.max_fills,
     )
 
@@ -155,11 +158,13 @@ def _keep_image(job: Job, number: int, window: Window, services: Services) -> st
     return key
 
 
-def _request(job: Job, window: PlannedWindow, services: Services) -> Request:
+def _request(job: Job, window: PlannedWindow, sent: Mapping[str, Any], services: Services) -> Request:
     storage = services.storage
     image, spare = window.image, work_key(job.job_id, "photo")
     media_type = PhotoFacts.from_dict(job.facts).media_type
     return Request(
         image_url=storage.link_to_work(image) if image else storage.link_for_adobe(job.photo, spare, media_type),
         mask_urls=[storage.link_to_work(window.mask)],
+        size=(sent["sent_width"], sent["sent_height"]),
+        prompt=job.options.prompt,
     )

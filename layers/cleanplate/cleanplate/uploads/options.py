@@ -17,13 +17,15 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from cleanplate.errors import InvalidOptionsError, UnsupportedByRouteError
-from cleanplate.models import MaskFormat, MaskRoute, Options, OutputFormat
+from cleanplate.models import FillRoute, MaskFormat, MaskRoute, Options, OutputFormat
 
 SIDECAR_SUFFIX = ".json"
 OWN_MASK_SUFFIX = ".mask.png"
 MAX_SIDECAR_BYTES = 16_384
 MAX_LABELS = 50
 MAX_LABEL_LENGTH = 100
+#: What Firefly's specification takes.
+MAX_PROMPT_LENGTH = 1024
 SUBJECT = "subject"
 EVERYTHING = "everything"
 
@@ -90,6 +92,15 @@ def _pixels(name: str, value: Any) -> int | None:  # noqa: ANN401
     return int(word)
 
 
+def _prompt(name: str, value: Any) -> str:  # noqa: ANN401
+    if not isinstance(value, str) or not is_text(value):
+        raise InvalidOptionsError(f"The option {name} must be words, such as 'wet sand with small waves'.")
+    words = " ".join(value.split())
+    if len(words) > MAX_PROMPT_LENGTH or not words.isprintable():
+        raise InvalidOptionsError(f"The option {name} takes up to {MAX_PROMPT_LENGTH} letters, none of them invisible.")
+    return words
+
+
 _READERS: Mapping[str, Callable[[str, Any], object]] = MappingProxyType(
     {
         "remove": _labels,
@@ -101,6 +112,8 @@ _READERS: Mapping[str, Callable[[str, Any], object]] = MappingProxyType(
         "output_format": _one_of(get_args(OutputFormat)),
         "mask_format": _one_of(get_args(MaskFormat)),
         "urgent": _switch,
+        "fill_route": _one_of(get_args(FillRoute)),
+        "prompt": _prompt,
     }
 )
 
@@ -199,6 +212,8 @@ def resolve_options(
     ):
         merged |= parse_options(given, source=source)
     options = Options(**merged)
+    if options.prompt and options.fill_route != "firefly-fill":
+        raise UnsupportedByRouteError(f"The route {options.fill_route} takes no prompt; fill_route=firefly-fill does.")
     if has_own_mask:
         return Options(**{**asdict(options), "mask_route": "own-mask"})
     if options.mask_route == "own-mask":
