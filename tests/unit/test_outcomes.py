@@ -17,9 +17,10 @@ from cleanplate.errors import (
 from cleanplate.models import AdobeJob, AdobeRequest, Failure, Job, Options
 from cleanplate.outcomes import describe, fail, failure_named, failure_of, succeed
 from cleanplate.steps.record_failure import record_failure
+from tests.schemas import described
 from tests.stage import UPLOADS, KilledError, Stage
 
-RESULT = {"bucket": "the-results", "key": "dog.jpg", "bytes": 7, "media_type": "image/jpeg", "sha256": "ab" * 32}
+RESULT = described("dog.jpg")
 FOUND = {
     "masks": [{"label": "dog", "score": 0.97, "box": [1.5, 2.0, 30.0, 40.0], "background": False}],
     "labels_seen": ["dog", "cat"],

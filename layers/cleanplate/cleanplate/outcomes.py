@@ -201,6 +201,7 @@ def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
         "claimed_at": job.claimed_at,
         "ended_at": ended_at,
         "timings": _timings(job, ended_at),
+        "result": None,
         **outcome,
     }
 

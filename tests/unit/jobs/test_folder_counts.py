@@ -17,6 +17,7 @@ from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError
 from cleanplate.jobs.folder_counts import SHARDS, FolderCounts, Place
 from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import fail, failure_of, publish, succeed
+from tests.schemas import described
 from tests.stage import UPLOADS, KilledError, Stage
 
 BUCKET = Place(UPLOADS)
@@ -230,7 +231,7 @@ def test_a_tally_whose_item_was_deleted_in_mid_run_is_never_below_zero(stage: St
 
 
 def clean(stage: Stage, job: Job) -> None:
-    succeed(job, "cleaned", {"result": {"bucket": "b", "key": job.photo.key}}, stage.services)
+    succeed(job, "cleaned", {"result": described(job.photo.key)}, stage.services)
 
 
 def said(stage: Stage) -> list[dict[str, Any]]:

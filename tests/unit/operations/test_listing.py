@@ -408,6 +408,7 @@ def test_a_photo_that_s3_told_of_and_a_backfill_found_is_one_job(stage: Stage) -
 @pytest.fixture
 def without_versions(stage: Stage) -> str:
     stage.s3.create_bucket(Bucket="plain", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    stage.settings = replace(stage.settings, other_bucket="plain")
     return "plain"
 
 

@@ -10,6 +10,7 @@ from cleanplate.jobs.deadlines import SLACK, TO_ANNOUNCE, due_at
 from cleanplate.models import AdobeJob, Job, JobStatus
 from cleanplate.operations.sweep_jobs import sweep_jobs
 from cleanplate.outcomes import fail, failure_of, succeed
+from tests.schemas import described
 from tests.stage import TABLE, KilledError, Stage
 
 _NEVER = 1e9
@@ -108,7 +109,7 @@ def test_an_execution_that_failed_unheard_gives_its_reason(stage: Stage, monkeyp
 @pytest.mark.parametrize("status", ["cleaned", "failed"])
 def test_an_outcome_that_nobody_announced_is_delivered(stage: Stage, call: str, status: JobStatus) -> None:
     job = sent(stage)
-    found: dict[str, Any] = {"result": {"key": "dog.jpg"}} if status == "cleaned" else {"reason": "PhotoGoneError"}
+    found: dict[str, Any] = {"result": described("dog.jpg")} if status == "cleaned" else {"reason": "PhotoGoneError"}
     with stage.killed(call), pytest.raises(KilledError):
         succeed(job, status, found, stage.services)
     stage.news()
@@ -163,7 +164,7 @@ def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_time, ended = sent(stage, "1.jpg"), sent(stage, "2.jpg")
-    succeed(ended, "cleaned", {"result": {"key": "dog.jpg"}}, stage.services)
+    succeed(ended, "cleaned", {"result": described("dog.jpg")}, stage.services)
     stage.news()
     stale = iter([in_time.job_id, ended.job_id, "0" * 40])
     monkeypatch.setattr(stage.ledger, "late", lambda _: stale)
@@ -174,7 +175,7 @@ def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
 
 def test_a_job_that_ends_while_it_is_swept_keeps_its_outcome(stage: Stage) -> None:
     job = sent(stage)
-    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.services)
+    succeed(job, "cleaned", {"result": described("dog.jpg")}, stage.services)
     stage.news()
     fail(job, failure_of(PhotoGoneError("gone")), stage.services)
     assert stage.only_job().status == "cleaned"
@@ -223,7 +224,7 @@ def test_a_photo_that_meets_no_delay_moves_in_the_index_three_times(stage: Stage
             polled = replace(sent, polls=polls, check_at=stage.clock() + 6)
             stage.ledger.record_poll(stage.job(job.job_id), polled, now=stage.clock())
         job = stage.ledger.record_poll(job, replace(polled, finished_at=stage.clock()), now=stage.clock())
-    succeed(job, "cleaned", {"result": {"key": "dog.jpg"}}, stage.services)
+    succeed(job, "cleaned", {"result": described("dog.jpg")}, stage.services)
     moves = [due for due, before in zip(seen[1:], seen, strict=False) if due not in (before, 0.0)]
     assert len(moves) == 3
     assert seen[-1] == 0.0
