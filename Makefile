@@ -50,7 +50,7 @@ test: check
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 unit: .venv/.ready-to-test
-	@$(PY) -m pytest -q -n 2 --dist loadgroup tests/unit $(ARGS)
+	@$(PY) -m pytest -q -n 2 --dist loadgroup -m "not stack and not slow" tests/unit $(ARGS)
 
 check: .venv/.ready-to-test .venv-sam/.ready
 	@$(PY) -m local check

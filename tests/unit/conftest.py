@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from moto import mock_aws
 
 from tests.stage import REGION, Stage
+
+#: Fixtures that put buckets and tables into this process.
+STACKS = {"stage", "client"}
 
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes longer than a moment: ``make unit`` leaves it to ``make test``.
+
+    That is what works on a stack in this process, and what tries hundreds of inputs.
+    """
+    for item in items:
+        if not item.path.is_relative_to(Path(__file__).parent):
+            continue
+        if STACKS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("stack")
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

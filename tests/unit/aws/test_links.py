@@ -31,9 +31,17 @@ def region(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
-    _forget_clients()
+    clients.s3.cache_clear()
     yield request.param
-    _forget_clients()
+    clients.s3.cache_clear()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_session() -> Iterator[None]:
+    """Read the services' models once for all regions; credentials and region are read anew for each client."""
+    clients._session.cache_clear()
+    yield
+    clients._session.cache_clear()
 
 
 def _forget_clients() -> None:
