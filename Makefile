@@ -16,11 +16,11 @@ PY := .venv/bin/python
 SAM := .venv-sam/bin/python -m local.dev.sam
 
 # Names with spaces and quotes travel in the environment, where no shell takes them apart.
-export PHOTOS REMOVE OUT STACK
+export PHOTOS REMOVE OUT STACK FUNCTION EVENT
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run up adobe test unit check format bench prove build deploy doctor clean setup
+.PHONY: help run up adobe test unit check format bench prove build deploy doctor invoke clean setup
 
 help:
 	@echo 'make run      clean sample photos, or PHOTOS="path ..." REMOVE="dog", on this machine; results in OUT (out/)'
@@ -34,6 +34,7 @@ help:
 	@echo 'make prove    break it on purpose and count what comes of it'
 	@echo 'make build    build for AWS (sam build)'
 	@echo 'make deploy   build, then deploy to AWS (sam deploy --guided)'
+	@echo 'make invoke   one FUNCTION=CheckJobFunction from this checkout, beside a running make up; EVENT=file (its sample)'
 	@echo 'make doctor   check a deployed STACK=name and its Adobe account without paying; without a name, that of make up'
 	@echo 'make clean    remove what was built and written'
 
@@ -67,6 +68,9 @@ prove: .venv/.ready-to-test
 
 doctor: .venv/.ready-to-run
 	@$(PY) -m local doctor $(ARGS)
+
+invoke: .venv/.ready-to-run .venv-sam/.ready
+	@$(PY) -m local invoke $(ARGS)
 
 build: .venv-sam/.ready
 	@$(SAM) build $(ARGS)

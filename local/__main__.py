@@ -1,4 +1,4 @@
-"""The local commands: ``python -m local run|up|adobe|doctor|check``; make calls them."""
+"""The local commands: ``python -m local run|up|adobe|doctor|invoke|check``; make calls them."""
 
 from __future__ import annotations
 
@@ -81,6 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         "--stack", default=os.environ.get("STACK", ""), help="its name (default: $STACK, else make up's)"
     )
     doctor.set_defaults(door=_doctor)
+    invoke = doors.add_parser("invoke", help="run one function of this checkout beside a running `make up`")
+    invoke.add_argument(
+        "--function", default=os.environ.get("FUNCTION", ""), help="such as CheckJobFunction ($FUNCTION)"
+    )
+    invoke.add_argument(
+        "--event", default=os.environ.get("EVENT", ""), help="a JSON file (default: its sample; $EVENT)"
+    )
+    invoke.set_defaults(door=_invoke)
     check = doors.add_parser("check", help="validate the template and the state machine")
     check.set_defaults(door=_check)
     return parser
@@ -134,6 +142,12 @@ def _doctor(told: argparse.Namespace, console: Console) -> int:
     from local.dev.doctor import doctor  # noqa: PLC0415
 
     return doctor(told.stack, console)
+
+
+def _invoke(told: argparse.Namespace, console: Console) -> int:
+    from local.dev.invoke import invoke  # noqa: PLC0415
+
+    return invoke(told.function, told.event, console)
 
 
 def _check(_told: argparse.Namespace, console: Console) -> int:

@@ -13,6 +13,8 @@ SCRATCH = ROOT / ".local"
 STACK_FILE = SCRATCH / "stack.json"
 #: Settings for `sam local invoke -n`, pointing a function at the stack of `make up`.
 ENVIRONMENT_FILE = SCRATCH / "env-vars.json"
+#: The sample events, as they fit the stack of `make up`.
+EVENTS_FOLDER = SCRATCH / "events"
 
 
 def log_of(door: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.demo.job_watcher import JobSnapshot, look
+from local.demo.left_photo import leave_photo
 from local.demo.progress_poller import ProgressAsked
 from local.demo.run import about, started
 from local.errors import LocalError
@@ -51,7 +52,7 @@ def up(told: RunArgs, console: Console) -> int:
         if told.remove:
             cloud.name_what_is_found([word.strip() for word in told.remove.split(",")])
         try:
-            write_json(ENVIRONMENT_FILE, function_settings(cloud))
+            write_json(ENVIRONMENT_FILE, leave_photo(cloud, function_settings(cloud)))
             # Last, as it is what programs wait for.
             write_json(STACK_FILE, describe(cloud))
             _welcome(cloud, told, console)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,10 +15,10 @@ import pytest
 from cleanplate.jobs.ledger import Ledger
 from local.adobe import Settings, StandIn
 from local.dev import sam
+from local.dev.emulator import Emulator, emulator_program
 from local.embedded_aws.deploy import Stack, deploy
 from local.embedded_aws.server import EmbeddedAws
 from local.paths import ROOT
-from tests.built.emulator import Emulator, emulator_program
 from tests.consistency.project import Project
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Build:
 
     folder: Path
     path: str
+
+
+def search_path(build: Path) -> list[Path]:
+    """The built package first; what else the functions need from this environment, since arm64 wheels do not load here."""
+    return [build / "CleanplateLayer" / "python", Path(sysconfig.get_path("purelib"))]
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +96,8 @@ class Stage:
         if function not in self._emulators:
             emulator = Emulator(
                 self._program,
-                build=self.build,
+                folder=self.build / function,
+                search_path=search_path(self.build),
                 function=function,
                 environment=self._environment(function),
                 log=self.logs / f"{function}.log",

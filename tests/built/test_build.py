@@ -12,8 +12,7 @@ import pytest
 
 from local.dev import sam
 from local.paths import ROOT
-from tests.built.conftest import Build
-from tests.built.emulator import search_path
+from tests.built.conftest import Build, search_path
 from tests.consistency.project import Project, imported
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("built")]
@@ -131,6 +130,6 @@ def _python_3_13() -> Path | None:
 def test_what_the_emulator_runs_is_what_was_built(build: Build) -> None:
     said = subprocess.run(
         [sys.executable, "-S", "-c", "import cleanplate; print(cleanplate.__file__)"],
-        env={"PYTHONPATH": search_path(build.folder)}, capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": os.pathsep.join(map(str, search_path(build.folder)))}, capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     assert Path(said).is_relative_to(build.folder)

@@ -1,4 +1,4 @@
-"""A built function under AWS's own Runtime Interface Emulator, on loopback, with its own role."""
+"""A function under AWS's own Runtime Interface Emulator, on loopback: the real runtime API, in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,24 +28,29 @@ _INVOKE_SECONDS = 60.0
 
 
 def emulator_program() -> Path | None:
-    """The emulator inside SAM CLI's package, or None where there is none that runs here."""
+    """Return the emulator inside SAM CLI's package, or None where there is none that runs here."""
     found = sorted(
         sam.PYTHON.parents[1].glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{_PROCESSOR}")
     )
     return found[0] if found and sys.platform == "linux" else None
 
 
-def search_path(build: Path) -> str:
-    """The built package first; what else the functions need from this environment, since arm64 wheels do not load here."""
-    return os.pathsep.join([str(build / "CleanplateLayer" / "python"), sysconfig.get_path("purelib")])
-
-
 class Emulator:
     """One function, from :meth:`start` to :meth:`stop`. One invoke at a time: two at once crash the emulator."""
 
-    def __init__(self, program: Path, *, build: Path, function: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        program: Path,
+        *,
+        folder: Path,
+        search_path: Sequence[Path],
+        function: str,
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> None:
         self._program = program
-        self._build = build
+        self._folder = folder
+        self._search_path = search_path
         self._function = function
         self._given = dict(environment)
         self._log = log
@@ -71,13 +75,12 @@ class Emulator:
         # No copy of the binary is made, and SAM CLI's has no execute bit everywhere: the loader takes it as it is.
         self._program.chmod(self._program.stat().st_mode | 0o100)
         port, runtime_port = _free_port(), _free_port()
-        folder = self._build / self._function
         environment = {
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
-            "PYTHONPATH": search_path(self._build),
+            "PYTHONPATH": os.pathsep.join(map(str, self._search_path)),
             "PYTHONUNBUFFERED": "1",
-            "LAMBDA_TASK_ROOT": str(folder),
+            "LAMBDA_TASK_ROOT": str(self._folder),
             "AWS_LAMBDA_FUNCTION_NAME": self._function,
             "NO_PROXY": _LOOPBACK,
             **self._given,
@@ -91,7 +94,7 @@ class Emulator:
                     # Without site: no .pth file may put the checkout's own source on the path.
                     sys.executable, "-S", "-m", "awslambdaric", "app.lambda_handler",
                 ],
-                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                cwd=self._folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
         self._url = f"http://{_LOOPBACK}:{port}/2015-03-31/functions/function/invocations"
@@ -104,8 +107,8 @@ class Emulator:
         self.stop()
         raise RuntimeError(f"The emulator did not start:\n{self.log}")
 
-    def invoke(self, event: Any) -> Any:
-        """What the function answers, or its error as Lambda tells it."""
+    def invoke(self, event: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return what the function answers, or its error as Lambda tells it."""
         with requests.Session() as session:
             session.trust_env = False
             answer = session.post(self._url, data=json.dumps(event).encode(), timeout=_INVOKE_SECONDS)

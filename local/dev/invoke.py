@@ -1,0 +1,74 @@
+"""`make invoke`: run one function of this checkout, in a process of its own, beside the stack of a running `make up`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cleanplate_cli.errors import CommandError
+from local.dev.emulator import Emulator, emulator_program
+from local.paths import ENVIRONMENT_FILE, EVENTS_FOLDER, ROOT, SCRATCH, STACK_FILE, shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SECONDS = "300"
+
+
+def invoke(function: str, event: str, console: Console) -> int:
+    """Give ``function`` the event in a file and print its log and its answer; 0 where it answered, 1 where it failed."""
+    stack, settings = _read(STACK_FILE), _read(ENVIRONMENT_FILE)
+    if function not in settings:
+        raise CommandError(f"FUNCTION is one of {', '.join(sorted(settings))}; for example FUNCTION=CheckJobFunction.")
+    path = Path(event) if event else EVENTS_FOLDER / f"{folder_of(function)}.json"
+    log = SCRATCH / f"{function}.log"
+    answer = answer_of(function, _read(path), {**_of_stack(stack), **settings[function]}, log)
+    console.print(log.read_text(errors="replace").strip(), markup=False, highlight=False, soft_wrap=True)
+    console.print(json.dumps(answer, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+    return 1 if isinstance(answer, dict) and "errorType" in answer else 0
+
+
+def folder_of(function: str) -> str:
+    """Return the folder below functions/, such as check_job of CheckJobFunction."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", function.removesuffix("Function")).lower()
+
+
+def answer_of(function: str, event: Any, environment: Mapping[str, str], log: Path) -> Any:  # noqa: ANN401 - JSON
+    """Return what the function answers, or its error as Lambda tells it; what it says goes to ``log``."""
+    program = emulator_program()
+    if program is None:
+        raise CommandError(
+            "AWS's Runtime Interface Emulator in SAM CLI's package runs on Linux alone; elsewhere call the deployed "
+            "function with `aws lambda invoke`, as docs/development.md shows."
+        )
+    packages = [ROOT / "layers" / "cleanplate", Path(sysconfig.get_path("purelib"))]
+    folder = ROOT / "functions" / folder_of(function)
+    with Emulator(
+        program, folder=folder, search_path=packages, function=function, environment=environment, log=log
+    ) as emulator:
+        return emulator.invoke(event)
+
+
+def _of_stack(stack: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "AWS_REGION": stack["region"],
+        "AWS_DEFAULT_REGION": stack["region"],
+        "AWS_ACCESS_KEY_ID": stack["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": stack["secret_access_key"],
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": _SECONDS,
+        "POWERTOOLS_TRACE_DISABLED": "true",
+    }
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = " Start `make up` in another terminal." if path in {STACK_FILE, ENVIRONMENT_FILE} else ""
+        raise CommandError(f"There is no {shown(path)}.{hint}") from None
+    except ValueError as error:
+        raise CommandError(f"{shown(path)} is not JSON: {error}") from None
