@@ -413,7 +413,7 @@ FAULTS = [
     ),
     Fault(
         test_repository.test_the_docs_name_sample_events_that_exist,
-        "docs/development.md", "-e events/check_job.json", "-e events/check.json",
+        "docs/development.md", "EVENT=.local/events/check_job.fill.json", "EVENT=.local/events/check.json",
     ),
     Fault(
         test_repository.test_every_link_in_the_docs_leads_somewhere,

@@ -6,7 +6,6 @@ import posixpath
 import re
 from fnmatch import fnmatch
 
-from local.paths import ENVIRONMENT_FILE, ROOT
 from tests.consistency.project import Project
 
 _MACHINE_PATH = re.compile(
@@ -73,8 +72,7 @@ def test_the_docs_name_commands_that_exist(project: Project) -> None:
 
 def test_the_docs_name_sample_events_that_exist(project: Project) -> None:
     text = project.text("docs/development.md")
-    events = re.findall(r"-e (events/\S+)", text)
+    events = re.findall(r"EVENT=\.local/(events/\S+)", text)
     assert events
     assert not [path for path in events if path not in project.files("events/*")]
-    environments = set(re.findall(r"-n (\S+)", text))
-    assert environments <= {ENVIRONMENT_FILE.relative_to(ROOT).as_posix()}
+    assert set(re.findall(r"FUNCTION=(\w+)", text)) <= set(project.functions)
