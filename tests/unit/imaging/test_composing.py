@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, JpegImagePlugin
 
 from cleanplate.errors import FillUnusableError, PhotoReplacedError
-from cleanplate.imaging import FillPlan, PhotoFacts, composing, inspect_photo, plan_fill
+from cleanplate.imaging import FillPlan, PhotoFacts, composing, inspect_photo, painting, plan_fill
 from cleanplate.imaging import compose as compose_whole
 from cleanplate.imaging.webp import webp_manner
 from cleanplate.models import Options
@@ -136,7 +136,7 @@ def test_a_hole_painted_in_bands_shows_no_seam(monkeypatch: pytest.MonkeyPatch) 
     facts, plan = planned(content, disc(box=(20, 20, 280, 180)), limit=150)
     fills = perfect_fill(plan, background)
     whole, _ = composed(content, facts, plan, fills)
-    monkeypatch.setattr(composing, "_BAND_PIXELS", 700)
+    monkeypatch.setattr(painting, "_BAND_PIXELS", 700)
     banded, _ = composed(content, facts, plan, fills)
     assert whole == banded
 
@@ -193,6 +193,7 @@ def test_a_fill_may_come_in_any_format_and_mode(kind: str) -> None:
         (b"<html>404</html>", "cannot be read"),
         (b"", "cannot be read"),
     ],
+    ids=["wider", "turned", "cut short", "a page", "empty"],
 )
 def test_a_fill_that_does_not_fit_is_refused(fill: bytes, words: str) -> None:
     content = encoded(scene(300, 200), "JPEG")

@@ -21,9 +21,9 @@ from cleanplate.errors import (
     OwnMaskUnreadableError,
 )
 from cleanplate.imaging import PhotoFacts, check_own_mask
-from cleanplate.imaging.composing import _fill
 from cleanplate.imaging.filling import Window
 from cleanplate.imaging.masks import union_of
+from cleanplate.imaging.painting import _fill
 from cleanplate.imaging.reading import quiet
 
 SIZE = (24, 16)
@@ -128,7 +128,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch)
     def decoded(*_: Any, **__: Any) -> None:
         raise AssertionError("it was decoded")
 
-    for module in ("masks", "composing"):
+    for module in ("masks", "painting"):
         monkeypatch.setattr(f"cleanplate.imaging.{module}.decode", decoded)
     with pytest.raises(MaskUnusableError, match="megapixels"):
         union_of([BOMB], SIZE, invert=False)

@@ -60,9 +60,9 @@ def photoshop_resources(resources: bytes) -> Iterator[tuple[int, int, int]]:
 _LEFTOVERS = (
     re.compile(rb"""\s(?:hdrgm|HDRGainMap|apdi):[\w.-]+\s*=\s*(?:"[^"]*"|'[^']*')"""),
     re.compile(rb"""\sGCamera:(?:MotionPhoto|MicroVideo)[\w.-]*\s*=\s*(?:"[^"]*"|'[^']*')"""),
-    re.compile(rb"""\sxmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')"""),
     re.compile(rb"<(hdrgm:[\w.-]+|GCamera:(?:MotionPhoto|MicroVideo)[\w.-]*)(?:\s[^<>]*)?(?:/>|>[^<]*</\1\s*>)"),
 )
+_EXTENSION = re.compile(rb"""\sxmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')""")
 _CONTAINERS = (
     (b"<Container:Directory>", b"</Container:Directory>"),
     (b"<GContainer:Directory>", b"</GContainer:Directory>"),
@@ -93,7 +93,7 @@ def xmp_upright(xmp: bytes) -> bytes:
     return _TURNED.sub(rb"\g<1>1", xmp)
 
 
-def xmp_for_result(xmp: bytes, *, mark_as_edited: bool, notes: list[str]) -> bytes:
+def xmp_for_result(xmp: bytes, *, mark_as_edited: bool, notes: list[str], keep_extension: bool = False) -> bytes:
     """The photo's XMP packet for the result: without pointers to what is gone, with the digital source type.
 
     The packet is edited as text, so that everything else in it stays byte for byte. Sentences about what could not
@@ -104,7 +104,7 @@ def xmp_for_result(xmp: bytes, *, mark_as_edited: bool, notes: list[str]) -> byt
         notes.append("The XMP data cannot be read; it is left out of the result.")
         xmp = b""
     before = xmp
-    for pattern in _LEFTOVERS:
+    for pattern in _LEFTOVERS if keep_extension else (*_LEFTOVERS, _EXTENSION):
         xmp = pattern.sub(b"", xmp)
     for start, end in _CONTAINERS:
         xmp = _without(xmp, start, end)

@@ -51,3 +51,8 @@ def stored_rectangle(box: Rectangle, orientation: int, upright_size: tuple[int, 
     if orientation in (3, 4, 6, 7):
         top, bottom = height - bottom, height - top
     return left, top, right, bottom
+
+
+def upright_rectangle(box: Rectangle, orientation: int, stored_size: tuple[int, int]) -> Rectangle:
+    """Where a rectangle of the stored pixels lies in the upright picture."""
+    return stored_rectangle(box, {6: 8, 8: 6}.get(orientation, orientation), stored_size)
