@@ -77,6 +77,10 @@ FAULTS = [
         f"{PACKAGE}/settings.py", "read_settings(os.environ)", "read_settings(os.environ) or os.system('true')",
     ),
     Fault(
+        test_inputs.test_the_one_program_that_is_run_is_ours,
+        f"{PACKAGE}/imaging/jpeg_blocks.py", '[sys.executable, "-I", "-S", ', '["python3", "-I", "-S", ',
+    ),
+    Fault(
         test_inputs.test_nothing_deployed_opens_a_path,
         f"{PACKAGE}/aws/temp_file.py", "tempfile.TemporaryFile(prefix=", "tempfile.NamedTemporaryFile(prefix=",
     ),

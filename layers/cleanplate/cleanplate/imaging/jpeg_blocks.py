@@ -7,7 +7,6 @@ The boundary to ``jpeg_worker``, the process that holds the photo. Whatever goes
 from __future__ import annotations
 
 import io
-import shutil
 import struct
 import subprocess
 import sys
@@ -205,7 +204,8 @@ def _with_descriptor(file: BinaryIO) -> Iterator[BinaryIO]:
     except OSError:
         with tempfile.TemporaryFile() as copy:
             file.seek(0)
-            shutil.copyfileobj(file, copy)
+            while piece := file.read(1 << 20):
+                copy.write(piece)
             copy.flush()
             yield cast(BinaryIO, copy)
     else:

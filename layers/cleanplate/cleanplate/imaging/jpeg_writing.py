@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import BinaryIO
 
 from cleanplate.imaging.belongings import Belongings
@@ -41,6 +40,7 @@ def write_jpeg_around(
     )
     file.write(b"\xff\xd8" + b"".join(segment.to_bytes() for segment in segments))
     body.seek(start)
-    shutil.copyfileobj(body, file, 1 << 20)
+    while piece := body.read(1 << 20):
+        file.write(piece)
     file.write(trailer_for_result(parts.trailer, notes))
     return notes
