@@ -40,8 +40,7 @@ class JobSnapshot:
     @property
     def manifest_key(self) -> str:
         """Where the manifest lies in the results bucket."""
-        result = self.outcome.get("result")
-        return f"{result['key'] if result else self.key}.json"
+        return f"{self.key}.json"
 
 
 def look(aws: EmbeddedAws, stack: Stack) -> list[JobSnapshot]:

@@ -7,14 +7,17 @@ paid for. ``judge`` sees to the promises.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from cleanplate.aws.storage import Storage
-from cleanplate.errors import JobMovedOnError, PostponedError
+from cleanplate.errors import JobMovedOnError, LedgerBusyError, PostponedError
+from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.models import Job, JobStatus, Photo
 from cleanplate.outcomes import publish
 from cleanplate.steps.record_failure import record_failure
@@ -24,7 +27,7 @@ from cleanplate.uploads.messages import Upload
 from tests.chaos.promises import Verdict, judge
 from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, logs, world
-from tests.integration.steps.walk import Walk, photo_bytes
+from tests.integration.steps.walk import Walk, heic_bytes, photo_bytes
 from tests.stage import UPLOADS
 
 TIMES = 5
@@ -224,28 +227,118 @@ def _late_failure(walk: Walk, *, ended: bool) -> None:
 
 
 def _covered_while_it_was_composed(walk: Walk) -> None:
-    """The older version has looked and is the newest; then a newer one is uploaded and cleaned; then the older writes."""
-    old = _upload(walk)
-    walk.publish(old)
+    """The older version is composed; then a newer one is uploaded and cleaned; then the older wants to write."""
+    _overtaken_at(walk, ResultOwners, "hold", executed=True)
+
+
+def _replaced_while_it_writes(walk: Walk) -> None:
+    """The older version is about to write its result; then a newer one is uploaded, and cleaned after it."""
+    _overtaken_at(walk, Storage, "save_result", executed=False)
+
+
+def _overtaken_at(walk: Walk, where: type, name: str, *, executed: bool) -> None:
+    walk.publish(_upload(walk))
+    ((first, start),) = walk.stage.executions()
+    real = getattr(where, name)
+    seen: list[str] = []
+
+    def overtaken(*arguments: Any, **named: Any) -> Any:
+        if not seen:
+            seen.append(name)
+            walk.publish(_upload(walk, NEW))
+            if executed:
+                walk.execute()
+        return real(*arguments, **named)
+
+    walk.ended.add(first)
+    with patch.object(where, name, overtaken):
+        walk._run(first, start)
+    assert seen
+    walk.execute()
+    _newest_is_there(walk)
+
+
+def _two_requests_of_one_photo(walk: Walk) -> None:
+    """With other options each: the later one is what the photo's owner wants."""
+    photo = _upload(walk)
+    _request(walk, photo, "r1", grow=10)
+    _request(walk, photo, "r2", grow=3)
+    walk.execute()
+    _object_and_manifest_are_of(walk, walk.stage.jobs()[1].job_id)
+
+
+def _a_request_while_the_result_is_written(walk: Walk) -> None:
+    """The job of the upload holds the key; the request's must wait for its turn and then writes both."""
+    photo = _upload(walk)
+    walk.publish(photo)
     ((first, start),) = walk.stage.executions()
     save = Storage.save_result
     seen: list[str] = []
 
-    def overtaken(storage: Storage, key: str, *rest: Any, **named: Any) -> Any:
+    def saved(*arguments: Any, **named: Any) -> Any:
+        answer = save(*arguments, **named)
         if not seen:
-            seen.append(key)
-            walk.publish(_upload(walk, NEW))
-            walk.execute()
-        return save(storage, key, *rest, **named)
+            _request(walk, photo, "r1", grow=3)
+            seen.append(walk.stage.jobs()[1].job_id)
+            try:
+                walk.stage.ledger.owners.hold(
+                    walk.stage.job(seen[0]), "dog.jpg", now=walk.stage.clock(), has_finished=lambda _: False
+                )
+            except LedgerBusyError:
+                return answer
+            raise AssertionError("two jobs write at one key")
+        return answer
 
     walk.ended.add(first)
-    Storage.save_result = overtaken  # type: ignore[method-assign, assignment]
-    try:
+    with patch.object(Storage, "save_result", saved):
         walk._run(first, start)
-    finally:
-        Storage.save_result = save  # type: ignore[method-assign]
-    assert seen
-    _newest_is_there(walk)
+    walk.execute()
+    _object_and_manifest_are_of(walk, seen[0])
+
+
+def _two_photos_of_one_result(walk: Walk) -> None:
+    """``dog.heic`` and ``dog.heic.jpg``: the second one is refused before anything is paid, and keeps its own manifest."""
+    first = _upload(walk, heic_bytes(), "dog.heic")
+    second = _upload(walk, NEW, "dog.heic.jpg")
+    for photo in (first, second):
+        walk.publish(photo)
+    walk.execute()
+    reason = walk.stage.manifest("dog.heic.jpg.json").get("reason")
+    assert reason == "ResultKeyTakenError", "the second photo was not refused"
+    job = next(job for job in walk.stage.jobs() if job.photo.key == "dog.heic")
+    assert walk.stage.manifest("dog.heic.json")["job_id"] == job.job_id
+    result = walk.stage.results()["dog.heic.jpg"]
+    assert job.outcome["result"]["sha256"] == hashlib.sha256(result).hexdigest(), "the other photo's result is there"
+
+
+def _failed_and_then_clean(walk: Walk) -> None:
+    """A photo whose format changes: the manifest of its failure is replaced by that of its result."""
+    walk.adobe.add_rules({"route": MASK, "times": 1, "action": {"do": "error", "status": 403}})
+    walk.publish(_upload(walk, heic_bytes(), "dog.heic"))
+    walk.publish(Photo(UPLOADS, "dog.heic"), request_id="r1")
+    walk.execute()
+    manifests = {key for key in walk.stage.results() if key.endswith(".json")}
+    assert manifests == {"dog.heic.json"}, manifests
+    assert walk.stage.manifest("dog.heic.json")["outcome"] == "cleaned"
+
+
+def _news_and_a_request(walk: Walk) -> None:
+    photo = _upload(walk)
+    walk.publish(photo)
+    _request(walk, photo, "r1", grow=3)
+    walk.execute()
+    _object_and_manifest_are_of(walk, walk.stage.jobs()[1].job_id)
+
+
+def _request(walk: Walk, photo: Photo, request_id: str, **options: Any) -> None:
+    walk.stage.clock.pass_by(1)
+    walk.publish(Photo(UPLOADS, photo.key), request_id=request_id, options=options)
+
+
+def _object_and_manifest_are_of(walk: Walk, job_id: str, key: str = "dog.jpg") -> None:
+    manifest, content = walk.stage.manifest("dog.jpg.json"), walk.stage.results()[key]
+    assert manifest["job_id"] == job_id, "the manifest is another job's"
+    assert manifest["result"]["sha256"] == hashlib.sha256(content).hexdigest(), "the object is another job's"
 
 
 def _another_run_of_an_old_version(walk: Walk) -> None:
@@ -382,6 +475,12 @@ CASES: Sequence[Case] = (
         2,
     ),
     Case("a newer result comes while the older is composed", _covered_while_it_was_composed, _REPLACED, 4, 2),
+    Case("replaced while the older is written", _replaced_while_it_writes, ("cleaned", "cleaned"), 4, 2),
+    Case("two requests of one photo", _two_requests_of_one_photo, _REPLACED, 4, 2),
+    Case("news, and a request with an option of its own", _news_and_a_request, _REPLACED, 4, 2),
+    Case("a request while the result is written", _a_request_while_the_result_is_written, ("cleaned", "cleaned"), 4, 2),
+    Case("two photos of one result", _two_photos_of_one_result, ("cleaned", "ResultKeyTakenError"), 2, 2),
+    Case("failed and then clean, in another format", _failed_and_then_clean),
     Case("another run of an old version", _another_run_of_an_old_version, _REPLACED, 4, 2),
     Case("deleted while in work", _deleted_in_work),
     Case("deleted before, told five times", _deleted_before, ("PhotoGoneError",), 0),
@@ -414,10 +513,7 @@ def try_case(make: MakeWalk, case: Case) -> tuple[Verdict, str]:
 
 def _wrong(case: Case, walk: Walk, verdict: Verdict) -> str:
     jobs = walk.stage.jobs()
-    ends = {job.photo.version_id: str(job.outcome.get("reason", job.status)) for job in jobs}
-    listed = walk.stage.s3.list_object_versions(Bucket=UPLOADS)["Versions"]
-    ours = [one["VersionId"] for one in sorted(listed, key=lambda one: (one["LastModified"], one["Key"]))]
-    found = tuple(ends.get(version, "no record") for version in ours)
+    found = tuple(str(job.outcome.get("reason", job.status)) for job in jobs)
     if len(jobs) != case.uploads or sorted(found) not in (sorted(case.ends), sorted(case.or_ends)):
         return f"the photos ended as {found}, expected {case.ends}"
     if verdict.extra_posts:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from cleanplate import outcomes
 from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.routes import Request, Route
-from cleanplate.aws import storage as storage_module
 from cleanplate.aws.storage import SavedObject, Storage
 from cleanplate.errors import AnswerLostError
 from cleanplate.jobs.ledger import Ledger
+from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.models import AdobeJob, AdobeRequest, Job, JobStatus
 from cleanplate.services import Services
 from cleanplate.steps import request_mask as request_mask_step
@@ -192,10 +193,10 @@ def _short_visibility() -> Iterator[None]:
 
 
 @contextmanager
-def _manifest_for_anybody() -> Iterator[None]:
+def _keys_for_anybody() -> Iterator[None]:
     with (
-        patch.object(Ledger, "take_manifest", lambda *_, **__: True),
-        patch.object(Ledger, "manifest_of", lambda *_: None),
+        patch.object(ResultOwners, "take", lambda *_, **__: None),
+        patch.object(ResultOwners, "hold", lambda *_, **__: None),
     ):
         yield
 
@@ -261,19 +262,36 @@ BUGS = (
         _visibility,
         "AssertionError",
     ),
-    Bug(
-        "an old version's manifest written over the newer one's",
-        _manifest_for_anybody,
-        "duplicates: an old version fails after the newer one has ended",
-        duplicates("an old version fails after the newer one has ended"),
-        "an older version's manifest",
+    *(
+        Bug(
+            f"a key of the results for anybody: {case}",
+            _keys_for_anybody,
+            f"duplicates: {case}",
+            duplicates(case),
+            word,
+        )
+        for case, word in (
+            ("an old version fails after the newer one has ended", "an older version's manifest"),
+            ("a newer result comes while the older is composed", "an older version's manifest"),
+            ("two photos of one result", "the second photo was not refused"),
+            ("two requests of one photo", "the manifest is another job"),
+        )
     ),
     Bug(
-        "an old version's result written over the newer one's",
-        lambda: patch.object(storage_module, "_only", lambda _: {}),
-        "duplicates: a newer result comes while the older is composed",
-        duplicates("a newer result comes while the older is composed"),
-        "an older version's result",
+        "a key of the results for several writers",
+        lambda: patch.object(ResultOwners, "hold", lambda *_, **__: None),
+        "duplicates: a request while the result is written",
+        duplicates("a request while the result is written"),
+        "StepCrashedError",
+    ),
+    Bug(
+        "the manifest beside the result's key instead of the photo's",
+        lambda: patch.object(
+            outcomes, "_manifest_key", lambda key, job: f"{(job.outcome.get('result') or {}).get('key', key)}.json"
+        ),
+        "duplicates: failed and then clean, in another format",
+        duplicates("failed and then clean, in another format"),
+        "dog.heic.json",
     ),
 )
 

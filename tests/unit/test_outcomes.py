@@ -82,9 +82,9 @@ def test_a_failure_is_told_with_its_reason_and_what_to_do_next(stage: Stage) -> 
     assert [event["DetailType"] for event in stage.news()] == ["Photo Failed"]
 
 
-def test_the_manifest_lies_beside_the_result_whose_key_may_have_grown(stage: Stage) -> None:
+def test_the_manifest_lies_at_the_photos_key_whatever_the_results_is(stage: Stage) -> None:
     succeed(stage.claim("a.heic"), "cleaned", {**FOUND, "result": {**RESULT, "key": "a.heic.jpg"}}, stage.services)
-    assert list(stage.results()) == ["a.heic.jpg.json"]
+    assert list(stage.results()) == ["a.heic.json"]
 
 
 def test_a_key_without_room_for_its_manifest_still_has_one(stage: Stage) -> None:
@@ -121,7 +121,7 @@ def test_an_end_that_was_cut_short_anywhere_is_made_up_for(
 ) -> None:
     """GIVEN a process that dies between record, manifest and event WHEN the step comes again THEN all three are there."""
     job = walked(stage)
-    with pytest.raises(KilledError), stage.killed(operation, when=when, after=_earlier(operation)):
+    with pytest.raises(KilledError), stage.killed(operation, when=when, after=_earlier(operation, cleaned=cleaned)):
         succeed(job, "cleaned", FOUND, stage.services) if cleaned else fail(job, GONE, stage.services)
     stage.clock.pass_by(300)
     # Another step, with another story: whoever ended the job first has said how.
@@ -139,9 +139,9 @@ def test_an_end_that_was_cut_short_anywhere_is_made_up_for(
     assert stage.job(job.job_id).published
 
 
-def _earlier(operation: str) -> int:
-    """The first update is that of the manifest's item, before anything is said."""
-    return 1 if operation == "dynamodb.UpdateItem" else 0
+def _earlier(operation: str, *, cleaned: bool) -> int:
+    """The first updates take and hold the result's key, before anything is said."""
+    return 0 if operation != "dynamodb.UpdateItem" else 3 if cleaned else 2
 
 
 def _died_later(operation: str) -> bool:

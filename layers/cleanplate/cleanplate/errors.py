@@ -13,6 +13,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     │   ├── PhotoTooSmallError
     │   ├── PhotoGoneError
     │   ├── PhotoReplacedError
+    │   ├── ResultKeyTakenError
     │   ├── InvalidOptionsError
     │   ├── InvalidRequestError
     │   ├── KeyTooLongError
@@ -126,9 +127,22 @@ class PhotoGoneError(PhotoRefusedError):
 
 
 class PhotoReplacedError(PhotoRefusedError):
-    """A newer version was uploaded under the same key; that one is cleaned."""
+    """A newer version was uploaded under the same key, or the photo asked for again; that job's result stands."""
 
-    what_to_do = "Nothing: the newer upload of the same name is cleaned in its own job."
+    what_to_do = "Nothing: the newer upload, or the later request for it, is cleaned in its own job."
+
+
+class ResultKeyTakenError(PhotoRefusedError):
+    """Another photo's result has the name that this one's would have, such as of ``a.heic`` and ``a.heic.jpg``.
+
+    ``owner`` is that photo, bucket and key.
+    """
+
+    what_to_do = "Two photos would get one result. Rename this one, or put it into another folder, and upload it again."
+
+    def __init__(self, message: str, owner: str = "") -> None:
+        super().__init__(message)
+        self.owner = owner
 
 
 class InvalidOptionsError(PhotoRefusedError):

@@ -19,10 +19,11 @@ from cleanplate.errors import (
     JobMovedOnError,
     NotAnnouncedError,
     PhotoReplacedError,
+    ResultKeyTakenError,
     error_named,
 )
 from cleanplate.jobs.folder_counts import FolderCounts, Place
-from cleanplate.models import TERMINAL, Failure, Job, JobStatus
+from cleanplate.models import TERMINAL, Failure, Job, JobStatus, Photo
 from cleanplate.redaction import scrub
 from cleanplate.schemas import SCHEMA
 from cleanplate.uploads.options import options_to_dict
@@ -101,7 +102,7 @@ def publish(job: Job, services: Services) -> Job:
         # Said already, or in another run by now, which will say it.
         return job
     statement = describe(job, result_key=services.result_key(job.photo))
-    # A newer upload of the same key has its own manifest there.
+    # The newer upload has its own manifest there.
     if statement.get("reason") != PhotoReplacedError.__name__:
         _write_manifest(job, statement, services)
     put_outcome(services.events, statement, bus=services.event_bus)
@@ -111,17 +112,31 @@ def publish(job: Job, services: Services) -> Job:
 
 
 def _write_manifest(job: Job, statement: Mapping[str, Any], services: Services) -> None:
-    """Write the manifest, unless that of a newer upload of the same key is there, which must not be covered."""
-    if not services.ledger.take_manifest(job, now=services.clock()):
+    """Write the manifest, unless the key is another job's by now."""
+    key = services.result_key(job.photo)
+    try:
+        if job.status == "failed":
+            # A job that came to a result has taken its key before.
+            services.ledger.owners.take(job, key, now=services.clock())
+        hold_result_key(job, services)
+    except PhotoReplacedError:
         return
+    except ResultKeyTakenError as taken:
+        bucket, _, other = taken.owner.partition("/")
+        if services.result_key(Photo(bucket, other)) == key:
+            return
+        # The other photo has its result at this key, and its manifest elsewhere.
     services.storage.write_manifest(statement["manifest"]["key"], statement)
-    told = services.ledger.manifest_of(job.photo)
-    if told not in {None, job.job_id}:
-        # Another job took it before that was written, so its manifest may have just been covered.
-        other = services.read_job(str(told))
-        if other.status in TERMINAL:
-            again = describe(other, result_key=services.result_key(other.photo))
-            services.storage.write_manifest(again["manifest"]["key"], again)
+
+
+def hold_result_key(job: Job, services: Services) -> None:
+    """Make the job the one that writes result and manifest; raises as :meth:`ResultOwners.hold` does."""
+
+    def has_finished(other: str) -> bool:
+        found = services.ledger.get(other)
+        return found is None or found.published
+
+    services.ledger.owners.hold(job, services.result_key(job.photo), now=services.clock(), has_finished=has_finished)
 
 
 def republish(job: Job, services: Services, *, request_id: str, correlation_id: str) -> None:
@@ -169,7 +184,6 @@ def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
     """The manifest of an ended job; the event's detail is the same. ``result_key`` where it is not the photo's key."""
     outcome = dict(job.outcome)
     ended_at = float(outcome.pop("ended_at", 0.0))
-    result_key = outcome["result"]["key"] if outcome.get("result") else result_key or job.photo.key
     return {
         "schema": SCHEMA,
         "job_id": job.job_id,
@@ -179,7 +193,7 @@ def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
         "photo": asdict(job.photo) | {"facts": dict(job.facts)},
         "own_mask": asdict(job.own_mask) if job.own_mask else None,
         "options": options_to_dict(job.options),
-        "manifest": {"key": _manifest_key(result_key, job)},
+        "manifest": {"key": _manifest_key(result_key or job.photo.key, job)},
         "adobe_jobs": [
             {
                 "ask": request.name,

@@ -693,7 +693,7 @@ WRITES = (
 
 
 #: The writes of a walk whose jobs are ready at the first check.
-WRITES_OF_A_WALK = 32
+WRITES_OF_A_WALK = 34
 
 
 def test_no_write_of_a_walk_is_left_out_below(walk: Walk) -> None:

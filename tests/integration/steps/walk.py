@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageDraw
 
 from cleanplate.errors import CleanplateError, JobMovedOnError, PostponedError
@@ -34,6 +35,14 @@ def photo_bytes(kind: str = "JPEG", size: tuple[int, int] = (120, 80), seed: int
     ImageDraw.Draw(image).ellipse((45, 25, 75, 55), fill=(220, 40, 40))
     out = io.BytesIO()
     image.save(out, kind)
+    return out.getvalue()
+
+
+def heic_bytes(size: tuple[int, int] = (120, 80), seed: int = 3) -> bytes:
+    """A photo as phones take it; its result has another format."""
+    pillow_heif.register_heif_opener()
+    out = io.BytesIO()
+    Image.open(io.BytesIO(photo_bytes(size=size, seed=seed))).convert("RGB").save(out, "HEIF", quality=90)
     return out.getvalue()
 
 

@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError
 
 from cleanplate.errors import (
     BucketRefusedError,
-    JobMovedOnError,
     PhotoGoneError,
     PhotoTooLargeError,
     ResultNotSavedError,
@@ -235,45 +234,24 @@ class Storage:
 
     # --- the results bucket ---
 
-    def result_there(self, key: str) -> str:
-        """Return the ETag of the result at a key; empty where there is none."""
-        try:
-            return self._s3.head_object(Bucket=self._results, Key=key)["ETag"]
-        except ClientError as error:
-            if _is_gone(error):
-                return ""
-            raise
-
-    def save_result(
-        self, key: str, content: BinaryIO, *, media_type: str, job_id: str, instead_of: str | None = None
-    ) -> SavedObject:
-        """Write a result and see that it is there, whole; raises :class:`ResultNotSavedError`.
-
-        ``instead_of`` is what :meth:`result_there` said. Raises :class:`JobMovedOnError`, and nothing was written, where
-        another result has come there since.
-        """
+    def save_result(self, key: str, content: BinaryIO, *, media_type: str, job_id: str) -> SavedObject:
+        """Write a result and see that it is there, whole; raises :class:`ResultNotSavedError`."""
         digest, size = hashlib.sha256(), 0
         content.seek(0)
         while chunk := content.read(_BLOCK):
             digest.update(chunk)
             size += len(chunk)
         content.seek(0)
-        try:
-            self._s3.put_object(
-                Bucket=self._results,
-                Key=key,
-                Body=content,
-                ContentType=media_type,
-                ContentLength=size,
-                # S3 refuses the write where what arrived has another digest.
-                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
-                Metadata={MARK: job_id},
-                **_only(instead_of),
-            )
-        except ClientError as error:
-            if instead_of is not None and (_is_gone(error) or _has_changed(error)):
-                raise JobMovedOnError(f"Another result was written to {key} meanwhile.") from None
-            raise
+        self._s3.put_object(
+            Bucket=self._results,
+            Key=key,
+            Body=content,
+            ContentType=media_type,
+            ContentLength=size,
+            # S3 refuses the write where what arrived has another digest.
+            ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+            Metadata={MARK: job_id},
+        )
         return self._check(SavedObject(self._results, key, size, media_type, digest.hexdigest()), job_id)
 
     def pass_on(self, photo: Photo, key: str, *, job_id: str) -> SavedObject:
@@ -334,12 +312,6 @@ def _survives_clients(key: str) -> bool:
 
 def _match(photo: Photo) -> dict[str, Any]:
     return {"IfMatch": f'"{photo.etag}"'} if photo.etag else {}
-
-
-def _only(instead_of: str | None) -> dict[str, Any]:
-    if instead_of is None:
-        return {}
-    return {"IfMatch": instead_of} if instead_of else {"IfNoneMatch": "*"}
 
 
 def _has_changed(error: ClientError) -> bool:

@@ -12,6 +12,7 @@ from cleanplate.imaging.downscale import View, fitted, make_view
 from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, inspect_photo, looks_complete, verify_photo
 from cleanplate.imaging.filling import FillPlan, Window, plan_fill
 from cleanplate.imaging.masks import check_own_mask, place_in_frame
+from cleanplate.imaging.writing import result_extension
 
 __all__ = [
     "Composed",
@@ -28,5 +29,6 @@ __all__ = [
     "make_view",
     "place_in_frame",
     "plan_fill",
+    "result_extension",
     "verify_photo",
 ]

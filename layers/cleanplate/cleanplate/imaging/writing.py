@@ -57,6 +57,11 @@ def target_format(facts: PhotoFacts, output_format: OutputFormat, notes: list[st
     return output_format
 
 
+def result_extension(facts: PhotoFacts, output_format: OutputFormat) -> str:
+    """Return what will be added to a photo's key for its result, before anything is done."""
+    return extension_for(facts, target_format(facts, output_format, []))
+
+
 def extension_for(facts: PhotoFacts, target: str) -> str:
     """What is added to the key where the format changes; empty where it stays."""
     return "" if target == facts.format else _EXTENSIONS[target]

@@ -47,6 +47,7 @@ from cleanplate.jobs.records import (
     selection_to_item,
     upload_key,
 )
+from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.jobs.reuse import reusable_requests
 from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus, Options, Photo
 from cleanplate.uploads.identity import job_id
@@ -90,6 +91,8 @@ class Ledger:
         self._record_days = record_days
         #: The counts that this ledger's writes keep.
         self.progress = Progress(client, table=table, record_days=record_days)
+        #: Whose result lies at a key.
+        self.owners = ResultOwners(client, table=table, record_days=record_days)
 
     # --- claiming ---
 
@@ -258,40 +261,6 @@ class Ledger:
             return replace(current, published=True)
 
         return self._change(job, published, now)
-
-    def take_manifest(self, job: Job, *, now: float) -> bool:
-        """Let the manifest at the photo's key tell of this job; False where it tells of a later upload by now.
-
-        Whoever was claimed later was uploaded later: what was replaced before it was begun is refused at once.
-        """
-        try:
-            self._db.update_item(
-                TableName=self._table,
-                Key=item_key(self._manifest_key(job.photo)),
-                UpdateExpression="SET #by = :by, upload = :upload, claimed_at = :claimed, expires_at = :expires",
-                ConditionExpression="attribute_not_exists(claimed_at) OR claimed_at <= :claimed OR upload = :upload",
-                ExpressionAttributeNames={"#by": "by"},
-                ExpressionAttributeValues=bound(
-                    by=job.job_id,
-                    upload=upload_key(job.photo),
-                    claimed=job.claimed_at,
-                    expires=expiry(now, self._record_days),
-                ),
-            )
-        except ClientError as error:
-            if is_refused(error):
-                return False
-            raise
-        return True
-
-    def manifest_of(self, photo: Photo) -> str | None:
-        """Return the job that the manifest at a photo's key tells of."""
-        item = self._read(self._manifest_key(photo))
-        return str(item["by"]) if item else None
-
-    @staticmethod
-    def _manifest_key(photo: Photo) -> str:
-        return upload_key(Photo(photo.bucket, photo.key)).replace("photo#", "manifest#")
 
     # --- sweeping ---
 

@@ -31,6 +31,7 @@ from cleanplate.imaging import (
     inspect_photo,
     looks_complete,
     make_view,
+    result_extension,
     verify_photo,
 )
 from cleanplate.models import TERMINAL, Job, Options, Photo
@@ -198,12 +199,22 @@ def _begin(job: Job, found: UploadedObject | None, refusal: PhotoRefusedError | 
         if refusal:
             raise refusal
         job = _look_at(job, found, services)
+        _take_result_key(job, services)
         if not job.own_mask:
             job = _post_mask(job, services)
     elif job.run > 1 and job.status == "claimed" and found:
         # Another run with the mask of an earlier one: nothing more is paid for a version that was replaced.
         _check_not_replaced(job.photo, found.photo)
+        _take_result_key(job, services)
     _start_execution(job, services)
+
+
+def _take_result_key(job: Job, services: Services) -> None:
+    """Own the keys of manifest and result before anything is paid; raises by name where another job does."""
+    key = services.result_key(job.photo)
+    extension = result_extension(PhotoFacts.from_dict(job.facts), job.options.output_format)
+    for owned in dict.fromkeys([key, key + extension]):
+        services.ledger.owners.take(job, owned, now=services.clock())
 
 
 def _check_still_there(photo: Photo, found: UploadedObject | None) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import BinaryIO, TypedDict
 
 from cleanplate.aws.storage import SavedObject
 from cleanplate.aws.temp_file import scratch_file
-from cleanplate.errors import JobMovedOnError, PhotoReplacedError, ResultNotSavedError, WorkGoneError
+from cleanplate.errors import WorkGoneError
 from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job, JobStatus
-from cleanplate.outcomes import publish, succeed
+from cleanplate.outcomes import hold_result_key, publish, succeed
 from cleanplate.services import Services
 from cleanplate.steps.work_files import Plan, fill_name, read_plan, request_key, stored_answer
-
-#: A write that meets another one is tried again so often.
-_SAVINGS = 5
 
 
 class Ending(TypedDict):
@@ -32,7 +28,6 @@ def save_result(job_id: str, services: Services) -> Ending:
     plan = read_plan(job, services)
     if plan is None:
         raise WorkGoneError("The plan of what to fill is no longer kept.")
-    _check_still_newest(job, services)
     found = {"masks": plan.masks, "labels_seen": plan.labels_seen}
     if plan.windows:
         composed = _compose(job, plan, services)
@@ -40,19 +35,13 @@ def save_result(job_id: str, services: Services) -> Ending:
         filled = {"hole": plan.hole, "fill": plan.fill, "notes": _notes(job, composed)}
         job = succeed(job, "cleaned", {**found, **filled, "result": _described(saved)}, services)
     else:
+        hold_result_key(job, services)
         saved = services.storage.sha256_of(
             services.storage.pass_on(job.photo, services.result_key(job.photo), job_id=job.job_id)
         )
         why = "No mask matched what is to be removed; the original is passed on."
         job = succeed(job, "nothing_to_remove", {**found, "message": why, "result": _described(saved)}, services)
     return {"outcome": job.status}
-
-
-def _check_still_newest(job: Job, services: Services) -> None:
-    """An older version's result must not cover a newer one's. A photo deleted meanwhile still gets its result."""
-    newest = services.storage.look_up(job.photo.bucket, job.photo.key)
-    if newest is not None and not job.photo.is_same_upload(newest.photo):
-        raise PhotoReplacedError(f"{job.photo.key} was uploaded again while this version was in work.")
 
 
 def _compose(job: Job, plan: Plan, services: Services) -> Composed:
@@ -95,16 +84,10 @@ def _fetch_fill(job: Job, number: int, services: Services) -> bytes:
 def _save(job: Job, composed: Composed, services: Services) -> SavedObject:
     key = services.result_key(job.photo) + composed.extension
     with composed.content as file:
-        for _ in range(_SAVINGS):
-            there = services.storage.result_there(key)
-            # Once more: to compose takes long enough for a newer version to be cleaned meanwhile.
-            _check_still_newest(job, services)
-            # Another result that came in between is one of a newer version, or of this one: then it is tried again.
-            with suppress(JobMovedOnError):
-                return services.storage.save_result(
-                    key, file, media_type=composed.media_type, job_id=job.job_id, instead_of=there
-                )
-    raise ResultNotSavedError(f"Other results were written to {key} at the same time, {_SAVINGS} times.")
+        if composed.extension:
+            services.ledger.owners.take(job, key, now=services.clock())
+        hold_result_key(job, services)
+        return services.storage.save_result(key, file, media_type=composed.media_type, job_id=job.job_id)
 
 
 def _notes(job: Job, composed: Composed) -> list[str]:
