@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.paths import ROOT
-from tests.chaos.faults import FAULTS, FILL, MASK_ROUTES, Fault, Where
+from tests.chaos.faults import FAULTS, FILL, FIREFLY, MASK_ROUTES, Fault, Where
 
 PAGE: Path = ROOT / "docs" / "outcomes.md"
 
@@ -137,8 +137,8 @@ def _row(alike: Sequence[Fault]) -> _Row:
 def _routes(alike: Sequence[Fault]) -> str:
     if alike[0].where == "identity service":
         return "any"
-    found = [route for route in (*MASK_ROUTES, FILL) if any(fault.route == route for fault in alike)]
-    if found == [*MASK_ROUTES, FILL]:
+    found = [route for route in (*MASK_ROUTES, FILL, FIREFLY) if any(fault.route == route for fault in alike)]
+    if found[:4] == [*MASK_ROUTES, FILL]:
         return "every route"
     if found == list(MASK_ROUTES):
         return "every mask route"
@@ -148,7 +148,7 @@ def _routes(alike: Sequence[Fault]) -> str:
 def _paid(alike: Sequence[Fault]) -> str:
     by_kind: dict[str, int] = {}
     for fault in alike:
-        kind = "fill" if fault.route == FILL else "mask"
+        kind = "fill" if fault.route in (FILL, FIREFLY) else "mask"
         if by_kind.setdefault(kind, fault.expected.paid) != fault.expected.paid:
             raise ValueError(f"{fault.name} is paid otherwise than on the other mask routes")
     if len(set(by_kind.values())) == 1:

@@ -30,17 +30,20 @@ Where = Literal[
 
 MASK_ROUTES = ("mask-objects", "remove-background", "create-mask")
 FILL = "fill-masked-areas"
+FIREFLY = "firefly-fill"
 _POST = {
     "mask-objects": "POST /v1/mask-objects",
     "remove-background": "POST /v2/remove-background",
     "create-mask": "POST /sensei/mask",
     FILL: "POST /v1/fill-masked-areas",
+    FIREFLY: "POST /v3/images/fill-async",
 }
 _STATUS = {
     "mask-objects": "GET /v1/status/*",
     "remove-background": "GET /v2/status/*",
     "create-mask": "GET /sensei/status/*",
     FILL: "GET /v1/status/*",
+    FIREFLY: "GET /v3/status/*",
 }
 _DOWNLOAD = "GET /results/*"
 _TOKEN = "POST /ims/token/v3"
@@ -554,7 +557,8 @@ def _fault(
     often: str = "every time",
     **more: Any,
 ) -> Fault:
-    options = more.pop("options", {}) | ({} if route in ("mask-objects", FILL) else {"mask_route": route})
+    chosen = {"fill_route": route} if route == FIREFLY else {"mask_route": route}
+    options = more.pop("options", {}) | ({} if route in ("mask-objects", FILL) else chosen)
     name = f"{where.replace(' ', '-')}/{route}/{slug}"
     return Fault(name, where, route, what, often, expected, says, rules, options=options, **more)
 
@@ -830,10 +834,60 @@ def _of_one_place() -> Iterator[Fault]:
     )
 
 
+def _of_firefly() -> Iterator[Fault]:
+    """What is its alone; all else it shares with the other fill."""
+    refused = "The photo fails by that name: Adobe's rules do not allow the words."
+    post, unsafe = _POST[FIREFLY], {"error_code": "prompt_unsafe", "message": "The prompt is not allowed"}
+    at_once = {"route": post, "action": {"do": "respond", "status": 422, "json": unsafe}}
+    later = {"route": post, "action": {"do": "failed", "code": "prompt_unsafe"}}
+    foreign = {"route": post, "action": "foreign_status_link"}
+    never = "The token is not sent there, and no other link is made up for Firefly's jobs. It is not asked again."
+    on = partial(_fault, route=FIREFLY)
+    words = {"prompt": "wet sand"}
+    yield on(
+        "fill request",
+        "unsafe",
+        "422 prompt_unsafe",
+        refused,
+        _failed("PromptRefusedError", 1),
+        at_once,
+        options=words,
+        representative=True,
+    )
+    yield on(
+        "fill status",
+        "unsafe",
+        "the job fails for prompt_unsafe",
+        refused,
+        _failed("PromptRefusedError", 2),
+        later,
+        options=words,
+        representative=True,
+    )
+    what = "202 with a status link on a foreign host"
+    yield on("fill request", "foreign-status-link", what, never, _failed("ForeignLinkError", 2), foreign)
+    patience = {"route": post, "action": {"do": "too_many_requests", "retry_after": 3}, "times": 1}
+    yield on("fill request", "429", "429", _WAITS, _CLEANED, patience, often="once")
+    lost = {"route": post, "action": "lost_answer", "times": 1}
+    expected = Expected("cleaned", 3, possible_duplicate=True)
+    what = "the job is made and its answer cut off (lost 202)"
+    yield on("fill request", "lost-202", what, _LOST_ONCE, expected, lost, often="once")
+    for word, status in (("cancelled", "cancelled"), ("timeout", "timeout")):
+        worded = {"route": _STATUS[FIREFLY], "action": {"do": "status_word", "word": status, "keep_payload": False}}
+        failed = _failed("AdobeJobFailedError", 2)
+        yield on("fill status", word, f"the word {word}", _LOST_STATUS, failed, worded)
+
+
 def _all() -> Iterator[Fault]:
     """Every fault; the first that ends in its way at its place stands for the others."""
     seen: set[tuple[Where, Expected]] = set()
-    for fault in (*_of_the_identity_service(), *_on_mask_routes(), *_on_the_fill_route(), *_of_one_place()):
+    for fault in (
+        *_of_the_identity_service(),
+        *_on_mask_routes(),
+        *_on_the_fill_route(),
+        *_of_one_place(),
+        *_of_firefly(),
+    ):
         first = (fault.where, fault.expected) not in seen
         yield replace(fault, representative=True) if first else fault
         seen.add((fault.where, fault.expected))

@@ -94,9 +94,9 @@ def test_loopback_in_another_spelling_is_loopback(server: Scripted, client: Adob
 def test_a_status_link_that_leads_inside_gets_no_token(server: Scripted, client: AdobeClient, names: Resolve) -> None:
     names("127.0.0.1")
     with pytest.raises(ForeignLinkError):
-        client.request(OBJECTS, AdobeJob("j1", "https://evil.adobe.io/v1/status/j1"))
+        client.get_status(OBJECTS, AdobeJob("j1", "https://evil.adobe.io/v1/status/j1"))
     with pytest.raises(ForeignLinkError):
-        client.request(OBJECTS, AdobeJob("j1", f"{ADOBE}/v1/status/j1"))
+        client.get_status(OBJECTS, AdobeJob("j1", f"{ADOBE}/v1/status/j1"))
     assert untouched(server)
 
 
@@ -200,7 +200,7 @@ def test_a_redirect_takes_nothing_along(server: Scripted, elsewhere: Scripted, w
         server.tokens = [redirect]
     expected: dict[str, tuple[type[Exception], Callable[[], object]]] = {
         "post": (ForeignLinkError, lambda: adobe.submit(OBJECTS, REQUEST)),
-        "status": (ForeignLinkError, lambda: adobe.request(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))),
+        "status": (ForeignLinkError, lambda: adobe.get_status(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))),
         "token": (AdobeUnavailableError, lambda: adobe.submit(OBJECTS, REQUEST)),
     }
     error, call = expected[what]
@@ -255,7 +255,7 @@ def test_an_answer_in_words_that_unpacks_to_a_gigabyte_is_cut(server: Scripted) 
     server.script = [reply(200, _packed_zeros(1_000, 31), Content_Encoding="gzip")]
     before = _peak_megabytes()
     with pytest.raises(AdobeUnavailableError):
-        client_for(server.url).request(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))
+        client_for(server.url).get_status(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))
     assert _peak_megabytes() - before < 100
 
 

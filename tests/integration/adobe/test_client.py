@@ -61,7 +61,7 @@ def submit(adobe: AdobeClient) -> AdobeJob:
 
 
 def request(adobe: AdobeClient, server: Scripted) -> Answer:
-    return adobe.request(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))
+    return adobe.get_status(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))
 
 
 # --- what is sent -----------------------------------------------------------------------------------------------------------
@@ -128,13 +128,13 @@ def test_the_status_link_is_found_and_requested(
     server.script = [reply(202, told, **dict[str, Any](header)), reply(200, {"jobId": "j1", "status": "running"})]
     job = submit(adobe)
     assert job.job_id == "j1"
-    assert adobe.request(OBJECTS, job) == Answer("pending", "running")
+    assert adobe.get_status(OBJECTS, job) == Answer("pending", "running")
     assert server.seen[1].path == "/v1/status/j1"
 
 
 def test_a_job_id_with_colons_and_slashes_is_used_as_it_is(server: Scripted, adobe: AdobeClient) -> None:
     server.script = [reply(202, {"jobId": "urn:ff:jobs:x/1 ü"}), reply(200, {"status": "running"})]
-    adobe.request(OBJECTS, submit(adobe))
+    adobe.get_status(OBJECTS, submit(adobe))
     assert server.seen[1].path == "/v1/status/urn%3Aff%3Ajobs%3Ax%2F1%20%C3%BC"
 
 
@@ -177,7 +177,7 @@ def test_without_an_id_a_foreign_link_is_refused_and_nothing_bought_again(
         submit(adobe)
     assert len(server.seen) == 1
     with pytest.raises(ForeignLinkError):
-        adobe.request(OBJECTS, AdobeJob("j1", link))
+        adobe.get_status(OBJECTS, AdobeJob("j1", link))
     assert len(server.seen) == 1
 
 
@@ -697,7 +697,7 @@ def test_fireflys_job_is_asked_about_at_the_link_as_given(server: Scripted, adob
     server.script = [reply(202, {"jobId": "urn:ff:jobs:x:1", "statusUrl": link}), reply(200, done)]
     job = adobe.submit(FIREFLY, TO_FIREFLY)
     assert job == AdobeJob("urn:ff:jobs:x:1", link)
-    assert adobe.request(FIREFLY, job).image_url == f"{server.url}/r.png"
+    assert adobe.get_status(FIREFLY, job).image_url == f"{server.url}/r.png"
     assert [seen.path for seen in server.seen] == ["/v3/images/fill-async", "/shard-7/v3/status/urn:ff:jobs:x:1"]
     assert "/shard-7" in check_api_link("https://firefly-epo851243.adobe.io/shard-7", "https://image.adobe.io")
 

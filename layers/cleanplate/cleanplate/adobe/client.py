@@ -101,10 +101,10 @@ class AdobeClient:
 
         400 says that the route is alive. Where Adobe's own checks come in another order, 403 and 404 come first.
         """
-        response, _ = self._with_token("POST", f"{self._api_url}{route.path}", {})
+        response, _ = self._with_token("POST", f"{base_url(self._api_url, route.host)}{route.path}", {})
         return response.status_code
 
-    def request(self, route: Route, job: AdobeJob, *, work_key: str = "") -> Answer:
+    def get_status(self, route: Route, job: AdobeJob, *, work_key: str = "") -> Answer:
         """GET a job's state; a 429 is an answer too: pending, with the time to wait."""
         response, sent = self._with_token("GET", check_api_link(job.status_url, self._api_url), None)
         body = _json(response)

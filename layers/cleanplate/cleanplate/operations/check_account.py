@@ -79,7 +79,8 @@ def _after(code: str) -> str:
 
 
 def _adobe(services: Services) -> Iterator[Finding]:
-    used = services.settings.default_options.get("mask_route", "mask-objects")
+    options = services.settings.default_options
+    used = {options.get("mask_route", "mask-objects"), options.get("fill_route", FILL.name)}
     try:
         services.adobe.sign_in()
     except CredentialsRefusedError as error:
@@ -90,7 +91,7 @@ def _adobe(services: Services) -> Iterator[Finding]:
         return
     yield Finding("Adobe: account", ok=True, found="Adobe gave a token")
     for route in ROUTES.values():
-        yield _route(route, services, used=route is FILL or route.name == used)
+        yield _route(route, services, used=route.name in used)
 
 
 def _route(route: Route, services: Services, *, used: bool) -> Finding:
@@ -110,7 +111,10 @@ def _verdict(status: int) -> tuple[str, str]:
     if status in {401, 403}:
         return f"refused ({status})", f"{_CONSOLE}: the account may not use this route; look at AdobeScopes too."
     if status in _RETIRED:
-        return f"retired or out of order ({status})", "Choose another route (MaskRoute), or see Adobe's status page."
+        return (
+            f"retired or out of order ({status})",
+            "Choose another route (MaskRoute, FillRoute), or see Adobe's status page.",
+        )
     return f"an unexpected answer ({status})", "Try again later, and see Adobe's status page."
 
 

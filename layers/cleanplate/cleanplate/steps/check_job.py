@@ -185,7 +185,7 @@ def _without_slot(job: Job, request: AdobeRequest, services: Services) -> Job | 
 
 def _get_status(job: Job, request: AdobeRequest, adobe_job: AdobeJob, services: Services) -> Answer:
     try:
-        answer = services.adobe.request(ROUTES[request.route], adobe_job, work_key=work_key(job.job_id, "mask.png"))
+        answer = services.adobe.get_status(ROUTES[request.route], adobe_job, work_key=work_key(job.job_id, "mask.png"))
     except AdobeJobGoneError as error:
         if services.clock() >= min(request.submitted_at + _SETTLED, request.deadline_at):
             raise
