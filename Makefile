@@ -33,7 +33,7 @@ help:
 	@echo 'make bench    measure speed'
 	@echo 'make prove    break it on purpose and count what comes of it'
 	@echo 'make build    build for AWS (sam build)'
-	@echo 'make deploy   build, then deploy to AWS (sam deploy --guided)'
+	@echo 'make deploy   build, then deploy to AWS; the first time it asks, and remembers in samconfig.local.toml'
 	@echo 'make invoke   one FUNCTION=CheckJobFunction from this checkout, beside a running make up; EVENT=file (its sample)'
 	@echo 'make doctor   check a deployed STACK=name and its Adobe account without paying; without a name, that of make up'
 	@echo 'make clean    remove what was built and written'
@@ -76,7 +76,7 @@ build: .venv-sam/.ready
 	@$(SAM) build $(ARGS)
 
 deploy: build
-	@$(SAM) deploy --guided $(ARGS)
+	@$(SAM) deploy $(ARGS)
 
 clean:
 	@$(PYTHON) local/dev/clean.py

@@ -31,6 +31,19 @@ def environment(*, offline: bool) -> dict[str, str]:
     }
 
 
+#: What `make deploy` was told once: git does not see it, and it holds no secret, since SAM CLI writes no NoEcho parameter.
+ANSWERS = ROOT / "samconfig.local.toml"
+
+
+def deploy_words(words: list[str]) -> list[str]:
+    """Return the words of `sam deploy`: it asks where no deployment has left its answers yet, and never afterwards."""
+    if not ANSWERS.exists():
+        # SAM CLI takes no file that is not there.
+        ANSWERS.write_text((ROOT / "samconfig.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    asked = "s3_prefix" in ANSWERS.read_text(encoding="utf-8")
+    return ["deploy", "--config-file", ANSWERS.name, *([] if asked else ["--guided"]), *words]
+
+
 def main(words: list[str]) -> int:
     """Run SAM CLI with these words, from the checkout; its exit code."""
     if not PYTHON.exists():
@@ -38,6 +51,8 @@ def main(words: list[str]) -> int:
             "SAM CLI is not set up yet: run `make setup`, or the make target of what you want to do.", file=sys.stderr
         )
         return 2
+    if words[:1] == ["deploy"]:
+        words = deploy_words(words[1:])
     return subprocess.run(
         [str(PYTHON), "-m", "samcli", *words],
         cwd=ROOT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from cleanplate.rate_limit.polling import next_wait
 from tests.consistency.project import PACKAGE, TEMPLATE, Project, called_by
 
 LEDGER = f"{PACKAGE}/jobs/ledger.py"
@@ -13,6 +14,9 @@ DEADLINES = f"{PACKAGE}/jobs/deadlines.py"
 SWEEPER = f"{PACKAGE}/operations/sweep_jobs.py"
 _SQS_LONGEST = 43_200
 _HOUR = 3600
+
+
+THROTTLED = ["Lambda.TooManyRequestsException"]
 
 
 def _constant(project: Project, path: str, name: str) -> float:
@@ -132,8 +136,43 @@ def test_a_job_is_late_only_when_every_repeat_of_its_slowest_step_is_over(projec
             for clause in repeats
             for number in range(clause["MaxAttempts"])
         )
-        tries = 1 + sum(clause["MaxAttempts"] for clause in repeats)
+        # A call that was throttled has run nothing.
+        ran = [clause for clause in repeats if clause["ErrorEquals"] != THROTTLED]
+        tries = 1 + sum(clause["MaxAttempts"] for clause in ran)
         assert slack > tries * state["TimeoutSeconds"] + pauses, name
+
+
+def test_a_throttled_call_is_repeated_for_longer_than_any_other(project: Project) -> None:
+    """A new account may run ten functions at once, so a burst is throttled for minutes."""
+    for name, state in project.states("Task").items():
+        seconds = {
+            tuple(clause["ErrorEquals"]): sum(
+                min(clause["IntervalSeconds"] * clause["BackoffRate"] ** number, clause["MaxDelaySeconds"])
+                for number in range(clause["MaxAttempts"])
+            )
+            for clause in state["Retry"]
+        }
+        throttled = seconds.pop(tuple(THROTTLED))
+        assert throttled > 4 * max(seconds.values()), name
+
+
+def test_the_longest_execution_stays_below_step_functions_limit_of_events(project: Project) -> None:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: 25,000 events, and the execution fails.
+
+    A wait is two events, a task that answers five, a choice two; a failed attempt of a task three.
+    """
+    loop, repeat = 2 + 5 + 2, 3
+    checks = 0
+    for parameter in ("MaskDeadlineSeconds", "FillDeadlineSeconds"):
+        elapsed, wait, deadline = 0.0, 0.0, _parameter(project, parameter, "MaxValue")
+        while elapsed < deadline:
+            wait = next_wait(checks, wait, elapsed, 1.0, None, deadline, 0.0) if elapsed else 1.0
+            elapsed, checks = elapsed + wait, checks + 1
+    attempts = sum(clause["MaxAttempts"] for clause in project.states("Task")["CheckMask"]["Retry"])
+    steps = len(project.states("Task"))
+    # Beside the checks: each step as often as a run may come to it for a slot, and every repeat of one call of each.
+    slots = _parameter(project, "PhotoDeadlineHours", "MaxValue") * loop
+    assert checks * loop + slots + steps * (loop + attempts * repeat) < 25_000
 
 
 def test_a_job_is_late_only_when_a_message_whose_call_died_has_come_back(project: Project) -> None:
