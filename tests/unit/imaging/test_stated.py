@@ -11,6 +11,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms, ImageEnhance, ImageFilter
 
+from cleanplate.errors import UnsupportedFormatError
 from cleanplate.imaging import inspect_photo, make_view, profiles
 from cleanplate.imaging.boxes import boxes, content
 from cleanplate.imaging.colour import from_srgb, kind_of_profile, to_srgb
@@ -207,6 +208,39 @@ def test_a_jpeg_2000_keeps_its_profile_and_its_xmp() -> None:
     with Image.open(io.BytesIO(walked.result)) as after:
         assert after.info["icc_profile"] == WIDE
         assert b'dc:source="here"' in after.info["xmp"]
+
+
+@pytest.mark.parametrize(("width", "height", "taken"), [(96, 72, True), (90, 72, False)])
+def test_an_avif_that_is_cut_when_shown_is_refused(width: int, height: int, taken: bool) -> None:
+    """The decoder hands out all of it."""
+    photo = encoded(scene(), "AVIF")
+    # In the place of the colours, which have the room: a cut, and what fills up the rest.
+    at = photo.index(b"colr") - 4
+    size = int.from_bytes(photo[at : at + 4], "big")
+    cut = struct.pack(">I4s8I", 40, b"clap", width, 1, height, 1, 0, 1, 0, 1)
+    photo = grown(photo, at, size, cut)
+    if taken:
+        assert inspect_photo(io.BytesIO(photo), max_megapixels=9).width == 96
+    else:
+        with pytest.raises(UnsupportedFormatError, match="clap"):
+            inspect_photo(io.BytesIO(photo), max_megapixels=9)
+
+
+def grown(photo: bytes, at: int, size: int, box: bytes) -> bytes:
+    """``photo`` with ``box`` in the place of one of ``size`` bytes at ``at``, the boxes around it and offsets following."""
+    more = len(box) - size
+    head = bytearray(photo[:at])
+    for kind in (b"meta", b"iprp", b"ipco"):
+        place = head.index(kind) - 4
+        head[place : place + 4] = (int.from_bytes(head[place : place + 4], "big") + more).to_bytes(4, "big")
+    # One item with one extent: item, data reference, count, then the offset (ISO/IEC 14496-12, 8.11.3).
+    offset = head.index(b"iloc") + 4 + 4 + 2 + 2 + 2 + 2 + 2
+    head[offset : offset + 4] = (int.from_bytes(head[offset : offset + 4], "big") + more).to_bytes(4, "big")
+    rest = bytearray(photo[at + size :])
+    # The last association: a cut must be marked as essential.
+    place = rest.index(b"ipma")
+    rest[place - 4 + int.from_bytes(rest[place - 4 : place], "big") - 1] |= 0x80
+    return bytes(head) + box + bytes(rest)
 
 
 def test_the_profiles_are_whole() -> None:

@@ -120,6 +120,17 @@ def item_content(file: BinaryIO, item: Item) -> bytes:
     return b"".join(parts)
 
 
+def shown_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Width and height of the part that a HEIF's picture is cut to when it is shown (``clap``); None without such a cut."""
+    found = boxes(file)
+    for box in properties(file, found, primary(file, found)):
+        if box.kind == b"clap":
+            cut = _Reader(content(file, box))
+            width, across, height, down = (cut.number(4) for _ in range(4))
+            return width // max(1, across), height // max(1, down)
+    return None
+
+
 def exif_of(file: BinaryIO) -> bytes:
     """The EXIF block of an AVIF or HEIC as it lies in the file; empty where there is none."""
     for item in items(file, boxes(file)):

@@ -16,6 +16,7 @@ from cleanplate.errors import (
     TruncatedPhotoError,
     UnsupportedFormatError,
 )
+from cleanplate.imaging.boxes import shown_size
 from cleanplate.imaging.colour import kind_of_profile
 from cleanplate.imaging.exif import orientation_of
 from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, open_image, quiet
@@ -111,6 +112,9 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
     try:
         if picture_format == "avif":
             image.info["bit_depth"] = _avif_depth(file)
+            if shown_size(file) not in (None, image.size):
+                # The decoder hands out what viewers do not show.
+                raise UnsupportedFormatError("the AVIF is cut when it is shown (clap); save it cut")
         return _facts(image, picture_format, colours_of(image, file, picture_format))
     except (CleanplateError, ConnectionError, TimeoutError):
         raise

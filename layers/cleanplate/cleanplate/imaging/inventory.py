@@ -212,11 +212,15 @@ def _heif(file: BinaryIO) -> Iterator[_Part]:
         elif item.kind not in _CODED_ITEMS:
             yield f"item {item.kind.decode('latin-1')}", b""
     for box in boxes.properties(file, found, boxes.primary(file, found)):
-        if box.kind == b"colr" and (data := boxes.content(file, box))[:4] in (b"prof", b"rICC"):
-            if len(data) > 4:
-                yield "colour profile", data[4:]
-        elif box.kind not in _CODED_PROPERTIES:
-            yield f"property {box.kind.decode('latin-1')}", b""
+        yield from _property(box.kind, boxes.content(file, box))
+
+
+def _property(kind: bytes, data: bytes) -> Iterator[_Part]:
+    if kind == b"colr" and data[:4] in (b"prof", b"rICC"):
+        if len(data) > 4:
+            yield "colour profile", data[4:]
+    elif kind not in _CODED_PROPERTIES and not (kind == b"pasp" and data[:4] == data[4:8]):
+        yield f"property {kind.decode('latin-1')}", b""
 
 
 def _jpeg2000(file: BinaryIO) -> Iterator[_Part]:
