@@ -18,7 +18,7 @@ from cleanplate.imaging.colour import from_srgb, kind_of_profile, to_srgb
 from cleanplate.imaging.png import chunk, read_chunks
 from cleanplate.models import Options
 from tests.unit.imaging.test_untouched import walk
-from tests.unit.imaging.variants import WIDE, encoded, pixels, random_mask, scene
+from tests.unit.imaging.variants import WIDE, encoded, exif, pixels, random_mask, scene
 
 P3, BT2020 = 12, 9
 SRGB_CURVE, PQ, HLG = 13, 16, 18
@@ -189,7 +189,7 @@ def test_linear_light_is_sent_brightened() -> None:
     assert np.abs(sent(png_with((b"gAMA", struct.pack(">I", 100_000)), image=linear)) - 128).max() <= 2
 
 
-def test_a_jpeg_2000_keeps_its_profile_and_its_xmp() -> None:
+def test_a_jpeg_2000_keeps_its_profile_xmp_and_exif() -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description dc:source="here"/></rdf:RDF></x:xmpmeta>'
     plain = encoded(scene(), "JPEG2000")
     at = plain.index(b"jp2h") - 4
@@ -202,12 +202,17 @@ def test_a_jpeg_2000_keeps_its_profile_and_its_xmp() -> None:
     photo = (
         plain[:at] + struct.pack(">I", 8 + len(head)) + b"jp2h" + head + plain[at + size :]
         + struct.pack(">I", 24 + len(packet)) + b"uuid" + uuid + packet
+        + struct.pack(">I", 24 + len(exif(6)) - 6) + b"uuid" + b"JpgTiffExif->JP2" + exif(6)[6:]
     )  # fmt: skip
     assert inspect_photo(io.BytesIO(photo), max_megapixels=100).profile == "other"
     walked = walk(photo, random_mask(scene().size, 1))
     with Image.open(io.BytesIO(walked.result)) as after:
         assert after.info["icc_profile"] == WIDE
         assert b'dc:source="here"' in after.info["xmp"]
+        assert after.getexif()[0x010F] == "Kamera"
+        # It is shown as it lies.
+        assert after.getexif()[0x0112] == 1
+    assert not [note for note in walked.notes if "in the result:" in note]
 
 
 @pytest.mark.parametrize(("width", "height", "taken"), [(96, 72, True), (90, 72, False)])

@@ -82,16 +82,16 @@ def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belo
     elif facts.format in ("avif", "heic"):
         _take_heif(file, kept)
     elif facts.format == "jpeg2000":
-        found = boxes.boxes(file)
-        packets = (boxes.content(file, box) for box in found if box.kind == b"uuid")
-        kept.xmp = kept.xmp or next((data[16:] for data in packets if data.startswith(boxes.XMP_UUID)), b"")
+        kept.xmp = boxes.in_uuid(file, boxes.XMP_UUID)
+        kept.exif = boxes.in_uuid(file, boxes.EXIF_UUID)
     _settle_orientation(kept, facts)
     return kept
 
 
 def _settle_orientation(kept: Belongings, facts: PhotoFacts) -> None:
     stated = orientation_of(kept.exif)
-    if facts.format in TURNED_BY_DECODER:
+    if facts.format in TURNED_BY_DECODER or facts.format == "jpeg2000":
+        # A JPEG 2000 is shown as it lies, whatever its EXIF says.
         stated, kept.xmp = 1, xmp_upright(kept.xmp)
     elif facts.format == "avif":
         # The container's word counts, whatever the tag says.

@@ -14,7 +14,9 @@ _NESTED = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
 #: No box that describes a picture is longer; the coded picture lies in others.
 _LARGEST = 64_000_000
 
+#: https://exiftool.org/TagNames/Jpeg2000.html
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+EXIF_UUID = b"JpgTiffExif->JP2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,12 @@ def content(file: BinaryIO, box: Box) -> bytes:
 def first(file: BinaryIO, found: list[Box], kind: bytes) -> bytes:
     """What the first box of ``kind`` holds; empty where there is none."""
     return next((content(file, box) for box in found if box.kind == kind), b"")
+
+
+def in_uuid(file: BinaryIO, uuid: bytes) -> bytes:
+    """What the first ``uuid`` box of this number holds; empty where there is none."""
+    packets = (content(file, box) for box in boxes(file) if box.kind == b"uuid")
+    return next((data[16:] for data in packets if data.startswith(uuid)), b"")
 
 
 def properties(file: BinaryIO, found: list[Box], number: int) -> list[Box]:

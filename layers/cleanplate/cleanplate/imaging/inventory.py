@@ -225,8 +225,8 @@ def _property(kind: bytes, data: bytes) -> Iterator[_Part]:
 
 def _jpeg2000(file: BinaryIO) -> Iterator[_Part]:
     for box in boxes.boxes(file):
-        if box.kind == b"uuid" and boxes.content(file, box).startswith(boxes.XMP_UUID):
-            yield "XMP data", b""
+        if box.kind == b"uuid" and (data := boxes.content(file, box)).startswith((boxes.XMP_UUID, boxes.EXIF_UUID)):
+            yield from _exif(data[16:]) if data.startswith(boxes.EXIF_UUID) else [("XMP data", b"")]
         elif box.kind == b"colr" and (data := boxes.content(file, box))[:1] in (b"\x02", b"\x03"):
             yield "colour profile", data[3:]
         elif box.kind not in _CODED_BOXES:

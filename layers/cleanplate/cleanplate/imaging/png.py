@@ -23,7 +23,7 @@ DECIDED = frozenset({b"acTL", b"fcTL", b"fdAT", b"caBX"})
 COLOURS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi", b"iCCP"})
 _HEADER_SIZE = 33
 #: No description is longer, packed or unpacked.
-_LARGEST = 64_000_000
+_LARGEST, _LARGEST_UNPACKED = 64_000_000, 16_000_000
 _XMP = b"XML:com.adobe.xmp"
 _RAW = b"Raw profile type "
 #: An image resource that holds IPTC, without and with its length.
@@ -134,7 +134,7 @@ def _international(data: bytes) -> bytes:
 def unpacked(data: bytes) -> bytes:
     """``data`` without its compression, as far as it goes; empty where it is none."""
     try:
-        return zlib.decompressobj().decompress(data, _LARGEST)
+        return zlib.decompressobj().decompress(data, _LARGEST_UNPACKED)
     except zlib.error:
         return b""
 
