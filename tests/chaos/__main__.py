@@ -28,6 +28,7 @@ PARTS = {
     "duplicates": "tests.chaos.duplicates",
     "model": "tests.chaos.model",
     "planted": "tests.chaos.mutants",
+    "files": "tests.chaos.files",
     "leaks": "tests.chaos.leaks",
     "rights": "tests.chaos.rights",
 }

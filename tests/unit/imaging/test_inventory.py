@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cleanplate.imaging.inventory import differences, take_inventory
+from cleanplate.imaging.png import chunk
 from cleanplate.models import Options
 from tests.unit.imaging.test_untouched import walk
 from tests.unit.imaging.variants import VARIANTS, WIDE, XMP, encoded, exif, random_mask, scene
@@ -93,7 +94,7 @@ def test_ordinary_photos_have_nothing_to_be_said(variant: object) -> None:
 
 @pytest.mark.parametrize(
     ("output_format", "parts"),
-    [("png", {"comment", "APP3 segment"}), ("webp", {"comment", "APP3 segment", "IPTC data"})],
+    [("png", {"APP3 segment"}), ("webp", {"comment", "APP3 segment", "IPTC data"})],
 )
 def test_what_another_format_has_no_place_for_is_said(output_format: Literal["png", "webp"], parts: set[str]) -> None:
     resources = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x048888"
@@ -124,3 +125,22 @@ def test_what_cannot_be_read_ends_the_list_and_nothing_else(picture_format: str)
         take_inventory(io.BytesIO(bytes(noisy)), picture_format)
     with Image.open(io.BytesIO(whole)) as image:
         assert image.size
+
+
+@pytest.mark.parametrize(
+    ("chunks", "missing"),
+    [
+        ([(b"sRGB", b"\x00"), (b"gAMA", (45_455).to_bytes(4, "big"))], ""),
+        ([(b"cICP", bytes([12, 13, 0, 1]))], ""),
+        ([(b"pHYs", struct.pack(">IIB", 2835, 2835, 1))], ""),
+        ([(b"tEXt", b"Comment\x00words")], "comment"),
+        ([(b"pHYs", struct.pack(">IIB", 2, 1, 0))], "shape of the pixels"),
+    ],
+)
+def test_of_a_png_only_what_a_jpeg_does_not_say_is_missing(chunks: list[tuple[bytes, bytes]], missing: str) -> None:
+    plain = encoded(scene(), "PNG")
+    photo = plain[:33] + b"".join(chunk(name, data) for name, data in chunks) + plain[33:]
+    result = walk(photo, random_mask(scene().size, 3), options=Options(output_format="jpeg"))
+    assert [note for note in result.notes if "Not in" in note] == (
+        [f"Not in the result: {missing}."] if missing else []
+    )

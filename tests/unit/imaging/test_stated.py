@@ -146,8 +146,13 @@ def test_high_range_that_a_format_cannot_hold_becomes_srgb_and_is_said(output_fo
     assert np.abs(shown - sent(photo))[walked.hole == 0].mean() < 4
 
 
-def test_a_heic_in_p3_becomes_a_jpeg_with_a_profile() -> None:
-    walked = walk(stating(encoded(scene(), "HEIF"), P3, SRGB_CURVE), random_mask(scene().size, 1))
+@pytest.mark.parametrize(
+    "photo",
+    [stating(encoded(scene(), "HEIF"), P3, SRGB_CURVE), png_with((b"cICP", bytes([P3, SRGB_CURVE, 0, 1])))],
+    ids=["heic", "png"],
+)
+def test_p3_becomes_a_jpeg_with_a_profile(photo: bytes) -> None:
+    walked = walk(photo, random_mask(scene().size, 1), options=Options(output_format="jpeg"))
     with Image.open(io.BytesIO(walked.result)) as after:
         profile = after.info["icc_profile"]
     assert kind_of_profile(profile, "RGB") == "other"

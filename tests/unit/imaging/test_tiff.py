@@ -170,6 +170,13 @@ def test_no_resolution_is_made_up() -> None:
     assert not {282, 283, 296} & set(after)
 
 
+def test_no_resolution_is_made_up_in_another_format() -> None:
+    with Image.open(io.BytesIO(walked(tiff(rgb(), 2), Options(output_format="jpeg")).result)) as after:
+        assert after.info["jfif_unit"] == 0
+    with Image.open(io.BytesIO(walked(tiff(rgb(), 2), Options(output_format="png")).result)) as after:
+        assert "dpi" not in after.info
+
+
 def test_a_tiff_of_the_other_byte_order_keeps_its_numbers() -> None:
     photo = tiff(
         rgb(), 2, (282, 5, 1, struct.pack(">2I", 300, 1)), (34735, SHORT, 4, struct.pack(">4H", 1, 1, 0, 9)), order=">"

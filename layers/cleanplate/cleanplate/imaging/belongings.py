@@ -24,13 +24,15 @@ _CREDENTIALS = "The Content Credentials (C2PA) of the photo are left out: the ed
 
 @dataclass(slots=True)
 class Belongings:
-    """What travels with the pixels. ``icc`` is the profile that they are in, ``embedded`` the one to write.
+    """What travels with the pixels. ``icc`` is the profile that they are in, ``own_icc`` the one in the file, ``embedded`` the
+    one to write into a format that has no other way to say it.
 
     ``primaries`` and ``transfer`` are H.273's code points, where the photo states its colours by them.
     """
 
     format: str
     icc: bytes = b""
+    own_icc: bytes = b""
     embedded: bytes = b""
     primaries: int = 0
     transfer: int = 0
@@ -38,6 +40,7 @@ class Belongings:
     xmp: bytes = b""
     dpi: tuple[float, float] | None = None
     photoshop: bytes = b""
+    comment: bytes = b""
     chunks: list[png.Chunk] = field(default_factory=list)
     tags: Directory = field(default_factory=Directory)
     tiff_compression: str = "raw"
@@ -52,7 +55,7 @@ class Belongings:
 
     def forget_colours(self) -> None:
         """Note that the pixels have become sRGB."""
-        self.icc = self.embedded = b""
+        self.icc = self.own_icc = self.embedded = b""
         self.primaries = self.transfer = 0
         self.chunks = [(name, data) for name, data in self.chunks if name not in png.COLOURS]
 
@@ -64,8 +67,10 @@ def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belo
     colours = colours_of(image, file, facts.format)
     kept.icc, kept.primaries, kept.transfer = colours.icc, colours.primaries, colours.transfer
     # A profile made for PQ or HLG is one to convert with, not one to show by.
-    own = image.info.get("icc_profile") or b""
-    kept.embedded = own if colours.high_range else colours.icc
+    kept.own_icc = image.info.get("icc_profile") or b""
+    kept.embedded = kept.own_icc if colours.high_range else colours.icc
+    comment = image.info.get("comment")
+    kept.comment = comment if isinstance(comment, bytes) else b""
     dpi = image.info.get("dpi")
     if isinstance(dpi, tuple) and len(dpi) == 2 and all(0 < float(value) < 65_536 for value in dpi):
         kept.dpi = (float(dpi[0]), float(dpi[1]))
@@ -73,8 +78,6 @@ def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belo
         _take_jpeg(image, kept)
     elif facts.format == "png":
         _take_png(file, kept)
-        # The file says it by chunks of its own, which go along.
-        kept.embedded = own
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
         _take_tiff(image, file, kept)
     elif facts.format == "webp":
@@ -151,7 +154,7 @@ def _take_png(file: BinaryIO, kept: Belongings) -> None:
 def _take_tiff(image: TiffImagePlugin.TiffImageFile, file: BinaryIO, kept: Belongings) -> None:
     kept.tiff_compression = str(image.info.get("compression", "raw"))
     kept.lossless = True
-    if image.mode == "YCbCr":
+    if image.tag_v2.get(tiff.PHOTOMETRIC) == tiff.YCBCR:
         kept.notes.append("The TIFF's colours are YCbCr; the result has RGB.")
     try:
         kept.tags = tiff.read_tags(file, kept.notes)
@@ -161,6 +164,9 @@ def _take_tiff(image: TiffImagePlugin.TiffImageFile, file: BinaryIO, kept: Belon
     kept.exif = tiff.exif_of(kept.tags)
     kept.xmp = values.get(tiff.XMP, b"")
     _take_photoshop(values.get(tiff.PHOTOSHOP, b""), kept)
+    if tiff.X_RESOLUTION not in values:
+        # Pillow makes up one pixel to the inch.
+        kept.dpi = None
     # Pillow would copy every tag of the opened file, those of its layout and previews included.
     image.tag_v2 = TiffImagePlugin.ImageFileDirectory_v2()
     if hasattr(image, "tag"):

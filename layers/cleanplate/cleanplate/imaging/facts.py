@@ -222,6 +222,9 @@ def _orientation(image: Image.Image, picture_format: str) -> int:
     exif = image.info.get("exif")
     if isinstance(exif, bytes) and (stated := orientation_of(exif)):
         return stated
+    if picture_format == "avif":
+        # The container says it, which the decoder has put into the EXIF data.
+        return 1
     try:
         # What Pillow finds elsewhere: in XMP, or in the text of a PNG.
         value = image.getexif().get(_ORIENTATION, 1)

@@ -17,6 +17,7 @@ from cleanplate.imaging.exif import read_exif
 from cleanplate.imaging.metadata import PHOTOSHOP_THUMBNAILS, photoshop_resources
 
 _ICC = 34675
+_COLOUR_CHUNKS = frozenset(f"PNG chunk {name.decode()}" for name in png.COLOURS)
 
 #: Name of a part, and a digest of what it holds: empty where only that it is there counts.
 Inventory = dict[str, bytes]
@@ -66,6 +67,9 @@ def take_inventory(file: BinaryIO, picture_format: str) -> Inventory:
 def differences(before: Inventory, after: Inventory) -> list[str]:
     """Sentences about what was in ``before`` and is missing or different in ``after``."""
     missing = [name for name in before if name not in after]
+    if "colour profile" in after:
+        # A profile was made of these.
+        missing = [name for name in missing if name not in _COLOUR_CHUNKS]
     changed = [name for name, digest in before.items() if digest and after.get(name) not in (None, b"", digest)]
     return [
         f"{head}: {', '.join(names[:_NAMED])}" + (f" and {len(names) - _NAMED} more." if len(names) > _NAMED else ".")
@@ -117,8 +121,11 @@ def _jpeg(file: BinaryIO) -> Iterator[_Part]:
 
 
 def _segment(marker: int, data: bytes) -> Iterator[_Part]:
-    if marker == 0xFE:
-        yield "comment", data.rstrip(b"\x00")
+    if marker == 0xE0 and data.startswith(b"JFIF\x00") and len(data) >= 12:
+        if data[7] or data[8:10] != data[10:12]:
+            yield ("resolution" if data[7] else "shape of the pixels"), b""
+    elif marker == 0xFE:
+        yield "comment", b""
     elif marker == 0xE1 and data.startswith(b"Exif\x00\x00"):
         if data[6:8] in (b"II", b"MM"):
             yield from _exif(data)
@@ -148,6 +155,8 @@ def _behind_the_end(file: BinaryIO) -> int:
 def _png(file: BinaryIO) -> Iterator[_Part]:
     chunks = png.read_chunks(file)
     raw = png.raw_profiles(chunks)
+    # What only says sRGB need not be said.
+    srgb = not png.stated_profile(chunks, grey=False)[0]
     if "xmp" in raw:
         yield "XMP data", b""
     if "exif" in raw and b"eXIf" not in dict(chunks):
@@ -160,8 +169,11 @@ def _png(file: BinaryIO) -> Iterator[_Part]:
             yield "colour profile", png.unpacked(data.partition(b"\x00")[2][1:])
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
             if not png.is_edited(data):
-                yield f'text "{data.partition(bytes(1))[0].decode("latin-1")}"', data
-        elif name not in png.LAYOUT | png.DECIDED:
+                keyword = data.partition(b"\x00")[0].decode("latin-1")
+                yield ("comment", b"") if keyword == "Comment" else (f'text "{keyword}"', data)
+        elif name == b"pHYs" and len(data) == 9:
+            yield ("resolution" if data[8] == 1 else "shape of the pixels"), b""
+        elif name not in png.LAYOUT | png.DECIDED and not (srgb and name in png.COLOURS):
             # Adapted to the result's pixels where these have another form.
             yield f"PNG chunk {name.decode('latin-1')}", b"" if name in (b"sBIT", b"bKGD") else data
 
@@ -242,7 +254,7 @@ def _gif(file: BinaryIO) -> Iterator[_Part]:
         while size := file.read(1)[0]:
             data += file.read(size)
         if label == b"\xfe":
-            yield "comment", data
+            yield "comment", b""
         elif label == b"\xff" and not data.startswith((b"NETSCAPE2.0", b"ANIMEXTS1.0")):
             yield f"application block {data[:8].decode('latin-1')}", b""
 

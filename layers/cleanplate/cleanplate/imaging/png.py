@@ -30,8 +30,8 @@ _RAW = b"Raw profile type "
 _IPTC_RESOURCE = b"8BIM\x04\x04\x00\x00"
 
 
-def read_chunks(file: BinaryIO) -> list[Chunk]:
-    """Name and content of each chunk of ``file``; of the pixels, and of what is absurdly long, no content."""
+def read_chunks(file: BinaryIO, *, until: bytes = b"IEND") -> list[Chunk]:
+    """Name and content of each chunk of ``file`` up to ``until``; of pixels, and of what is absurdly long, no content."""
     file.seek(8)
     found = []
     while len(head := file.read(8)) == 8:
@@ -42,7 +42,7 @@ def read_chunks(file: BinaryIO) -> list[Chunk]:
         else:
             found.append((name, file.read(size)))
             file.seek(4, 1)
-        if name == b"IEND":
+        if name in (until, b"IEND"):
             break
     return found
 

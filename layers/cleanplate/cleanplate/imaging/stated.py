@@ -45,7 +45,7 @@ def _colours_of(image: Image.Image, file: BinaryIO, picture_format: str) -> Colo
     embedded = image.info.get("icc_profile") or b""
     grey = image.mode in ("1", "L", "LA", "La", "I") or image.mode.startswith("I;16")
     if picture_format == "png":
-        chunks = png.read_chunks(file)
+        chunks = png.read_chunks(file, until=b"IDAT")
         icc, transfer = png.stated_profile(chunks, grey=grey)
         points = dict(chunks).get(b"cICP", b"")
         if len(points) == 4:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from PIL import TiffImagePlugin
 
 XMP, IPTC, PHOTOSHOP = 700, 33723, 34377
-_PHOTOMETRIC, _BITS, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _SUBSAMPLING = 262, 258, 277, 338, 339, 530
+X_RESOLUTION = 282
+PHOTOMETRIC, _BITS, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _SUBSAMPLING = 262, 258, 277, 338, 339, 530
 _ICC, _LAYERS, SUB_IFDS = 34675, 37724, 330
 
 #: How the pixels lie in the file and what they are made of: the result's encoder says so anew.
@@ -34,8 +35,8 @@ PICTURES = frozenset({_LAYERS, SUB_IFDS, 50255})
 _PLACES = frozenset({33550, 33922, 34264})
 _ORIENTATION = 0x0112
 
-_WHITE_IS_ZERO, _RGB, _CMYK, _YCBCR = 0, 2, 5, 6
-_COLOURS = {_RGB: 3, _CMYK: 4, _YCBCR: 3}
+_WHITE_IS_ZERO, _RGB, _CMYK, YCBCR = 0, 2, 5, 6
+_COLOURS = {_RGB: 3, _CMYK: 4, YCBCR: 3}
 _UNSIGNED, _UNDEFINED = 1, 4
 _ALPHA = ((), (1,), (2,), (999,))
 
@@ -113,7 +114,7 @@ def unsupported_samples(image: TiffImagePlugin.TiffImageFile) -> str | None:
     TIFF 6.0, sections 18 (ExtraSamples), 19 (SampleFormat) and 21 (YCbCr).
     """
     tags = image.tag_v2
-    photometric = tags.get(_PHOTOMETRIC, 1)
+    photometric = tags.get(PHOTOMETRIC, 1)
     if set(_numbers(tags.get(_SAMPLE_FORMAT, _UNSIGNED))) - {_UNSIGNED, _UNDEFINED}:
         return "its samples are signed or floating-point numbers"
     bits = set(_numbers(tags.get(_BITS, 1)))
@@ -124,14 +125,14 @@ def unsupported_samples(image: TiffImagePlugin.TiffImageFile) -> str | None:
     if extra not in _ALPHA or samples - len(extra) > max(4 if not extra else 0, _COLOURS.get(photometric, 1)):
         return "it has channels beside its colours (spot colours or saved selections)"
     plain = image.info.get("compression") == "raw"
-    if photometric == _YCBCR and plain and tuple(_numbers(tags.get(_SUBSAMPLING, (2, 2)))) != (1, 1):
+    if photometric == YCBCR and plain and tuple(_numbers(tags.get(_SUBSAMPLING, (2, 2)))) != (1, 1):
         return "its colours are YCbCr with fewer samples than pixels, uncompressed"
     return None
 
 
 def is_negative(image: TiffImagePlugin.TiffImageFile) -> bool:
     """True where the decoder hands out a negative: 16-bit grey in which 0 is white."""
-    return image.mode.startswith("I;16") and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return image.mode.startswith("I;16") and image.tag_v2.get(PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def _numbers(value: object) -> tuple[int, ...]:
