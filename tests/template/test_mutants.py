@@ -96,7 +96,7 @@ FAULTS = [
         _p("UploadsBucketPolicy", "PolicyDocument/Statement/0/Resource/1"),
     ),
     Fault(
-        test_resources.test_what_lies_in_the_work_bucket_is_gone_after_a_day,
+        test_resources.test_work_is_gone_after_a_day_and_masks_outlive_the_deadline,
         _p("WorkBucket", "LifecycleConfiguration/Rules/0/ExpirationInDays"), 10,
     ),
     Fault(

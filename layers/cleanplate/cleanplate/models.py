@@ -137,6 +137,7 @@ class AdobeRequest:
     deadline_at: float = 0.0
     finished_at: float = 0.0
     polls: int = 0
+    failed_downloads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

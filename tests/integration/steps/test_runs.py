@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cleanplate.models import Photo
+from cleanplate.steps.check_job import check_job
+from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from tests.integration.steps.walk import Walk, photo_bytes
 from tests.stage import TABLE, UPLOADS, Stage
 
@@ -67,3 +70,36 @@ def test_another_run_renews_the_record(walk: Walk) -> None:
     assert walk.stage.only_job().status == "cleaned"
     # Once for the failure, and once more for the end of this run.
     assert len(walk.stage.news("Folder")) == 2
+
+
+# --- what was paid is ours at once ---
+
+
+def test_a_paid_mask_outlives_adobes_links(make_walk: Callable[..., Walk]) -> None:
+    """GIVEN a fill that must wait for days WHEN Adobe's links are long dead THEN the mask is used, and paid once."""
+    walk = make_walk(REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000", PHOTO_DEADLINE_HOURS="240")
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    walk.settle()
+    walk.stage.services.limiter.close_gate(30 * 3600.0, "429")
+    job = walk.stage.only_job()
+    answer = check_job(job.job_id, "mask", walk.stage.services, waited=6)
+    assert (answer["state"], answer["wait_seconds"] > 3600) == ("waiting", True)
+    kept = "".join(content.decode("latin-1") for content in walk.stage.work().values())
+    assert "http" not in kept
+    walk.adobe.add_rules({"route": "GET /files/*", "times": 1, "action": {"do": "error", "status": 403}})
+    sent: dict[str, Any] = {"state": "waiting", "wait_seconds": answer["wait_seconds"]}
+    while sent["state"] == "waiting":
+        walk.stage.clock.pass_by(sent["wait_seconds"])
+        sent = {**fill_masked_areas(job.job_id, walk.stage.services)}
+    assert sent["state"] == "submitted"
+    assert walk.jobs_at_adobe()["mask-objects"] == 1
+
+
+@pytest.mark.parametrize("paid", ["mask-objects", "fill-masked-areas"])
+def test_a_link_that_is_refused_is_asked_for_once_more(walk: Walk, paid: str) -> None:
+    fetched = {"mask-objects": 0, "fill-masked-areas": 1}[paid]
+    rule = {"route": "GET /files/*", "after": fetched, "times": 1, "action": {"do": "error", "status": 403}}
+    walk.adobe.add_rules(rule)
+    walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert walk.stage.only_job().status == "cleaned"
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}

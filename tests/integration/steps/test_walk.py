@@ -20,7 +20,7 @@ from cleanplate.errors import (
     PhotoGoneError,
     PostponedError,
 )
-from cleanplate.jobs.reuse import ANSWER_SECONDS
+from cleanplate.jobs.reuse import ANSWER_SECONDS, MASK_KEPT_SECONDS
 from cleanplate.models import Job, Photo
 from cleanplate.outcomes import fail, failure_of
 from cleanplate.steps.check_job import check_job
@@ -451,7 +451,7 @@ def test_an_answer_that_is_kept_is_not_asked_for_again(walk: Walk) -> None:
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     job = walk.stage.only_job()
     walk.settle()
-    with pytest.raises(KilledError), walk.stage.killed("s3.PutObject", when="after"):
+    with pytest.raises(KilledError), walk.stage.killed("s3.PutObject", when="after", after=1):
         check_job(job.job_id, "mask", walk.stage.services)
     polls = walk.adobe.counters()["requests"]["GET /v1/status/{job_id}"]
     assert check_job(job.job_id, "mask", walk.stage.services)["state"] == "succeeded"
@@ -652,11 +652,11 @@ def test_credentials_refused_in_mid_wait_do_not_throw_away_what_adobe_is_at_work
 
 
 @pytest.mark.parametrize("route", ["mask-objects", "create-mask"])
-def test_another_try_after_an_hour_uses_its_own_answers_and_not_the_old_ones(walk: Walk, route: str) -> None:
+def test_another_try_after_two_weeks_uses_its_own_answers_and_not_the_old_ones(walk: Walk, route: str) -> None:
     walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "result_text"})
     photo = walk.stage.upload("dog.jpg", PHOTO, mask_route=route)
     assert walk.clean(photo).outcome["reason"] == "FillUnusableError"
-    walk.stage.clock.pass_by(ANSWER_SECONDS + 1)
+    walk.stage.clock.pass_by(MASK_KEPT_SECONDS + 1)
     walk.publish(asked_for(photo), request_id="r1")
     walk.execute()
     cleaned(walk, "dog.jpg")

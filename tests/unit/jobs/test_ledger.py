@@ -12,7 +12,7 @@ from cleanplate.aws.dynamodb import from_item, to_item
 from cleanplate.errors import AskInFlightError, CleanplateError, JobMovedOnError, PostOutcomeUnknownError
 from cleanplate.jobs.ledger import LEASE_SECONDS
 from cleanplate.jobs.records import job_from_item, job_to_item
-from cleanplate.jobs.reuse import ANSWER_SECONDS
+from cleanplate.jobs.reuse import FILL_KEPT_SECONDS, MASK_KEPT_SECONDS
 from cleanplate.models import AdobeJob, AdobeRequest, Job, Options, Photo
 from cleanplate.uploads.identity import job_id
 from tests.stage import UPLOADS, KilledError, Stage
@@ -304,13 +304,10 @@ def test_what_was_paid_for_and_can_still_be_fetched_is_not_paid_for_again(stage:
     assert another_run(stage, "ResultNotSavedError", fill=True) == {"mask", "fill-1"}
 
 
-def test_links_that_may_have_expired_are_not_used_again(stage: Stage) -> None:
-    assert another_run(stage, "ResultNotSavedError", fill=True, wait=ANSWER_SECONDS) == set()
-
-
-def test_a_fill_is_not_used_with_another_mask_than_its_own(stage: Stage) -> None:
-    """GIVEN a mask just too old and a fill just young enough THEN both are asked for anew."""
-    assert another_run(stage, "ResultNotSavedError", fill=True, wait=ANSWER_SECONDS - 0.5) == set()
+def test_what_the_work_bucket_no_longer_holds_is_not_used_again(stage: Stage) -> None:
+    """Masks are kept longer than fills: a fill belongs to the mask that it was made with."""
+    assert another_run(stage, "ResultNotSavedError", fill=True, wait=FILL_KEPT_SECONDS) == {"mask"}
+    assert another_run(stage, "ResultNotSavedError", fill=True, wait=MASK_KEPT_SECONDS) == set()
 
 
 def test_a_fill_of_the_uploaders_own_mask_is_used_again(stage: Stage) -> None:

@@ -208,7 +208,7 @@ class Storage:
     # --- the work bucket ---
 
     def write_work(self, key: str, content: bytes | IO[bytes], media_type: str) -> None:
-        """Store something between two steps; it is deleted after a day."""
+        """Store something between two steps; it is deleted after a day, below ``masks/`` after two weeks."""
         self._s3.put_object(Bucket=self._work, Key=key, Body=content, ContentType=media_type)
 
     def read_work(self, key: str) -> bytes | None:

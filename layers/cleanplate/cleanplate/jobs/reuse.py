@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from cleanplate.models import AdobeRequest, Job
 
-#: Adobe's result links are good for an hour at least; an answer is used again only well within it. Seconds.
+#: Adobe's result links are good for an hour at least; what it is still at work on is waited for only well within it. Seconds.
 ANSWER_SECONDS = 3000.0
+#: What was fetched lies in the work bucket: masks for two weeks, fills for a day, less what a run may take. Seconds.
+MASK_KEPT_SECONDS = 12 * 86_400.0
+FILL_KEPT_SECONDS = 20 * 3600.0
 #: Failures that lie in what Adobe had given last: another run must not be given the same again.
 _SPOILT = frozenset({"MaskUnusableError", "FillUnusableError", "DownloadFailedError", "WorkGoneError"})
 #: Failures that say nothing of what Adobe was still at work on: another run goes on asking about it.
@@ -27,7 +30,7 @@ def reusable_requests(job: Job, now: float) -> list[AdobeRequest]:
     good = [
         request
         for request in job.adobe_requests.values()
-        if request.finished_at and now - request.finished_at < ANSWER_SECONDS
+        if request.finished_at and now - request.finished_at < _kept_seconds(request)
     ]
     if job.outcome.get("reason") in _BLAMELESS:
         good += [_awaited_again(request, now) for request in job.adobe_requests.values() if _is_at_work(request, now)]
@@ -40,6 +43,10 @@ def reusable_requests(job: Job, now: float) -> list[AdobeRequest]:
         )
     # A fill belongs to the mask that it was made with.
     return masks + fills if masks or job.own_mask else []
+
+
+def _kept_seconds(request: AdobeRequest) -> float:
+    return MASK_KEPT_SECONDS if request.name == "mask" else FILL_KEPT_SECONDS
 
 
 def _is_at_work(request: AdobeRequest, now: float) -> bool:

@@ -19,6 +19,7 @@ from cleanplate.errors import (
     AnswerUnreadableError,
     CredentialsRefusedError,
     DeadlinePassedError,
+    DownloadFailedError,
     InputLinkRefusedError,
     JobMovedOnError,
     PromptRefusedError,
@@ -29,9 +30,10 @@ from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Answer, Job
 from cleanplate.rate_limit.polling import next_wait, whole_seconds
 from cleanplate.services import Services
+from cleanplate.steps.fetch_pictures import fetch_pictures
 from cleanplate.steps.mask_selection import choose_masks
 from cleanplate.steps.submit import take_slot, with_check
-from cleanplate.steps.work_files import fill_name, read_plan, save_answer, stored_answer, work_key
+from cleanplate.steps.work_files import fill_name, read_plan, stored_answer, work_key
 
 logger = Logger(child=True)
 
@@ -39,6 +41,8 @@ Step = Literal["mask", "fill"]
 
 #: So many refusals in a row, and a job that was paid for is given up: one alone may be Adobe's own trouble.
 _MAX_REFUSALS = 5
+#: So often is a picture fetched, each time by links of another status request.
+_MAX_DOWNLOADS = 3
 #: Adobe may not know a job at every place at once; so long after its POST that passes for a delay. Seconds.
 _SETTLED = 60.0
 
@@ -139,30 +143,42 @@ def _request_status(job: Job, request: AdobeRequest, waited: float, services: Se
         raise JobMovedOnError(f"Job {job.job_id} has no job at Adobe for its {request.name} request.")
     if (later := _without_slot(job, request, services)) is not None:
         return later, None
-    refusals = 0
-    try:
-        answer = stored_answer(services.storage, job, request.name) or _get_status(
-            job, request, request.adobe_job, services
-        )
-    except (AccessRefusedError, CredentialsRefusedError, RequestRefusedError) as error:
-        refusals = request.outages + 1
-        if refusals >= _MAX_REFUSALS:
-            raise
-        logger.warning("status request refused", extra={"error_message": str(error)})
-        answer = Answer("pending", error.reason)
+    answer, request = _ask_and_keep(job, request, request.adobe_job, services)
     now = services.clock()
-    asked = replace(request, polls=request.polls + answer.requests, outages=refusals, slot_at=0.0)
+    asked = replace(request, polls=request.polls + answer.requests, slot_at=0.0)
     if answer.state == "pending":
         wait = _wait(asked, answer, waited, services)
         return services.ledger.record_poll(job, with_check(asked, now + wait, services), now=now), None
     if answer.state == "succeeded":
-        save_answer(services.storage, job, request.name, answer)
         asked = replace(asked, finished_at=now)
         seen_at = now - request.submitted_at
         services.limiter.observe(
             request.route, seen_at, pending_at=max(0.0, seen_at - waited) if request.polls else 0.0
         )
     return services.ledger.record_poll(job, asked, now=now), answer
+
+
+def _ask_and_keep(
+    job: Job, request: AdobeRequest, adobe_job: AdobeJob, services: Services
+) -> tuple[Answer, AdobeRequest]:
+    """Adobe's answer, whose pictures are then in our bucket, and the request with what was refused in a row."""
+    if request.name == "mask" and (stored := stored_answer(services.storage, job, request.name)) is not None:
+        return stored, replace(request, outages=0)
+    try:
+        answer = _get_status(job, request, adobe_job, services)
+        if answer.state == "succeeded":
+            answer = fetch_pictures(job, request.name, answer, services)
+    except (AccessRefusedError, CredentialsRefusedError, RequestRefusedError) as error:
+        if request.outages + 1 >= _MAX_REFUSALS:
+            raise
+        logger.warning("status request refused", extra={"error_message": str(error)})
+        return Answer("pending", error.reason), replace(request, outages=request.outages + 1)
+    except DownloadFailedError as error:
+        if request.failed_downloads + 1 >= _MAX_DOWNLOADS:
+            raise
+        logger.warning("the next status request brings fresh links", extra={"error_message": str(error)})
+        return Answer("pending", error.reason), replace(request, failed_downloads=request.failed_downloads + 1)
+    return answer, replace(request, outages=0)
 
 
 def _without_slot(job: Job, request: AdobeRequest, services: Services) -> Job | None:

@@ -85,7 +85,7 @@ def _make_plan(job: Job, services: Services) -> Plan:
             raise WorkGoneError("Adobe's answer about the mask is no longer kept.")
         choice = choose_masks(answer.masks, job.options)
         chosen, labels = choice.masks, choice.labels_seen
-        masks = [_fetch_mask(mask, job, services) for mask in chosen]
+        masks = [_read_mask(mask, job, services) for mask in chosen]
     plan = Plan([_described(mask) for mask in chosen[:_MAX_MASKS]], list(labels[:_MAX_LABELS]))
     if masks:
         plan = _with_pictures(plan, job, _plan_fill(job, masks, services), services)
@@ -111,16 +111,10 @@ def _plan_fill(job: Job, masks: list[bytes], services: Services) -> FillPlan:
     )
 
 
-def _fetch_mask(mask: Mask, job: Job, services: Services) -> bytes:
-    if mask.work_key:
-        content = services.storage.read_work(mask.work_key)
-        if content is None:
-            raise MaskUnusableError("Adobe said that it had written the mask, but it is not there.")
-        return content
-    with scratch_file() as file:
-        services.adobe.download(mask.url, file, max_bytes=services.settings.max_photo_bytes)
-        file.seek(0)
-        content = file.read()
+def _read_mask(mask: Mask, job: Job, services: Services) -> bytes:
+    content = services.storage.read_work(mask.work_key)
+    if content is None:
+        raise MaskUnusableError("Adobe said that it had written the mask, but it is not there.")
     if mask.box is None:
         return content
     sent = fitted(*PhotoFacts.from_dict(job.facts).upright_size, ROUTES[job.options.mask_route].pixel_limit)

@@ -11,7 +11,7 @@ from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import hold_result_key, publish, succeed
 from cleanplate.services import Services
-from cleanplate.steps.work_files import Plan, fill_name, read_plan, request_key, stored_answer
+from cleanplate.steps.work_files import Plan, fill_name, picture_key, read_plan
 
 
 class Ending(TypedDict):
@@ -58,26 +58,16 @@ def _compose(job: Job, plan: Plan, services: Services) -> Composed:
         open_photo,
         PhotoFacts.from_dict(job.facts),
         FillPlan.from_dict(plan.fill, hole=hole),
-        [_fetch_fill(job, number, services) for number in range(1, len(plan.windows) + 1)],
+        [_read_fill(job, number, services) for number in range(1, len(plan.windows) + 1)],
         options=job.options,
         mark_as_edited=services.settings.mark_as_edited,
     )
 
 
-def _fetch_fill(job: Job, number: int, services: Services) -> bytes:
-    answer = stored_answer(services.storage, job, fill_name(number))
-    if answer is None:
-        raise WorkGoneError("Adobe's answer about the fill is no longer kept.")
-    key = request_key(job, fill_name(number), fill_name(number))
-    kept = services.storage.read_work(key)
-    if kept is not None:
-        return kept
-    with scratch_file() as file:
-        services.adobe.download(answer.image_url, file, max_bytes=services.settings.max_photo_bytes)
-        file.seek(0)
-        content = file.read()
-    # A repeated step must not depend on a link that may have expired meanwhile.
-    services.storage.write_work(key, content, "application/octet-stream")
+def _read_fill(job: Job, number: int, services: Services) -> bytes:
+    content = services.storage.read_work(picture_key(job, fill_name(number), fill_name(number)))
+    if content is None:
+        raise WorkGoneError("Adobe's fill is no longer kept.")
     return content
 
 

@@ -51,15 +51,21 @@ def request_key(job: Job, request: str, name: str) -> str:
     return work_key(job.job_id, f"{made_by}/{name}")
 
 
+def picture_key(job: Job, request: str, name: str) -> str:
+    """Return the key of what Adobe was paid for: masks outlive the longest wait for a fill, a fill is used at once."""
+    key = request_key(job, request, name)
+    return key.replace("jobs/", "masks/", 1) if request == "mask" else key
+
+
 def save_answer(storage: Storage, job: Job, request: str, answer: Answer) -> None:
-    """Keep the answer that says succeeded. It holds Adobe's signed links, so it lives here and nowhere else."""
+    """Keep the answer that says succeeded, last of all that it names; no link of Adobe's is left in it."""
     content = json.dumps(asdict(answer)).encode()
-    storage.write_work(request_key(job, request, f"{request}.answer.json"), content, "application/json")
+    storage.write_work(picture_key(job, request, "answer.json"), content, "application/json")
 
 
 def stored_answer(storage: Storage, job: Job, request: str) -> Answer | None:
     """The answer that was kept, or None."""
-    content = storage.read_work(request_key(job, request, f"{request}.answer.json"))
+    content = storage.read_work(picture_key(job, request, "answer.json"))
     if content is None:
         return None
     found = json.loads(content)
