@@ -3,8 +3,11 @@
 #   PYTHON   the interpreter to set up with                         make run PYTHON=python3.12
 #   PHOTOS   files, folders or patterns; quote names with spaces    make run PHOTOS="'my dog.jpg' holiday/"
 #   REMOVE   what to remove                                         make run PHOTOS=dog.jpg REMOVE=dog
+#   GROW     by how many pixels the mask is grown                   make redo PHOTOS=dog.jpg GROW=40
+#   STACK    a deployed stack, or the stack.json of another one     make run STACK=cleanplate PHOTOS=holiday/
+#   TO       the folder in the uploads bucket                       make run STACK=cleanplate PHOTOS=holiday/ TO=anna
+#   YES      do not ask before many photos are paid for             make run STACK=cleanplate PHOTOS=holiday/ YES=1
 #   OUT      where results go                                       make run OUT=/tmp/cleaned
-#   STACK    a stack deployed to AWS                                make doctor STACK=cleanplate
 #   PORT     where Adobe's stand-in listens                         make adobe PORT=8085
 #   ARGS     more words for the program behind the door             make up ARGS=--help
 
@@ -16,14 +19,27 @@ PY := .venv/bin/python
 SAM := .venv-sam/bin/python -m local.dev.sam
 
 # Names with spaces and quotes travel in the environment, where no shell takes them apart.
-export PHOTOS REMOVE OUT STACK FUNCTION EVENT
+export PHOTOS REMOVE GROW OUT STACK TO YES FUNCTION EVENT CALLED_FROM
 export SAM_CLI_TELEMETRY := 0
 
+# A misspelt name would be passed over without a word.
+KNOWN := PYTHON PORT ARGS PHOTOS REMOVE GROW OUT STACK TO YES FUNCTION EVENT
+UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
+$(if $(strip $(UNKNOWN)),$(error There is no $(UNKNOWN); the names are $(KNOWN)))
+
+# With `make -C`, names of files are meant from where make was called.
+ifneq (,$(findstring w,$(firstword -$(MAKEFLAGS))))
+CALLED_FROM := $(PWD)
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help run up adobe test unit check format bench prove build deploy doctor invoke clean setup
+.PHONY: help run redo retry status up adobe test unit check format bench prove build deploy doctor invoke clean setup
 
 help:
 	@echo 'make run      clean sample photos, or PHOTOS="path ..." REMOVE="dog", on this machine; results in OUT (out/)'
+	@echo '              the same with STACK=name on a deployed stack'
+	@echo 'make redo     PHOTOS="name ..." once more, with other options: REMOVE="leash" GROW=40'
+	@echo 'make retry    once more what failed in OUT; make status: how far it is'
 	@echo 'make up       keep the same stack running until interrupted; .local/stack.json says where it is'
 	@echo 'make adobe    only the stand-in for Adobe, on PORT=8085'
 	@echo 'make test     everything that CI runs'
@@ -40,6 +56,15 @@ help:
 
 run: .venv/.ready-to-run
 	@$(PY) -m local run $(ARGS)
+
+redo: .venv/.ready-to-run
+	@$(PY) -m local redo $(ARGS)
+
+retry: .venv/.ready-to-run
+	@$(PY) -m local retry $(ARGS)
+
+status: .venv/.ready-to-run
+	@$(PY) -m local status $(ARGS)
 
 up: .venv/.ready-to-run
 	@$(PY) -m local up $(ARGS)
@@ -66,9 +91,6 @@ bench: .venv/.ready-to-test
 prove: .venv/.ready-to-test
 	@$(PY) -m tests.chaos $(ARGS)
 
-doctor: .venv/.ready-to-run
-	@$(PY) -m local doctor $(ARGS)
-
 invoke: .venv/.ready-to-run .venv-sam/.ready
 	@$(PY) -m local invoke $(ARGS)
 
@@ -77,6 +99,9 @@ build: .venv-sam/.ready
 
 deploy: build
 	@$(SAM) deploy $(ARGS)
+
+doctor: .venv/.ready-to-run
+	@$(PY) -m local doctor $(ARGS)
 
 clean:
 	@$(PYTHON) local/dev/clean.py

@@ -60,6 +60,10 @@ class Upload:
         """What the photo is on this machine, the same in every run: two photos of one name are two."""
         return str(self.source.resolve()) if isinstance(self.source, Path) else f"sample {self.source.file}"
 
+    def has_beside(self, companion: Upload) -> bool:
+        """Return whether a sidecar or a mask belongs to this photo."""
+        return not self.companion and companion.key in {sidecar_key(self.key), own_mask_key(self.key)}
+
     @property
     def metadata(self) -> dict[str, str]:
         """The options as S3 metadata, which is ASCII: other characters are encoded as in mail headers."""

@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -53,6 +54,8 @@ class OutFolder:
         self._written: dict[str, _Written] = {}
         self._notes: dict[str, dict[str, Any]] = {}
         self._journal = -1
+        #: A name of this folder that no other has.
+        self.id = ""
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -131,6 +134,9 @@ class OutFolder:
             self._append(_HEADER)
         for line in lines:
             self._take(line)
+        if not self.id:
+            self.id = secrets.token_hex(8)
+            self._append({"id": self.id})
         return self
 
     def close(self) -> None:
@@ -234,6 +240,8 @@ class OutFolder:
             self._written[str(line["wrote"])] = _Written(str(line["sha256"]), str(line["owner"]))
         elif "removed" in line:
             self._written.pop(str(line["removed"]), None)
+        elif "id" in line:
+            self.id = str(line["id"])
         elif "photo" in line:
             self._notes[str(line["photo"])] = dict(line["known"])
 

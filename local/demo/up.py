@@ -6,17 +6,17 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cleanplate_cli.progress_poller import ProgressAsked
+from cleanplate_cli.telling import sentence
 from local.demo.job_watcher import JobSnapshot, look
 from local.demo.left_photo import leave_photo
-from local.demo.progress_poller import ProgressAsked
-from local.demo.run import about, started
+from local.demo.run import CloudArgs, about, started
 from local.errors import LocalError
 from local.paths import ENVIRONMENT_FILE, STACK_FILE, log_of, shown
-from local.stack import SPEED, AdobeService, LocalCloud
+from local.stack import SPEED, LocalCloud
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,19 +24,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class RunArgs:
-    """What somebody asked for on the command line."""
-
-    remove: str = ""
-    speed: float | None = None
-    wait_scale: float = 1.0
-    port: int = 0
-    parameters: Mapping[str, str] | None = None
-    service: AdobeService | None = None
-
-
-def up(told: RunArgs, console: Console) -> int:
+def up(told: CloudArgs, console: Console) -> int:
     """Run until interrupted."""
     _refuse_a_second()
     parameters = {**({"Remove": told.remove} if told.remove else {}), **(told.parameters or {})}
@@ -54,7 +42,7 @@ def up(told: RunArgs, console: Console) -> int:
         try:
             write_json(ENVIRONMENT_FILE, leave_photo(cloud, function_settings(cloud)))
             # Last, as it is what programs wait for.
-            write_json(STACK_FILE, describe(cloud))
+            write_json(STACK_FILE, describe(cloud, event_bus=parameters.get("EventBusName", "default")))
             _welcome(cloud, told, console)
             _follow(cloud, console)
         finally:
@@ -63,8 +51,8 @@ def up(told: RunArgs, console: Console) -> int:
     return 0
 
 
-def describe(cloud: LocalCloud) -> dict[str, Any]:
-    """Return what a program needs to use the stack."""
+def describe(cloud: LocalCloud, *, event_bus: str = "default") -> dict[str, Any]:
+    """What a program needs to use the stack."""
     stack = cloud.stack
     return {
         "endpoint_url": cloud.aws.endpoint_url,
@@ -81,12 +69,19 @@ def describe(cloud: LocalCloud) -> dict[str, Any]:
         "state_machine_arn": stack.state_machine_arn,
         "adobe_secret_arn": stack.adobe_secret_arn,
         "adobe_ims_url": cloud.service.ims_url,
+        "event_bus": event_bus,
+        # Every function and state machine by its logical id, and every output, as on AWS.
+        "functions": dict(stack.functions),
+        "state_machines": {
+            name.removesuffix("Arn"): value for name, value in stack.outputs.items() if name.endswith("StateMachineArn")
+        },
+        "outputs": dict(stack.outputs),
         "pid": os.getpid(),
     }
 
 
 def function_settings(cloud: LocalCloud) -> dict[str, dict[str, str]]:
-    """Return each function's settings as `sam local invoke -n` takes them."""
+    """Each function's settings as `sam local invoke -n` takes them."""
     functions = cloud.aws.client("lambda")
     return {
         logical_id: {
@@ -114,7 +109,7 @@ def _refuse_a_second() -> None:
     raise LocalError(f"A stack is up already (process {pid}); {shown(STACK_FILE)} says where. Stop that one first.")
 
 
-def _welcome(cloud: LocalCloud, told: RunArgs, console: Console) -> None:
+def _welcome(cloud: LocalCloud, told: CloudArgs, console: Console) -> None:
     aws, stack = cloud.aws, cloud.stack
     secret = f"key {aws.access_key_id}, secret {aws.secret_access_key}"
     lines = [
@@ -157,7 +152,10 @@ def _follow(cloud: LocalCloud, console: Console) -> None:
             clock = f"{time.monotonic() - began:7.1f} s"
             console.print(f"{clock}  {words}", markup=False, highlight=False, soft_wrap=True)
 
-    with ProgressAsked(cloud.aws, cloud.stack) as asked:
+    def client(service: str) -> object:
+        return cloud.aws.client(service)
+
+    with ProgressAsked(client, cloud.stack.functions["ReportProgressFunction"]) as asked:
         while True:
             cloud.aws.check()
             for snapshot in look(cloud.aws, cloud.stack):
@@ -170,4 +168,4 @@ def _words(snapshot: JobSnapshot) -> str:
     if snapshot.status != "failed":
         return snapshot.stage
     said = snapshot.outcome
-    return f"failed, {said.get('reason')}. {said.get('message')} What to do: {said.get('what_to_do')}"
+    return f"failed, {said.get('reason')}. {sentence(str(said.get('message')))} What to do: {said.get('what_to_do')}"

@@ -18,8 +18,14 @@ from tests.consistency.project import PACKAGE, Project, imported
 def test_every_folder_of_the_package_is_installed_with_it(project: Project) -> None:
     listed = tomllib.loads(project.text("pyproject.toml"))["tool"]["setuptools"]["packages"]
     folders = {str(PurePosixPath(path).parent) for path in project.files(f"{PACKAGE}/*__init__.py")}
-    assert set(listed) == {folder.removeprefix("layers/cleanplate/").replace("/", ".") for folder in folders}
+    deployed = {folder.removeprefix("layers/cleanplate/").replace("/", ".") for folder in folders}
+    assert set(listed) == deployed | {"cleanplate_cli"}
     assert {str(PurePosixPath(path).parent) for path in project.package} == folders
+
+
+def test_the_command_needs_nothing_that_only_a_checkout_has(project: Project) -> None:
+    for path in project.files("cleanplate_cli/*.py"):
+        assert not {name.partition(".")[0] for name in imported(project.tree(path))} & {"local", "tests"}, path
 
 
 def test_nothing_deployed_imports_what_only_a_laptop_has(project: Project) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cleanplate_cli.doctor import doctor
+from cleanplate_cli.stack import find_stack
 from local.demo.up import describe, write_json
-from local.dev import doctor
 from tests.end_to_end.conftest import System
 
 FUNCTION = "CheckAccountFunction"
@@ -52,13 +53,10 @@ def test_all_is_well_and_nothing_is_paid_for(system: System, photo: bytes) -> No
     assert not system.adobe.counters()["jobs"]
 
 
-def test_the_doctor_shows_it_as_a_table(
-    system: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, photo: bytes
-) -> None:
-    monkeypatch.setattr(doctor, "STACK_FILE", tmp_path / "stack.json")
+def test_the_doctor_shows_it_as_a_table(system: System, tmp_path: Any, photo: bytes) -> None:
     write_json(tmp_path / "stack.json", describe(system.cloud))
     console = Console(file=io.StringIO(), width=160)
-    assert doctor.doctor("", console) == 0
+    assert doctor(find_stack(str(tmp_path / "stack.json")), console) == 0
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "✔" in said
     assert "✘" not in said

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from local.embedded_aws.deploy import Stack
-    from local.embedded_aws.server import EmbeddedAws
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 _KINDS = ("waiting", "in_work", "cleaned", "nothing_to_remove", "failed")
-_FUNCTION = "ReportProgressFunction"
 
 
 class ProgressAsked:
-    """Polls every few seconds on a thread of its own, from entering to leaving; :attr:`words` are the latest answer."""
+    """Polls every few seconds on a thread of its own, from entering to leaving; :attr:`report` is the latest answer."""
 
-    def __init__(self, aws: EmbeddedAws, stack: Stack, *, every: float = 3.0) -> None:
-        self._aws, self._function, self._every = aws, stack.functions[_FUNCTION], every
+    def __init__(
+        self, client: Callable[[str], Any], function: str, folder: str | None = None, *, every: float = 3.0
+    ) -> None:
+        self._client, self._function, self._every = client, function, every
+        self._asked = json.dumps({} if folder is None else {"folder": folder}).encode()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._ask_on, daemon=True)
-        self.words = ""
+        self.report: Mapping[str, Any] = {}
+
+    @property
+    def words(self) -> str:
+        """The latest answer in one line; empty where there is none."""
+        return in_words(self.report) if self.report else ""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -36,12 +39,17 @@ class ProgressAsked:
     def _ask_on(self) -> None:
         while not self._leaving.is_set():
             try:
-                answer = self._aws.client("lambda").invoke(FunctionName=self._function, Payload=b"{}")
-                said = json.loads(answer["Payload"].read())
-                self.words = "" if answer.get("FunctionError") else in_words(said)
+                self.report = ask_progress(self._client, self._function, self._asked)
             except Exception:  # noqa: BLE001 - no photo's fate hangs on it, and the stack may be stopping
-                self.words = ""
+                self.report = {}
             self._leaving.wait(self._every)
+
+
+def ask_progress(client: Callable[[str], Any], function: str, asked: bytes = b"{}") -> dict[str, Any]:
+    """Return the stack's own report; empty where it has none, as of a folder that it has not seen."""
+    answer = client("lambda").invoke(FunctionName=function, Payload=asked)
+    said = json.loads(answer["Payload"].read())
+    return {} if answer.get("FunctionError") else dict(said)
 
 
 def in_words(report: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from local.demo.triptych import triptych
+from cleanplate_cli.triptych import triptych
 
 
 def _png(image: Image.Image) -> bytes:

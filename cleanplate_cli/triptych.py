@@ -57,6 +57,11 @@ def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 120
     return Triptych(before, mask.convert("RGB"), after)
 
 
+def preview(photo: bytes, longest: int = 800) -> Image.Image:
+    """A small upright picture of a photo. Raises ``OSError`` for what is not a picture."""
+    return _read(photo, longest)[1]
+
+
 def separate(row: bytes) -> Triptych:
     """Return the three pictures of a row as :meth:`Triptych.side_by_side` makes it. Raises ``OSError`` for what is no
     picture.

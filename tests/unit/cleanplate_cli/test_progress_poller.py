@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.demo.progress_poller import in_words
+from cleanplate_cli.progress_poller import in_words
 
 NOTHING: dict[str, Any] = {
     "photos": 0,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.out_folder import OutFolder
-from local.demo.job_watcher import read_manifest, read_object
-from local.demo.progress_board import PhotoProgress
-from local.demo.report_page import Card
-from local.demo.triptych import data_uri, jpeg, separate, triptych
-from local.paths import shown
-from local.stack import LocalCloud
+from cleanplate_cli.progress_board import PhotoProgress
+from cleanplate_cli.report_page import Card
+from cleanplate_cli.stack import Stack
+from cleanplate_cli.triptych import data_uri, jpeg, preview, separate, triptych
 
 #: Above this many photos the page holds smaller pictures, so that it still opens.
 _MANY = 24
@@ -44,6 +44,10 @@ class Ending:
     manifest: str = ""
     picture: str = ""
     is_sample: bool = False
+    #: What the person asked for, and which object in the uploads bucket it was.
+    options: Mapping[str, str] = field(default_factory=dict)
+    uploaded_as: str = ""
+    version_id: str = ""
 
     @property
     def went_well(self) -> bool:
@@ -52,15 +56,13 @@ class Ending:
 
 
 def task_of(photo: Upload, content: bytes, companions: Sequence[bytes] = ()) -> str:
-    """Return a name for a photo's content together with all that says what to do with it."""
+    """A name for a photo's content together with all that says what to do with it."""
     parts = [content, json.dumps(photo.metadata, sort_keys=True).encode(), *companions]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def ending_before(out: OutFolder, photo: Upload, companions: Sequence[bytes]) -> Ending | None:
-    """Return how the photo ended in an earlier run, if it is done: the same content and options, and the result still
-    there.
-    """
+    """How the photo ended in an earlier run, if it is done: the same content and options, and the result still there."""
     ending = endings_before(out).get(photo.origin)
     if ending is None or not ending.went_well or ending.is_sample:
         return None
@@ -68,7 +70,7 @@ def ending_before(out: OutFolder, photo: Upload, companions: Sequence[bytes]) ->
 
 
 def endings_before(out: OutFolder) -> dict[str, Ending]:
-    """Return every ending that is noted, by the photo's origin; not those whose result somebody has taken away."""
+    """Every ending that is noted, by the photo's origin; not those whose result somebody has taken away."""
     found = {}
     for origin, known in out.notes.items():
         try:
@@ -80,87 +82,100 @@ def endings_before(out: OutFolder) -> dict[str, Ending]:
     return found
 
 
-def collect(cloud: LocalCloud, progress: PhotoProgress, out: OutFolder) -> Ending:
+def collect(stack: Stack, progress: PhotoProgress, out: OutFolder) -> Ending:
     """Fetch what came of a photo and save it; what an earlier run wrote for it goes, unless somebody changed that."""
-    source = progress.photo.source
+    photo, source = progress.photo, progress.photo.source
+    is_sample = not isinstance(source, Path)
     ending = Ending(
-        progress.photo.key,
-        progress.photo.origin,
+        photo.key,
+        photo.origin,
         progress.task,
         progress.outcome,
+        reason=progress.reason,
+        message=progress.message,
+        what_to_do=progress.what_to_do,
         facts=[("shows", source.shows)] if not isinstance(source, Path) else [],
-        credit=source.credit if not isinstance(source, Path) else "",
-        is_sample=not isinstance(source, Path),
+        credit="" if isinstance(source, Path) else source.credit,
+        is_sample=is_sample,
+        options=dict(photo.options),
+        uploaded_as=progress.uploaded_as,
+        version_id=progress.version_id,
         seconds=round(progress.seconds, 1),
     )
-    if progress.snapshot is None or progress.outcome == "missing":
-        ending = _missing(ending, cloud, progress)
-    else:
-        ending = _fetch(ending, cloud, progress, out)
+    if progress.manifest is not None:
+        ending = _fetch(ending, stack, progress, progress.manifest, out)
     out.remove_others(ending.origin, keep=[ending.result, ending.manifest, ending.picture])
     out.note(ending.origin, asdict(ending))
     return ending
 
 
-def _fetch(ending: Ending, cloud: LocalCloud, progress: PhotoProgress, out: OutFolder) -> Ending:
-    snapshot = progress.snapshot
-    assert snapshot is not None
-    manifest = read_manifest(cloud.aws, cloud.stack, snapshot)
-    said = manifest or snapshot.outcome
+def _fetch(
+    ending: Ending, stack: Stack, progress: PhotoProgress, manifest: Mapping[str, Any], out: OutFolder
+) -> Ending:
     ending = replace(
         ending,
-        reason=str(said.get("reason", "")),
-        message=str(said.get("message", "")),
-        what_to_do=str(said.get("what_to_do", "")),
-        labels_seen=list(said.get("labels_seen", [])),
-        facts=[*ending.facts, *_facts(manifest or {})],
+        reason=str(manifest.get("reason", "")),
+        message=str(manifest.get("message", "")),
+        what_to_do=str(manifest.get("what_to_do", "")),
+        labels_seen=list(manifest.get("labels_seen", [])),
+        facts=[*ending.facts, *_facts(manifest)],
     )
-    if manifest is not None:
-        content = read_object(cloud.aws, cloud.stack.results_bucket, snapshot.manifest_key) or b""
-        ending = replace(ending, manifest=out.save(snapshot.manifest_key, content, ending.origin))
+    content = json.dumps(manifest, ensure_ascii=False, indent=2).encode()
+    ending = replace(ending, manifest=out.save(f"{ending.key}.json", content, ending.origin))
     if ending.outcome == "failed":
-        return ending
-    described = (manifest or {}).get("result") or {}
-    result = read_object(cloud.aws, cloud.stack.results_bucket, str(described.get("key", "")))
+        return replace(ending, picture=_picture_of_failed(progress, out))
+    described = manifest.get("result") or {}
+    result = stack.read(stack.results_bucket, str(described.get("key", "")))
     if result is None or hashlib.sha256(result).hexdigest() != described.get("sha256"):
         return replace(
             ending,
             outcome="failed",
             reason="ResultNotThere" if result is None else "ResultDiffers",
-            message="The record says that the photo is done, but the results bucket does not hold what it describes.",
-            what_to_do="This is a fault of Cleanplate. Run it again; if it stays, report it with the manifest.",
+            message="The manifest says that the photo is done, but the results bucket does not hold what it describes.",
+            what_to_do="Run it again; if it stays, report it with the manifest.",
         )
-    ending = replace(ending, result=out.save(str(described["key"]), result, ending.origin))
-    hole_key = (manifest or {}).get("hole")
-    hole = read_object(cloud.aws, cloud.stack.work_bucket, str(hole_key)) if hole_key else None
+    name = ending.key + str(described["key"]).removeprefix(progress.uploaded_as)
+    ending = replace(ending, result=out.save(name, result, ending.origin))
     try:
-        pictures = triptych(progress.photo.read(), result, hole)
+        pictures = triptych(progress.photo.read(), result, _hole(stack, manifest))
     except OSError:
         return ending
     return replace(ending, picture=out.save(_beside(ending.key), jpeg(pictures.side_by_side()), ending.origin))
 
 
-def _missing(ending: Ending, cloud: LocalCloud, progress: PhotoProgress) -> Ending:
-    at = (
-        f"It got as far as: {progress.snapshot.stage}." if progress.snapshot else "It never appeared in the Jobs table."
-    )
-    return replace(
-        ending,
-        reason="NoOutcome",
-        message=f"Nothing came of it in time. {at}",
-        what_to_do=f"Look into {shown(cloud.aws.log)}; give more time with make run ARGS='--deadline 600'.",
-    )
+def _hole(stack: Stack, manifest: Mapping[str, Any]) -> bytes | None:
+    """The mask that was filled, where it is still kept and may be read: the picture can do without."""
+    if not manifest.get("hole"):
+        return None
+    try:
+        return stack.read(stack.work_bucket, str(manifest["hole"]))
+    except ClientError:
+        return None
+
+
+def _picture_of_failed(progress: PhotoProgress, out: OutFolder) -> str:
+    """A small picture of a photo that has no result, if it is one that can be read."""
+    try:
+        picture = preview(progress.photo.read())
+    except OSError:
+        return ""
+    return out.save(_beside(progress.photo.key, "before"), jpeg(picture), progress.photo.origin)
 
 
 def make_card(ending: Ending, out: Path, photos: int) -> Card:
-    """Return the photo as the page shows it, one of so many."""
+    """The photo as the page shows it, one of so many."""
     pictures = {}
     if ending.picture:
         longest = 900 if photos <= _MANY else 320
         try:
-            parts = separate((out / ending.picture).read_bytes())
+            content = (out / ending.picture).read_bytes()
+            parts = separate(content) if ending.went_well else None
         except OSError:  # somebody took it away
-            parts = None
+            content, parts = b"", None
+        if content and parts is None:
+            picture = preview(content)
+            picture.thumbnail((longest, longest))
+            pictures = {"before": data_uri(picture)}
         if parts:
             for picture in (parts.before, parts.mask, parts.after):
                 picture.thumbnail((longest, longest))
@@ -201,6 +216,6 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def _beside(key: str) -> str:
-    """Return where the picture of before, mask and after lies."""
-    return str("pictures" / PurePosixPath(key).with_name(f"{PurePosixPath(key).name}.before-mask-after.jpg"))
+def _beside(key: str, what: str = "before-mask-after") -> str:
+    """Where the picture of before, mask and after lies."""
+    return str("pictures" / PurePosixPath(key).with_name(f"{PurePosixPath(key).name}.{what}.jpg"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from cleanplate_cli.inputs import Upload
-from local.demo.job_watcher import JobSnapshot
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,17 +22,26 @@ MARKS = {"cleaned": "✔", "nothing_to_remove": "○", "failed": "✘", "missing
 COLOURS = {"cleaned": "green", "nothing_to_remove": "yellow", "failed": "red", "missing": "red"}
 
 
+#: A log needs no line for every second. Seconds.
+_REPORT_EVERY = 10.0
+
+
 @dataclass(slots=True)
 class PhotoProgress:
     """One photo on its way. Times are of the monotonic clock."""
 
     photo: Upload
-    stage: str = "is being prepared"
+    stage: str = "waits to be uploaded"
     outcome: str = ""
+    #: Where it has no manifest: what happened, and what to do.
+    reason: str = ""
+    message: str = ""
+    what_to_do: str = ""
+    uploaded_as: str = ""
     version_id: str = ""
     #: Its content and options, see ``task_of``.
     task: str = ""
-    snapshot: JobSnapshot | None = None
+    manifest: Mapping[str, Any] | None = None
     began: float = field(default_factory=time.monotonic)
     ended: float = 0.0
 
@@ -42,6 +50,11 @@ class PhotoProgress:
         """How long it has been under way, or was."""
         return (self.ended or time.monotonic()) - self.began
 
+    def end(self, outcome: str, stage: str = "") -> None:
+        """Note how it ended."""
+        self.outcome, self.ended = outcome, time.monotonic()
+        self.stage = stage or outcome.replace("_", " ")
+
 
 class Board(Protocol):
     """Where progress is shown."""
@@ -49,7 +62,7 @@ class Board(Protocol):
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def show(self, tracks: Sequence[PhotoProgress], report: str = "") -> None:
-        """Show how things are now; ``report`` is what the stack says of all photos."""
+        """Show how things are now; ``report`` sums it up."""
 
 
 def make_board(console: Console) -> Board:
@@ -64,7 +77,7 @@ class PlainBoard:
         self._console = console
         self._began = time.monotonic()
         self._shown: dict[str, str] = {}
-        self._report = ""
+        self._report, self._reported = "", -_REPORT_EVERY
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +91,8 @@ class PlainBoard:
             if self._shown.get(progress.photo.key) != progress.stage:
                 self._shown[progress.photo.key] = progress.stage
                 self._say(f"{progress.photo.key}: {progress.stage}")
-        if report and report != self._report:
-            self._report = report
+        if report and report != self._report and time.monotonic() - self._reported > _REPORT_EVERY:
+            self._report, self._reported = report, time.monotonic()
             self._say(report)
 
     def _say(self, words: str) -> None:

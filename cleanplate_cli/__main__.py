@@ -1,0 +1,68 @@
+"""The command ``cleanplate``: photos in and out of a deployed stack."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from cleanplate_cli.commands import AtHome, Samples, add_commands, open_door
+from cleanplate_cli.errors import CommandError
+
+CANNOT_START = 2
+INTERRUPTED = 130
+
+
+class InterruptedRun(BaseException):
+    """Somebody wants us to stop: Ctrl-C, SIGTERM, or the terminal was closed."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command on a stack that is named; the exit code."""
+    parser = argparse.ArgumentParser(prog="cleanplate", description="Clean photos by a deployed stack.")
+    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
+    return go(parser.parse_args(words), None, None)
+
+
+def go(told: argparse.Namespace, at_home: AtHome | None, samples: Samples | None, stopped: int = INTERRUPTED) -> int:
+    """Run what was asked for, with errors in words and an orderly end when interrupted."""
+    for name in _signals():
+        signal.signal(name, _interrupt)
+    if Path(os.environ.get("CALLED_FROM") or ".").is_dir():
+        # `make -C checkout run PHOTOS=here/` speaks of places where it was called.
+        os.chdir(os.environ.get("CALLED_FROM") or ".")
+    # A pipe has no width of its own.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    door: Callable[..., int] = told.door
+    try:
+        if getattr(told, "is_plain", False):
+            return door(told, console)
+        return open_door(told, console, at_home, samples)
+    except CommandError as error:
+        Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return CANNOT_START
+    except InterruptedRun:
+        console.print("Stopped; nothing is left running here.", highlight=False)
+        return stopped
+
+
+def _signals() -> list[signal.Signals]:
+    # Windows has no hang-up.
+    return [found for name in ("SIGINT", "SIGTERM", "SIGHUP") if (found := getattr(signal, name, None))]
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # Once is enough: what follows is the clean-up, which must not be cut short.
+    for name in _signals():
+        signal.signal(name, signal.SIG_IGN)
+    raise InterruptedRun
+
+
+if __name__ == "__main__":
+    sys.exit(main())

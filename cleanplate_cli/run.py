@@ -1,0 +1,305 @@
+"""Clean photos from a folder to a folder, by whatever stack: upload, watch, save what comes, and a page of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cleanplate_cli import forecast
+from cleanplate_cli.collecting import Ending, collect, ending_before, endings_before
+from cleanplate_cli.errors import CommandError
+from cleanplate_cli.inputs import Upload
+from cleanplate_cli.out_folder import OutFolder
+from cleanplate_cli.progress_board import PhotoProgress, make_board
+from cleanplate_cli.progress_poller import ProgressAsked, ask_progress
+from cleanplate_cli.stack import Stack
+from cleanplate_cli.telling import counted, report, shown, write_page
+from cleanplate_cli.uploading import NameTakenError, Uploaded, Uploader, ask_again
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LOOK_EVERY = 0.5
+#: What a run of more photos than this would cost is said before it begins, and asked for.
+_ASKED_ABOVE = 50
+#: Requests to Adobe per photo, with those that ask about its jobs.
+_REQUESTS = 4
+#: So long without any photo moving is worth a word. Seconds.
+_STILL = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunArgs:
+    """What somebody asked for."""
+
+    uploads: Sequence[Upload]
+    out: Path
+    #: The folder in the uploads bucket, with its last slash; empty for the top.
+    folder: str = ""
+    #: What was found and is left alone, in words.
+    left: str = ""
+    #: What it is called in words to people.
+    where: str = "on this machine"
+    #: Do again what is done.
+    again: bool = False
+    #: Ask for another run of what is in the bucket already, instead of passing over it.
+    retry: bool = False
+    yes: bool = False
+    deadline: float | None = None
+
+    @property
+    def photos(self) -> list[Upload]:
+        """What has an outcome of its own."""
+        return [upload for upload in self.uploads if not upload.companion]
+
+    @property
+    def files(self) -> list[Path]:
+        """What is read on this machine."""
+        return [upload.source for upload in self.uploads if isinstance(upload.source, Path)]
+
+    @property
+    def room(self) -> int:
+        """Bytes that results and pictures will take, about."""
+        return sum(file.stat().st_size * 3 // 2 for file in self.files) + 500_000 * len(self.uploads)
+
+    def companions(self, photo: Upload) -> list[bytes]:
+        """Return the content of the sidecar and the mask that come along with a photo."""
+        return [upload.read() for upload in self.uploads if photo.has_beside(upload)]
+
+
+def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]], console: Console) -> int:
+    """Clean the photos; 0 only if all went well. The stack is opened only if something is left to do."""
+    out = OutFolder(asked.out)
+    out.check(asked.files, room=asked.room)
+    say = _sayer(console)
+    say(asked.left)
+    began = time.monotonic()
+    with out:
+        endings: dict[str, Ending] = {}
+        if not asked.again and not asked.retry:
+            for photo in asked.photos:
+                if done := ending_before(out, photo, asked.companions(photo)):
+                    endings[photo.key] = done
+        if endings:
+            say(f"{counted(endings)} done already in {shown(asked.out)}, with the same options, and passed over.")
+        complaints: Sequence[str] = ()
+        left = [photo for photo in asked.photos if photo.key not in endings]
+        try:
+            if left:
+                with open_stack() as stack:
+                    for line in stack.about:
+                        say(line)
+                    _agree(asked, left, stack, console)
+                    say(f"Cleaning {counted(left)} {asked.where}.")
+                    _Cleaning(asked, left, endings, stack, out).go(console)
+                    if any(ending.outcome == "missing" for ending in endings.values()):
+                        complaints = stack.complaints()
+        except BaseException:
+            if endings:
+                page = write_page(out)
+                say(
+                    f"{len(endings)} of {counted(asked.photos)} saved, see {shown(asked.out / page)}; "
+                    "the same command goes on with the rest."
+                )
+            raise
+        page = write_page(out)
+        ended = [endings[photo.key] for photo in asked.photos]
+        report(ended, asked.out / page, complaints, time.monotonic() - began, console)
+    return 0 if all(ending.went_well for ending in ended) else 1
+
+
+def _sayer(console: Console) -> Callable[[str], None]:
+    def say(words: str) -> None:
+        if words:
+            console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+    return say
+
+
+def _agree(asked: RunArgs, photos: Sequence[Upload], stack: Stack, console: Console) -> None:
+    """Say what many photos will cost, and go on only if that is wanted. Nobody pays on a stack of one's own."""
+    if len(photos) <= _ASKED_ABOVE:
+        return
+    own_masks = sum(any(photo.has_beside(upload) for upload in asked.uploads) for photo in photos)
+    paid = 2 * len(photos) - own_masks
+    with contextlib.suppress(Exception):
+        pace = ask_progress(stack.client, stack.progress_function).get("requests_per_minute", {}).get("limit")
+        seconds = len(photos) * _REQUESTS / float(pace) * 60
+        words = f"at the {pace:g} requests a minute that the stack may send, {forecast.in_words(seconds)} or more"
+    _sayer(console)(
+        f"{counted(photos)}: about {paid} paid requests to Adobe" + (f"; {words}." if "words" in locals() else ".")
+    )
+    if asked.yes or stack.is_private:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("To go on without being asked, add --yes (make run YES=1). Nothing was uploaded.")
+    if console.input("Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise CommandError("Nothing was uploaded.")
+
+
+@dataclass(slots=True)
+class _Cleaning:
+    """One run's photos between upload and result; ``endings`` fills up meanwhile."""
+
+    asked: RunArgs
+    photos: Sequence[Upload]
+    endings: dict[str, Ending]
+    stack: Stack
+    out: OutFolder
+    tracks: dict[str, PhotoProgress] = field(default_factory=dict)
+    #: Manifests that were read: key and ETag.
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    moved_at: float = 0.0
+    stages: tuple[object, ...] = ()
+
+    def go(self, console: Console) -> None:
+        """Upload the photos, and save what comes of each as it comes."""
+        self.tracks = {photo.key: PhotoProgress(photo) for photo in self.photos}
+        wanted = [
+            upload
+            for upload in self.asked.uploads
+            if upload.key in self.tracks or any(photo.has_beside(upload) for photo in self.photos)
+        ]
+        uploader = Uploader(
+            self.stack,
+            self.asked.folder,
+            self.out.id,
+            again=self.asked.again,
+            lanes=1 if self.stack.is_private else 8,
+        )
+        folder = None if self.stack.is_private else self.asked.folder
+        poller = ProgressAsked(self.stack.client, self.stack.progress_function, folder)
+        saves: dict[str, Future[Ending]] = {}
+        deadline = time.monotonic() + self._patience()
+        with ThreadPoolExecutor(2) as saver, poller, make_board(console) as board:
+            try:
+                uploads = uploader.start(wanted)
+                while len(self.endings) < len(self.asked.photos):
+                    self.stack.check()
+                    self._take_uploads(uploads)
+                    self._take_manifests()
+                    self._take_late(deadline)
+                    board.show(list(self.tracks.values()), self._words(poller.report))
+                    for key, progress in self.tracks.items():
+                        if progress.outcome and key not in saves:
+                            saves[key] = saver.submit(collect, self.stack, progress, self.out)
+                    self.endings.update({key: save.result() for key, save in saves.items() if save.done()})
+                    time.sleep(_LOOK_EVERY)
+            finally:
+                uploader.stop()
+                saver.shutdown(cancel_futures=True)
+                for key, save in saves.items():
+                    if save.done() and not save.cancelled() and not save.exception():
+                        self.endings[key] = save.result()
+
+    def _patience(self) -> float:
+        # On AWS photos may wait for days, and go on whether anybody watches or not.
+        usual = 120.0 + 30.0 * len(self.asked.uploads) if self.stack.is_private else float("inf")
+        return self.asked.deadline or usual
+
+    def _take_uploads(self, uploads: dict[str, Future[Uploaded]]) -> None:
+        for key in [key for key, future in uploads.items() if future.done()]:
+            progress, future = self.tracks[key], uploads.pop(key)
+            try:
+                uploaded = future.result()
+            except NameTakenError as error:
+                progress.reason, progress.message = "NameTaken", str(error)
+                progress.what_to_do = (
+                    "Choose another folder in the bucket: make run TO=another-name, or --to another-name."
+                )
+                progress.end("failed")
+                continue
+            progress.uploaded_as, progress.version_id = self.asked.folder + key, uploaded.version_id
+            progress.task, progress.stage = uploaded.task, "is uploaded"
+            if self.asked.retry and not uploaded.is_new:
+                # What it failed with lies in the bucket already, and is not what comes of this.
+                self._read_manifests(of={key})
+                ask_again(self.stack, progress.uploaded_as, progress.version_id)
+
+    def _read_manifests(self, of: set[str]) -> list[tuple[PhotoProgress, Mapping[str, Any]]]:
+        """The manifests of these photos that were not there before."""
+        found = []
+        pages = self.stack.client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.stack.results_bucket, Prefix=self.asked.folder):
+            for listed in page.get("Contents", []):
+                place = (listed["Key"], listed["ETag"])
+                progress = self._photo_of(listed["Key"])
+                if progress is None or progress.photo.key not in of or place in self.seen or progress.outcome:
+                    continue
+                content = self.stack.read(self.stack.results_bucket, listed["Key"])
+                manifest = json.loads(content) if content else {}
+                if manifest.get("photo", {}).get("version_id", "") == progress.version_id:
+                    self.seen.add(place)
+                    found.append((progress, manifest))
+        return found
+
+    def _photo_of(self, key: str) -> PhotoProgress | None:
+        """Whose manifest a key of the results bucket is, if one of ours: the photo's or the result's, and ``.json``."""
+        if not key.endswith(".json"):
+            return None
+        name = key.removeprefix(self.asked.folder).removesuffix(".json")
+        return self.tracks.get(name) or self.tracks.get(name.rpartition(".")[0])
+
+    def _take_manifests(self) -> None:
+        open_ = {key for key, progress in self.tracks.items() if progress.version_id and not progress.outcome}
+        for key, stage in self.stack.stages().items():
+            if key in open_:
+                self.tracks[key].stage = stage
+        for progress, manifest in self._read_manifests(open_) if open_ else []:
+            progress.manifest = manifest
+            progress.end(str(manifest["outcome"]))
+
+    def _take_late(self, deadline: float) -> None:
+        if time.monotonic() < deadline:
+            return
+        for progress in self.tracks.values():
+            if not progress.outcome:
+                progress.reason = "NoOutcome"
+                progress.message = f"Nothing came of it in time. The last that was seen: {progress.stage}."
+                progress.what_to_do = "Run the same command again, with more time: ARGS='--deadline 600'."
+                progress.end("missing", "no outcome in time")
+
+    def _words(self, said: Mapping[str, Any]) -> str:
+        """How far all of them are, in one line."""
+        now = time.monotonic()
+        tracks = self.tracks.values()
+        stages = (*(progress.stage for progress in tracks), said.get("waiting"), said.get("in_work"))
+        if stages != self.stages:
+            self.stages, self.moved_at = stages, now
+        ended = sorted(progress.ended for progress in tracks if progress.outcome)
+        failed = sum(progress.outcome in {"failed", "missing"} for progress in tracks)
+        uploaded = sum(bool(progress.uploaded_as or progress.outcome) for progress in tracks)
+        open_ = len(tracks) - len(ended)
+        in_work = min(open_, int(said.get("in_work", 0)))
+        parts = [f"{len(ended)} of {counted(tracks)} done" + (f", {failed} failed" if failed else "")]
+        if uploaded < len(tracks):
+            parts.append(f"{uploaded} uploaded")
+        if open_:
+            parts.append(f"{open_ - in_work} waiting, {in_work} in work")
+        left = forecast.seconds_left(ended, len(tracks), now)
+        if left is None and not self.stack.is_private:
+            left = float(said.get("done_in_seconds") or 0) or None
+        line = "; ".join(parts)
+        if left and open_:
+            line += f"; the last is done in about {forecast.in_words(left)}"
+        held = list(said.get("held", []))
+        if open_ and now - self.moved_at > _STILL:
+            held.append(
+                f"No photo has moved for {round(now - self.moved_at)} s; Adobe may be slow, and nothing is lost."
+            )
+        return ". ".join([line, *held])
+
+
+def endings_in(out: Path) -> dict[str, Ending]:
+    """Return how every photo of a folder of results ended, by its origin."""
+    folder = OutFolder(out)
+    with folder:
+        return endings_before(folder)

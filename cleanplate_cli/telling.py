@@ -1,0 +1,114 @@
+"""What is said at the end: a table at the terminal, and the page, from the same endings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from cleanplate_cli import report_page
+from cleanplate_cli.collecting import Ending, endings_before, make_card
+from cleanplate_cli.out_folder import OutFolder
+from cleanplate_cli.progress_board import COLOURS, MARKS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: More rows than this say less than a few: the page has them all.
+_ROWS = 60
+
+
+def counted(photos: Sized) -> str:
+    """Return how many, in words: ``1 photo``, ``7 photos``."""
+    return f"{len(photos)} photo{'' if len(photos) == 1 else 's'}"
+
+
+def shown(path: Path) -> str:
+    """Return a path as people like to read it: from here, where it is below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+def write_page(out: OutFolder) -> str:
+    """Write the page of all that lies where results go, whichever run it is of; its path."""
+    endings = list(endings_before(out).values())
+    cards = [make_card(ending, out.path, len(endings)) for ending in endings]
+    notes = [summary(endings)]
+    content = report_page.write_page(cards, title="Cleanplate: before, mask, after", notes=notes)
+    return out.save("index.html", content.encode())
+
+
+def summary(endings: Sequence[Ending]) -> str:
+    """Return one sentence: ``60 photos: 55 cleaned, 3 nothing to remove, 2 failed.``"""
+    outcomes = [ending.outcome for ending in endings]
+    words = [
+        f"{number} {word}"
+        for outcome, word in (
+            ("cleaned", "cleaned"),
+            ("nothing_to_remove", "nothing to remove"),
+            ("failed", "failed"),
+            ("missing", "without an outcome"),
+        )
+        if (number := outcomes.count(outcome))
+    ]
+    return f"{counted(endings)}: {', '.join(words)}." if words else "No photos."
+
+
+def report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], seconds: float, console: Console) -> None:
+    """Say how each photo ended, what to do about those that failed, and where it all is."""
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    table.add_column("")
+    table.add_column("photo", overflow="fold")
+    table.add_column("outcome")
+    table.add_column("result", overflow="fold")
+    table.add_column("time", justify="right")
+    by_need = sorted(endings, key=lambda ending: ending.went_well)
+    rows = endings if len(endings) <= _ROWS else by_need[:_ROWS]
+    for ending in rows:
+        colour = COLOURS.get(ending.outcome, "")
+        kept = ending.outcome in {"cleaned", "nothing_to_remove"}
+        table.add_row(
+            Text(MARKS.get(ending.outcome, "?"), colour),
+            Text(ending.key),
+            Text(ending.reason if not kept and ending.reason else ending.outcome.replace("_", " "), colour),
+            Text(ending.result if kept else ""),
+            Text(f"{ending.seconds:.1f} s"),
+        )
+    console.print()
+    console.print(table)
+    if len(rows) < len(endings):
+        console.print(f"  and {len(endings) - len(rows)} more, see the page", highlight=False)
+    for ending in endings:
+        if not ending.went_well or ending.outcome == "nothing_to_remove":
+            console.print()
+            console.print(Text(f"{ending.key}: {why(ending)}"), soft_wrap=True)
+            if ending.what_to_do:
+                console.print(Text(f"What to do: {ending.what_to_do}"), soft_wrap=True)
+    for complaint in complaints:
+        console.print(Text(f"  {complaint}", "dim"), soft_wrap=True)
+    well = sum(ending.went_well for ending in endings)
+    console.print()
+    console.print(Text(summary(endings)), soft_wrap=True)
+    console.print(
+        Text(f"{well} of {len(endings)} went well in {seconds:.0f} s. Results and page: {shown(page)}"), soft_wrap=True
+    )
+
+
+def why(ending: Ending) -> str:
+    """Return why a photo was not cleaned, in whole sentences."""
+    if ending.outcome == "nothing_to_remove":
+        seen = ", ".join(ending.labels_seen) or "nothing"
+        return (
+            f"{sentence(ending.message) or 'Nothing to remove; the original is passed on.'} Seen in the photo: {seen}."
+        )
+    return sentence(f"{ending.reason}. {ending.message}" if ending.message else ending.reason)
+
+
+def sentence(words: str) -> str:
+    """Return the words with a full stop, unless they end as a sentence does."""
+    return words if not words or words.rstrip().endswith((".", "!", "?", ".)")) else f"{words.rstrip()}."

@@ -1,0 +1,161 @@
+"""A folder cleaned by a stack that is there already: the commands, as programs of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.demo.up import describe
+from local.paths import ROOT
+from tests.end_to_end.conftest import System
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(system: System, tmp_path: Path) -> Command:
+    """Run `cleanplate` and return its exit code and what it said. ``by_name`` finds the stack as on AWS."""
+    file = tmp_path / "stack.json"
+    file.write_text(json.dumps(describe(system.cloud)))
+
+    def command(*words: str, by_name: bool = False) -> tuple[int, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        stack = system.stack.name if by_name else str(file)
+        done = subprocess.run(
+            [sys.executable, "-m", "cleanplate_cli", *words, "--stack", stack],
+            cwd=tmp_path,
+            env={**inherited, "PYTHONPATH": f"{ROOT}", **(system.aws.environment if by_name else {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return command
+
+
+@pytest.fixture
+def shoot(photo: bytes, tmp_path: Path) -> Path:
+    """A folder of two photos and a broken one, beside what is no photo."""
+    folder = tmp_path / f"shoot {uuid.uuid4().hex[:8]}"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "dog.jpg").write_bytes(photo)
+    (folder / "deep" / "Grüße.jpg").write_bytes(photo)
+    (folder / "broken.jpg").write_bytes(b"this is no photograph")
+    (folder / ".DS_Store").write_bytes(b"x")
+    return folder
+
+
+def test_a_folder_is_cleaned_fixed_and_done_once_more(
+    command: Command, system: System, shoot: Path, photo: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    where = ["--out", str(out)]
+
+    code, said = command("run", str(shoot), "--remove", "subject", *where, by_name=True)
+    assert code == 1, said
+    assert "Left alone: 1 other file (.DS_Store)." in said
+    assert "3 photos: 2 cleaned, 1 failed." in said
+    assert {"dog.jpg", "deep/Grüße.jpg", "dog.jpg.json", "broken.jpg.json"} <= {
+        file.relative_to(out).as_posix() for file in out.rglob("*")
+    }
+    paid = system.adobe.counters()["jobs"]
+
+    code, said = command("status", *where)
+    assert code == 1
+    assert f"{shoot.name}/: 2 photos: 1 cleaned, 1 failed." in said
+    assert f"{shoot.name}/deep/: 1 photo: 1 cleaned." in said
+    assert "In out: 3 photos: 2 cleaned, 1 failed." in said
+    assert "broken.jpg: NotAPhotoError." in said
+
+    # The same command passes over what is done. Nothing is paid for twice, and what failed may be asked for again.
+    code, said = command("run", str(shoot), "--remove", "subject", *where)
+    assert code == 1, said
+    assert "2 photos done already" in said
+    code, said = command("retry", *where)
+    assert code == 1, said
+    assert "Cleaning 1 photo by" in said
+    assert json.loads((out / "broken.jpg.json").read_text())["run"] == 2
+    assert system.adobe.counters()["jobs"] == paid
+
+    (shoot / "broken.jpg").write_bytes(photo)
+    code, said = command("run", str(shoot), "--remove", "subject", *where)
+    assert code == 0, said
+    code, said = command("redo", "dog.jpg", "--grow", "33", *where)
+    assert code == 0, said
+    manifest = json.loads((out / "dog.jpg.json").read_text())
+    assert (manifest["options"]["grow"], manifest["options"]["remove"]) == (33, ["subject"])
+    code, said = command("retry", *where)
+    assert (code, "Nothing has failed" in said) == (0, True)
+    page = (out / "index.html").read_text()
+    assert "3 photos: 3 cleaned." in page
+
+
+def test_nobodys_photo_in_the_bucket_is_replaced(
+    command: Command, system: System, shoot: Path, photo: bytes, tmp_path: Path
+) -> None:
+    dropped = system.drop(photo + b"theirs", f"{shoot.name}/dog.jpg")
+    code, said = command("run", str(shoot / "dog.jpg"), "--out", str(tmp_path / "out"))
+    assert code == 1, said
+    assert "dog.jpg: NameTaken." in said
+    assert "make run TO=another-name" in said
+    head = system.aws.client("s3").head_object(Bucket=system.stack.uploads_bucket, Key=dropped.key)
+    assert head["VersionId"] == dropped.version_id
+
+    code, said = command("run", str(shoot / "dog.jpg"), "--out", str(tmp_path / "out"), "--to", f"{shoot.name}-2")
+    assert code == 0, said
+
+
+def test_many_photos_are_asked_for_before_they_are_paid(
+    command: Command, system: System, photo: bytes, tmp_path: Path
+) -> None:
+    folder = tmp_path / f"many {uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    for number in range(51):
+        (folder / f"{number}.jpg").write_bytes(photo)
+    code, said = command("run", str(folder), "--out", str(tmp_path / "out"))
+    assert code == 2, said
+    assert "51 photos: about 102 paid requests to Adobe; at the" in said
+    assert "add --yes (make run YES=1). Nothing was uploaded." in said
+    listed = system.aws.client("s3").list_objects_v2(Bucket=system.stack.uploads_bucket, Prefix=folder.name)
+    assert listed["KeyCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "."], "There is no photo in"),
+        (["run", "nowhere.jpg"], "No photo is at nowhere.jpg"),
+        (["run"], "Name the photos"),
+        (["redo", "dog.jpg"], "No photo dog.jpg was cleaned into"),
+        (["run", "x.jpg", "--option", "removes=dog"], "has an unknown option 'removes'; accepted are remove"),
+        (["run", "x.jpg", "--grow", "lots"], "The option grow is 'lots'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(command: Command, words: list[str], sentence: str) -> None:
+    code, said = command(*words)
+    assert code == 2
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_a_stack_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cleanplate_cli", "status", "--stack", "nowhere.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "nowhere.json is not there. `make up` writes it while it runs." in done.stderr
