@@ -111,13 +111,16 @@ class UnsupportedFormatError(PhotoRefusedError):
 class PhotoTooLargeError(PhotoRefusedError):
     """More pixels or bytes than the stack allows."""
 
-    what_to_do = "Raise the stack's MaxMegapixels or MaxPhotoMegabytes parameter, or upload a smaller photo."
+    what_to_do = (
+        "Upload a smaller photo. Where the message names the stack's limit, raising its MaxMegapixels or "
+        "MaxPhotoMegabytes parameter helps too."
+    )
 
 
 class PhotoTooSmallError(PhotoRefusedError):
     """So few pixels that there is nothing to remove."""
 
-    what_to_do = "Upload a photo that is at least 16 pixels on each side."
+    what_to_do = "Upload a photo that is at least 18 pixels on each side."
 
 
 class PhotoGoneError(PhotoRefusedError):

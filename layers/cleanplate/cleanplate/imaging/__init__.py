@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cleanplate.imaging.composing import Composed, compose
 from cleanplate.imaging.downscale import View, fitted, make_view
-from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, inspect_photo, looks_complete, verify_photo
+from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, inspect_photo, verify_photo
 from cleanplate.imaging.filling import FillPlan, Window, plan_fill
 from cleanplate.imaging.masks import check_own_mask, place_in_frame
 from cleanplate.imaging.writing import result_extension
@@ -25,7 +25,6 @@ __all__ = [
     "compose",
     "fitted",
     "inspect_photo",
-    "looks_complete",
     "make_view",
     "place_in_frame",
     "plan_fill",

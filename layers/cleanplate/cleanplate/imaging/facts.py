@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
-from PIL import Image, JpegImagePlugin, TiffImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from cleanplate.errors import (
     CleanplateError,
@@ -19,12 +19,14 @@ from cleanplate.errors import (
 from cleanplate.imaging.boxes import shown_size
 from cleanplate.imaging.colour import kind_of_profile
 from cleanplate.imaging.exif import orientation_of
-from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, open_image, quiet
+from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, in_words, open_image, quiet
 from cleanplate.imaging.stated import Colours, colours_of
 from cleanplate.imaging.tiff import unsupported_samples
 
-#: Shorter sides have nothing on them that could be removed.
-MIN_SIDE = 16
+#: A mask is grown by at least so many pixels on every side.
+MIN_GROW = 8
+#: On shorter sides a grown mask of one pixel can cover everything.
+MIN_SIDE = 2 * MIN_GROW + 2
 
 _ORIENTATION = 0x0112
 _NEW_SUBFILE_TYPE = 254
@@ -119,7 +121,9 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
     except (CleanplateError, ConnectionError, TimeoutError):
         raise
     except DECODER_ERRORS as error:
-        raise TruncatedPhotoError(f"the header of this {picture_format} file cannot be read: {error}") from error
+        raise TruncatedPhotoError(
+            f"the header of this {picture_format} file cannot be read: {in_words(error)}"
+        ) from error
 
 
 def reopen(file: BinaryIO, facts: PhotoFacts) -> Image.Image:
@@ -233,32 +237,30 @@ def _orientation(image: Image.Image, picture_format: str) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def looks_complete(head: bytes, tail: bytes, facts: PhotoFacts) -> bool:
-    """True where the file's last bytes (64 are enough) show that it is whole; False means "not sure".
-
-    ``head`` are its first bytes. Inside a JPEG's pixels an end marker cannot occur, and a PNG's last chunk is a
-    constant; for other formats, and for a JPEG with something behind its end, only ``verify_photo`` can tell.
-    """
-    if not head:
-        return False
-    if facts.format == "jpeg":
-        return tail.rstrip(b"\x00\r\n ").endswith(b"\xff\xd9")
-    if facts.format == "png":
-        return tail.rstrip(b"\x00\r\n ").endswith(b"IEND\xaeB`\x82")
-    return False
-
-
 @quiet
 def verify_photo(file: BinaryIO) -> None:
-    """Decode the whole photo in ``file``. Raises ``TruncatedPhotoError`` where bytes are missing or damaged.
+    """Read the whole photo in ``file``. Raises ``TruncatedPhotoError`` where bytes are missing or damaged.
 
-    JPEGs are decoded at an eighth of their size: every byte is read, and a 48-megapixel photo needs 3 MB.
+    JPEGs are decoded at an eighth of their size, for which 48 megapixels need 3 MB; of a PNG the checksums are
+    compared; others are decoded.
     """
     file.seek(0)
     image = open_image(file, format_of(file.read(64)))
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        _compare_checksums(image)
+        return
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
     decode(image)
+
+
+def _compare_checksums(image: Image.Image) -> None:
+    try:
+        image.verify()
+    except (CleanplateError, ConnectionError, TimeoutError):
+        raise
+    except DECODER_ERRORS as error:
+        raise TruncatedPhotoError(f"the picture breaks off or is damaged: {in_words(error)}") from error
 
 
 def can_send_as_is(facts: PhotoFacts, *, limit: int, formats: frozenset[str] = frozenset({"jpeg", "png"})) -> bool:

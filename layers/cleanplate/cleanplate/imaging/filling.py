@@ -12,7 +12,7 @@ from PIL import Image
 from cleanplate.errors import MaskUnusableError
 from cleanplate.imaging.colour import to_srgb
 from cleanplate.imaging.downscale import sendable_jpeg
-from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, reopen
+from cleanplate.imaging.facts import MIN_GROW, PhotoFacts, can_send_as_is, reopen
 from cleanplate.imaging.masks import binarize, dilate, union_of, with_rim
 from cleanplate.imaging.orientation import Rectangle, stored_rectangle, turned_size, upright
 from cleanplate.imaging.reading import decode, eight_bit, quiet
@@ -23,7 +23,6 @@ from cleanplate.models import Options
 #: A tight mask leaves a rim, or the fill regrows the object from it. Grow by this share of the longer side, at least
 #: by this many pixels (16 at 12 megapixels, 34 at 48).
 GROW_SHARE = 0.004
-MIN_GROW = 8
 
 _ANY = [0] + [255] * 255
 

@@ -9,6 +9,7 @@ opens pictures of its own therefore has no such guard; in the functions there is
 from __future__ import annotations
 
 import functools
+import re
 import struct
 import warnings
 import zlib
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import BinaryIO, ParamSpec, TypeVar
 
 import pillow_heif
-from PIL import Image, ImageFile, ImageMath, TiffImagePlugin
+from PIL import Image, ImageFile, ImageMath, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from cleanplate.errors import (
     CleanplateError,
@@ -25,10 +26,14 @@ from cleanplate.errors import (
     TruncatedPhotoError,
     UnsupportedFormatError,
 )
+from cleanplate.imaging import ifd
 from cleanplate.imaging.tiff import is_negative
 
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+#: What one chunk of text or profile of a PNG may unpack to, and all of them: Photoshop's history takes megabytes.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 1024 * 1024
+PngImagePlugin.MAX_TEXT_MEMORY = 64 * 1024 * 1024
 pillow_heif.register_heif_opener(thumbnails=False)
 
 #: Longest side that any of our formats, and the arithmetic in the decoders, can be trusted with.
@@ -75,6 +80,19 @@ _OTHER_PICTURES: tuple[tuple[bytes, str], ...] = (
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+_PYTHON = re.compile(r"b'([^']*)'|<[^>]* at 0x[0-9a-f]+>")
+
+#: TIFF tags that say what kind of pixels there are.
+_TIFF_KIND = {
+    256: "width",
+    257: "height",
+    258: "bits per sample",
+    259: "compression",
+    262: "photometric interpretation",
+    277: "samples per pixel",
+    339: "sample format",
+}
 
 #: What the decoders raise when bytes are missing or wrong. ``MemoryError`` is a decoder's word for absurd inner sizes.
 DECODER_ERRORS = (
@@ -137,7 +155,7 @@ def format_of(head: bytes) -> str:
     for magic, name in _OTHER_PICTURES:
         if head.startswith(magic):
             raise UnsupportedFormatError(f"the file is a picture of another kind: {name}")
-    raise NotAPhotoError(f"the file starts with {head[:8]!r}, which no picture format does")
+    raise NotAPhotoError(f"the file starts with the bytes {head[:8].hex(' ')}, which no picture format does")
 
 
 def _format_of_brands(head: bytes) -> str:
@@ -149,7 +167,8 @@ def _format_of_brands(head: bytes) -> str:
         raise UnsupportedFormatError("the file is a Canon raw photo")
     if brands & _HEIC_BRANDS:
         return "heic"
-    raise NotAPhotoError(f"the file is a film or another container of brand {head[8:12]!r}, not a photo")
+    brand = head[8:12].decode("ascii", "replace").strip()
+    raise NotAPhotoError(f"the file is a film or another container of brand {brand}, not a photo")
 
 
 def open_image(file: BinaryIO, picture_format: str) -> Image.Image:
@@ -164,7 +183,50 @@ def open_image(file: BinaryIO, picture_format: str) -> Image.Image:
         raise
     except DECODER_ERRORS as error:
         _ask_the_file(file)
-        raise TruncatedPhotoError(f"the header of this {picture_format} file cannot be read: {error}") from error
+        if kind := _unsupported_kind(file, picture_format):
+            raise UnsupportedFormatError(
+                f"the {picture_format.upper()} is of a kind that is not taken: {kind}"
+            ) from error
+        reason = "its parts do not fit together" if isinstance(error, UnidentifiedImageError) else in_words(error)
+        raise TruncatedPhotoError(f"the header of this {picture_format} file cannot be read: {reason}") from error
+
+
+def in_words(error: BaseException) -> str:
+    """Return what a decoder said, without the look of Python's values."""
+    return _PYTHON.sub(r"\1", str(error)) or type(error).__name__
+
+
+def _unsupported_kind(file: BinaryIO, picture_format: str) -> str:
+    """What a whole header says of the pixels, where it is the decoder that does not know their kind; else empty."""
+    file.seek(0)
+    if picture_format == "jpeg":
+        return _kind_of_jpeg(file)
+    if picture_format != "tiff":
+        return ""
+    try:
+        header = ifd.read_header(file)
+        root = ifd.read_directory(file, header, header.first)
+    except (ValueError, IndexError, struct.error):
+        return ""
+    found = {tag: root.values.get(tag) for tag in _TIFF_KIND}
+    if not root.sound or any(found[tag] is None for tag in (256, 257)):
+        return ""
+    known = (f"{name} {value.number}" for tag, name in _TIFF_KIND.items() if (value := found[tag]) and tag > 257)
+    return ", ".join(known) or "unknown"
+
+
+def _kind_of_jpeg(file: BinaryIO) -> str:
+    """The coding of a JPEG's frame, where it is not one of 8 bits that is sequential or progressive."""
+    file.seek(2)
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
+        body = file.read(max(0, int.from_bytes(head[2:], "big") - 2))
+        if head[1] == 0xF7:
+            return "JPEG-LS"
+        if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC) and body:
+            if head[1] not in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA):
+                return "lossless or hierarchical coding"
+            return f"{body[0]} bits per channel" if body[0] != 8 else ""
+    return ""
 
 
 def _ask_the_file(file: BinaryIO) -> None:
@@ -177,7 +239,9 @@ def _ask_the_file(file: BinaryIO) -> None:
 def check_budget(width: int, height: int, max_megapixels: float) -> None:
     """Raise ``PhotoTooLargeError`` where the header promises more pixels than may be decoded."""
     if max(width, height) > MAX_SIDE:
-        raise PhotoTooLargeError(f"{width} x {height} pixels: no side may be longer than {MAX_SIDE}")
+        raise PhotoTooLargeError(
+            f"{width} x {height} pixels: no side may be longer than {MAX_SIDE}, whatever the stack's parameters say"
+        )
     if width * height > round(max_megapixels * 1e6):
         raise PhotoTooLargeError(
             f"{width} x {height} pixels are {width * height / 1e6:.1f} megapixels; the limit is {max_megapixels:g}"
@@ -191,7 +255,7 @@ def decode(image: Image.Image) -> None:
     except _NOT_THE_DECODERS:
         raise
     except DECODER_ERRORS as error:
-        raise TruncatedPhotoError(f"the picture breaks off or is damaged: {error}") from error
+        raise TruncatedPhotoError(f"the picture breaks off or is damaged: {in_words(error)}") from error
     if isinstance(image, TiffImagePlugin.TiffImageFile) and is_negative(image):
         image.im = image.point(lambda level: level * -1 + 65_535).im
 

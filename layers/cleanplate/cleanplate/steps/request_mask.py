@@ -29,7 +29,6 @@ from cleanplate.imaging import (
     can_send_as_is,
     check_own_mask,
     inspect_photo,
-    looks_complete,
     make_view,
     result_extension,
     verify_photo,
@@ -57,8 +56,6 @@ if TYPE_CHECKING:
 
 logger = Logger(child=True)
 
-_HEAD_BYTES = 65_536
-_TAIL_BYTES = 65_536
 _HOUR = 3600.0
 #: Room for the endings of the result (``.heic.jpg``) and its manifest (``.json``) below S3's 1024.
 _MAX_PHOTO_KEY_BYTES = 1000
@@ -240,14 +237,9 @@ def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
         return job
     with services.storage.open_photo(job.photo, size=size) as file:
         facts = inspect_photo(file, max_megapixels=services.settings.max_megapixels)
-        file.seek(0)
-        head = file.read(_HEAD_BYTES)
-        file.seek(max(0, size - _TAIL_BYTES))
-        complete = looks_complete(head, file.read(_TAIL_BYTES), facts)
-    if not complete:
-        with scratch_file() as file:
-            services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
-            verify_photo(file)
+    with scratch_file() as file:
+        services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
+        verify_photo(file)
     if job.own_mask:
         with scratch_file() as file:
             services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
