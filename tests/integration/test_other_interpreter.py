@@ -1,0 +1,144 @@
+"""The state machine, played by an interpreter that is not the embedded one and not ours: LocalStack's, as moto carries it.
+
+moto leaves out what evaluated JSONata there (a Java program); jsonata-python, which is not ours either, stands in for it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import jsonata
+import pytest
+from moto import mock_aws
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.jsonata import jsonata as evaluator
+
+from local.embedded_aws.template import read_yaml
+from local.paths import ROOT
+
+Answer = dict[str, Any] | Exception
+JOB = {"job_id": "4f39005f5be9034a40d9a604dcb032223a7f6ae6", "wait_seconds": 0}
+DONE = {"state": "succeeded", "wait_seconds": 0}
+PENDING = {"state": "pending", "wait_seconds": 0}
+SENT = {"state": "submitted", "wait_seconds": 0}
+WAITING = {"state": "waiting", "wait_seconds": 0}
+FAILED = {"state": "failed", "wait_seconds": 0, "error": "AdobeJobFailedError", "cause": "content_not_allowed"}
+SAVED = {"outcome": "cleaned"}
+MASK = ("WaitForMask", "CheckMask", "MaskReady?")
+FILL = ("WaitForFill", "CheckFill", "FillReady?")
+ENDS = ("RecordFailure", "PhotoFailed")
+
+
+class CrashError(Exception):
+    """A function that fails; its text is the error's name."""
+
+
+class SlowError(Exception):
+    """A function that answers too late."""
+
+
+#: What is called, in order, with its answers; how the execution ends, with what error, and the states that it enters.
+BRANCHES: dict[str, tuple[list[tuple[str, Answer]], str, str, tuple[str, ...]]] = {
+    "happy": (
+        [("CheckJob", DONE), ("FillMaskedAreas", SENT), ("CheckJob", DONE), ("SaveResult", SAVED)],
+        "SUCCEEDED", "", (*MASK, "FillMaskedAreas", *FILL, "SaveResult"),
+    ),
+    "pending": (
+        [("CheckJob", PENDING), ("CheckJob", DONE), ("FillMaskedAreas", SENT), ("CheckJob", PENDING),
+         ("CheckJob", DONE), ("SaveResult", SAVED)],
+        "SUCCEEDED", "", (*MASK, *MASK, "FillMaskedAreas", *FILL, *FILL, "SaveResult"),
+    ),
+    "waiting": (
+        [("CheckJob", WAITING), ("FillMaskedAreas", WAITING), ("CheckJob", WAITING), ("FillMaskedAreas", SENT),
+         ("CheckJob", DONE), ("SaveResult", SAVED)],
+        "SUCCEEDED", "",
+        (*MASK, "WaitForSlot", "FillMaskedAreas", *FILL, "FillMaskedAreas", *FILL, "SaveResult"),
+    ),
+    "failed": (
+        [("CheckJob", FAILED), ("RecordFailure", {})], "FAILED", "AdobeJobFailedError", (*MASK, *ENDS),
+    ),
+    "crash": (
+        [("CheckJob", CrashError("Runtime.ExitError"))] * 2 + [("RecordFailure", {})],
+        "FAILED", "Runtime.ExitError", (*MASK[:2], *ENDS),
+    ),
+    "a crash that a repeat mends": (
+        [("CheckJob", CrashError("Runtime.ExitError")), ("CheckJob", DONE), ("FillMaskedAreas", SENT),
+         ("CheckJob", DONE), ("SaveResult", SAVED)],
+        "SUCCEEDED", "", (*MASK, "FillMaskedAreas", *FILL, "SaveResult"),
+    ),
+    "a named failure": (
+        [("CheckJob", DONE), ("FillMaskedAreas", CrashError("MaskUnusableError")), ("RecordFailure", {})],
+        "FAILED", "MaskUnusableError", (*MASK, "FillMaskedAreas", *ENDS),
+    ),
+    "time-out": (
+        # This interpreter lets no Fail state say a name that begins with States. The record has the true one by then.
+        [("CheckJob", SlowError())] * 2 + [("RecordFailure", {})], "FAILED", "States.Runtime", (*MASK[:2], *ENDS),
+    ),
+    "RecordFailure failing": (
+        [("CheckJob", FAILED)] + [("RecordFailure", CrashError("AwsUnavailableError"))] * 2,
+        "FAILED", "AwsUnavailableError", (*MASK, "RecordFailure"),
+    ),
+}  # fmt: skip
+
+
+def _definition() -> str:
+    """The deployed definition; only times are shorter and repeats fewer, so that the test does not take them."""
+    definition = copy.deepcopy(read_yaml(ROOT / "statemachine" / "clean_photo.asl.yaml"))
+    for state in definition["States"].values():
+        if state["Type"] == "Task":
+            state["TimeoutSeconds"] = 2
+            for clause in state["Retry"]:
+                clause |= {"IntervalSeconds": 1, "MaxAttempts": 1, "MaxDelaySeconds": 2}
+    return json.dumps(definition).replace("${Partition}", "aws").replace("FunctionArn}", "}")
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[tuple[str, Answer]]], dict[str, Any]]]:
+    """Give the machine the answers of its functions; how it ended, and the states that it entered."""
+    monkeypatch.setattr(evaluator, "_eval_jsonata", lambda text: jsonata.Jsonata(text).evaluate(None))
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        client = boto3.client("stepfunctions", region_name="us-east-1")
+        role = "arn:aws:iam::123456789012:role/machine"
+        arn = client.create_state_machine(name="m", definition=_definition(), roleArn=role)["stateMachineArn"]
+
+        def run(calls: list[tuple[str, Answer]]) -> dict[str, Any]:
+            left = list(calls)
+
+            def invoke(parameters: dict[str, Any], **_: Any) -> dict[str, Any]:
+                function, answer = left.pop(0)
+                assert parameters["FunctionName"] == f"${{{function}}}"
+                if isinstance(answer, SlowError):
+                    time.sleep(3)
+                if isinstance(answer, Exception):
+                    payload = {"errorType": str(answer), "errorMessage": "planted"}
+                    return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
+                return {"StatusCode": 200, "Payload": answer}
+
+            monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", invoke)
+            execution = client.start_execution(stateMachineArn=arn, input=json.dumps(JOB))["executionArn"]
+            until = time.monotonic() + 60
+            while (about := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            events = client.get_execution_history(executionArn=execution)["events"]
+            entered = [
+                each["stateEnteredEventDetails"]["name"] for each in events if "stateEnteredEventDetails" in each
+            ]
+            return {**about, "entered": tuple(entered), "left": left}
+
+        yield run
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_another_interpreter_takes_every_branch_as_it_is_meant(
+    play: Callable[[list[tuple[str, Answer]]], dict[str, Any]], branch: str
+) -> None:
+    calls, status, error, states = BRANCHES[branch]
+    ended = play(calls)
+    assert (ended["status"], ended.get("error", ""), ended["entered"]) == (status, error, states)
+    assert not ended["left"]
