@@ -106,6 +106,7 @@ DECODER_ERRORS = (
     EOFError,
     OverflowError,
     RuntimeError,
+    SystemError,
     MemoryError,
     ZeroDivisionError,
     struct.error,

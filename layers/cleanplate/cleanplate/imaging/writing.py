@@ -93,6 +93,9 @@ def write(
     except (CleanplateError, ConnectionError, TimeoutError):
         raise
     except DECODER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            # The disk's word, not the encoder's.
+            raise
         raise ResultNotEncodedError(f"the result cannot be encoded as {target.upper()}: {error}") from error
     return notes
 
