@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress
-from cleanplate_cli.report_page import Card
+from cleanplate_cli.report_page import Card, redo_command
 from cleanplate_cli.stack import Stack
 from cleanplate_cli.triptych import data_uri, jpeg, preview, separate, triptych
 
@@ -48,6 +48,8 @@ class Ending:
     options: Mapping[str, str] = field(default_factory=dict)
     uploaded_as: str = ""
     version_id: str = ""
+    #: What whoever sees the pictures should know.
+    note: str = ""
 
     @property
     def went_well(self) -> bool:
@@ -100,6 +102,7 @@ def collect(stack: Stack, progress: PhotoProgress, out: OutFolder) -> Ending:
         options=dict(photo.options),
         uploaded_as=progress.uploaded_as,
         version_id=progress.version_id,
+        note=stack.note,
         seconds=round(progress.seconds, 1),
     )
     if progress.manifest is not None:
@@ -162,7 +165,7 @@ def _picture_of_failed(progress: PhotoProgress, out: OutFolder) -> str:
     return out.save(_beside(progress.photo.key, "before"), jpeg(picture), progress.photo.origin)
 
 
-def make_card(ending: Ending, out: Path, photos: int) -> Card:
+def make_card(ending: Ending, out: Path, photos: int, stack: str = "") -> Card:
     """The photo as the page shows it, one of so many."""
     pictures = {}
     if ending.picture:
@@ -193,6 +196,10 @@ def make_card(ending: Ending, out: Path, photos: int) -> Card:
         message=ending.message,
         what_to_do=ending.what_to_do,
         credit=ending.credit,
+        labels_seen=ending.labels_seen,
+        redo=""
+        if ending.is_sample
+        else redo_command(ending.key, list(ending.options.items()), out=str(out), stack=stack),
         **pictures,
     )
 

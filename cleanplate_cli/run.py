@@ -48,6 +48,8 @@ class RunArgs:
     left: str = ""
     #: What it is called in words to people.
     where: str = "on this machine"
+    #: The stack's name, where one was named.
+    stack: str = ""
     #: Do again what is done.
     again: bool = False
     #: Ask for another run of what is in the bucket already, instead of passing over it.
@@ -104,13 +106,13 @@ def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]],
                         complaints = stack.complaints()
         except BaseException:
             if endings:
-                page = write_page(out)
+                page = write_page(out, asked.stack)
                 say(
                     f"{len(endings)} of {counted(asked.photos)} saved, see {shown(asked.out / page)}; "
                     "the same command goes on with the rest."
                 )
             raise
-        page = write_page(out)
+        page = write_page(out, asked.stack)
         ended = [endings[photo.key] for photo in asked.photos]
         report(ended, asked.out / page, complaints, time.monotonic() - began, console)
     return 0 if all(ending.went_well for ending in ended) else 1

@@ -33,6 +33,8 @@ class Stack:
     is_private: bool = False
     #: What to say before people judge the pictures.
     about: Sequence[str] = ()
+    #: The same for whoever sees the page.
+    note: str = ""
     check: Callable[[], None] = lambda: None
     before_upload: Callable[[Upload], None] = lambda _: None
     #: What is going on with each key, where that is known.

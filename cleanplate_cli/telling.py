@@ -34,11 +34,11 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def write_page(out: OutFolder) -> str:
+def write_page(out: OutFolder, stack: str = "") -> str:
     """Write the page of all that lies where results go, whichever run it is of; its path."""
     endings = list(endings_before(out).values())
-    cards = [make_card(ending, out.path, len(endings)) for ending in endings]
-    notes = [summary(endings)]
+    cards = [make_card(ending, out.path, len(endings), stack) for ending in endings]
+    notes = [summary(endings), *sorted({ending.note for ending in endings if ending.note})]
     content = report_page.write_page(cards, title="Cleanplate: before, mask, after", notes=notes)
     return out.save("index.html", content.encode())
 

@@ -18,6 +18,11 @@ from local.stack import SPEED, AdobeService, LocalCloud
 if TYPE_CHECKING:
     from rich.console import Console
 
+_NOTE = (
+    "Masks and fills are by Adobe's stand-in: a small segmentation network and PatchMatch on this machine, "
+    "real computations and not Adobe's quality. Everything else is what runs on AWS."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class CloudArgs:
@@ -87,6 +92,7 @@ def _as_stack(cloud: LocalCloud, asked: CloudArgs, lines: list[str]) -> Stack:
         progress_function=stack.functions["ReportProgressFunction"],
         is_private=cloud.service.is_on_this_machine,
         about=lines,
+        note=_NOTE if cloud.stand_in is not None else "",
         check=cloud.aws.check,
         before_upload=before_upload,
         stages=lambda: {snapshot.key: snapshot.stage for snapshot in look(cloud.aws, stack) if not snapshot.ended},
