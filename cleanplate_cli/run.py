@@ -32,8 +32,8 @@ _LOOK_EVERY = 0.5
 _ASKED_ABOVE = 50
 #: Requests to Adobe per photo, with those that ask about its jobs.
 _REQUESTS = 4
-#: So long without any photo moving is worth a word. Seconds.
-_STILL = 25.0
+#: So long without any photo moving is worth a word; with the pause between two lines of a log, half a minute. Seconds.
+_STILL = 20.0
 
 
 @dataclass(frozen=True, slots=True)
