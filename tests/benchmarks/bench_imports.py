@@ -65,7 +65,7 @@ def _figures(medians: Mapping[str, float]) -> list[Figure]:
 
 def _of_handler(name: str) -> str:
     folder = str(FUNCTIONS / name)
-    return f"sys.path.insert(0, {folder!r}); import app; from cleanplate import clients; clients.s3()"
+    return f"sys.path.insert(0, {folder!r}); import app; from cleanplate.aws import clients; clients.s3()"
 
 
 def _processor_seconds(code: str) -> float:
