@@ -274,8 +274,16 @@ FAULTS = [
         f"{PACKAGE}/operations/sweep_jobs.py", "_TIME_FOR_ONE = 20.0", "_TIME_FOR_ONE = 200.0",
     ),
     Fault(
+        test_times.test_a_throttled_call_is_repeated_for_longer_than_any_other,
+        MACHINE, "MaxAttempts: 10", "MaxAttempts: 2",
+    ),
+    Fault(
+        test_times.test_the_longest_execution_stays_below_step_functions_limit_of_events,
+        MACHINE, "MaxAttempts: 10", "MaxAttempts: 2000",
+    ),
+    Fault(
         test_times.test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again,
-        TEMPLATE, "MinValue: 100", "MinValue: 90",
+        TEMPLATE, "    MinValue: 100\n    MaxValue: 3650\n", "    MinValue: 30\n    MaxValue: 3650\n",
     ),
     Fault(
         test_times.test_a_kept_answer_is_used_only_while_links_live,
@@ -330,7 +338,7 @@ FAULTS = [
     ),
     Fault(
         test_settings.test_every_parameter_says_what_it_is_and_what_it_may_be,
-        TEMPLATE, "    MinValue: 45\n    MaxValue: 3650\n", "",
+        TEMPLATE, "    MinValue: 100\n    MaxValue: 3650\n", "",
     ),
     Fault(
         test_settings.test_every_number_that_a_parameter_allows_is_one_that_the_code_accepts,
@@ -338,7 +346,7 @@ FAULTS = [
     ),
     Fault(
         test_settings.test_every_name_that_a_message_tells_people_to_change_is_a_parameter,
-        ERRORS, "Raise the stack's MaxMegapixels", "Raise the stack's MaxPixels",
+        ERRORS, "raising its MaxMegapixels", "raising its MaxPixels",
     ),
     # --- functions and events ---
     Fault(
@@ -383,7 +391,7 @@ FAULTS = [
     ),
     Fault(
         test_functions.test_the_sample_request_is_one_that_is_read,
-        "events/request_mask.requested.json", r'\"options\":{', r'\"option\":{',
+        "events/request_mask.requested.json", r'\"options\":{\"remove\":[\"dog\",\"leash\"],\"min_score\":0.8,\"grow\":20}', r'\"options\":{}',
     ),
     Fault(
         test_functions.test_the_test_event_of_s3_is_no_upload,
@@ -473,6 +481,10 @@ FAULTS = [
     Fault(
         test_layers.test_every_folder_of_the_package_is_installed_with_it,
         "pyproject.toml", ', "cleanplate.uploads"]', "]",
+    ),
+    Fault(
+        test_layers.test_the_command_needs_nothing_that_only_a_checkout_has,
+        "cleanplate_cli/errors.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport local.paths\n",
     ),
     Fault(
         test_layers.test_nothing_deployed_imports_what_only_a_laptop_has,
