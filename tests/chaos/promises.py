@@ -62,48 +62,21 @@ def judge(
     breaches = [
         *_losses(jobs, uploads),
         *(breach for job in jobs for breach in _of_one(walk, job, events)),
-        *_payments(walk, jobs, events),
+        *_payments(walk, jobs),
         *_leaks(walk, events, logs, work_may_hold_links=work_may_hold_links),
     ]
     return Verdict(
         results=sum(job.status in {"cleaned", "nothing_to_remove"} for job in jobs),
         failures=sum(job.status == "failed" for job in jobs),
-        extra_posts=extra_posts(walk, jobs, events),
+        extra_posts=extra_posts(walk, jobs),
         breaches=tuple(breaches),
     )
 
 
-def extra_posts(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]] = ()) -> int:
-    """Jobs that Adobe was paid for, beyond one for each request that was ever begun, in earlier runs too."""
-    begun = len(_attempts(jobs)) + len(_earlier_attempts(jobs, events))
+def extra_posts(walk: Walk, jobs: Sequence[Job]) -> int:
+    """Jobs that Adobe was paid for, beyond one for each request that was ever begun, over all runs."""
+    begun = sum(1 for job in jobs for told in _statement(walk, job)["adobe_jobs"] if told["posts"])
     return max(0, sum(walk.jobs_at_adobe().values()) - begun)
-
-
-def _attempts(jobs: Sequence[Job]) -> dict[tuple[str, str], int]:
-    """POSTs that may have made a job, by job and ask, as the records have them."""
-    return {
-        (job.job_id, request.name): request.attempts
-        for job in jobs
-        for request in job.adobe_requests.values()
-        if request.attempts > 0
-    }
-
-
-def _earlier_attempts(jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, str], int]:
-    """The same of runs that came before, as they were published; what a later run has kept is in its own count."""
-    latest = {job.job_id: job for job in jobs}
-    found = {}
-    for event in events:
-        told = event["Detail"]
-        job = latest.get(told.get("job_id"))
-        if job is None or told["run"] >= job.run:
-            continue
-        for asked in told["adobe_jobs"]:
-            now = job.adobe_requests.get(asked["ask"])
-            kept = now is not None and now.adobe_job is not None and now.adobe_job.job_id == asked["job_id"]
-            if asked["posts"] > 0 and not kept:
-                found[(job.job_id, told["run"], asked["ask"])] = asked["posts"]
-    return found
 
 
 def _losses(jobs: Sequence[Job], uploads: int) -> Iterable[Breach]:
@@ -207,21 +180,23 @@ def _original(walk: Walk, job: Job) -> bytes:
     return walk.stage.s3.get_object(Bucket=UPLOADS, Key=job.photo.key, **version)["Body"].read()  # type: ignore[arg-type]
 
 
-def _payments(walk: Walk, jobs: Sequence[Job], events: Sequence[Mapping[str, Any]]) -> Iterable[Breach]:
-    allowed = sum(posts - 1 for posts in _earlier_attempts(jobs, events).values())
-    for job in jobs:
-        for request in job.adobe_requests.values():
-            allowed += max(0, request.attempts - 1)
-            if request.attempts > MAX_ATTEMPTS:
-                yield Breach("paid twice", f"the {request.name} of {job.photo.key} was sent {request.attempts} times")
-            if request.attempts > 1 and not describe(job)["possible_duplicate"]:
-                yield Breach("paid twice", f"the {request.name} of {job.photo.key} was sent again, and nobody was told")
-    extra = extra_posts(walk, jobs, events)
+def _payments(walk: Walk, jobs: Sequence[Job]) -> Iterable[Breach]:
+    """The money, from what the manifests tell of all runs alone."""
+    told = [(job, _statement(walk, job)) for job in jobs]
+    allowed = 0
+    for job, statement in told:
+        repeated = [asked for asked in statement["adobe_jobs"] if asked["posts"] > 1]
+        allowed += sum(asked["posts"] - 1 for asked in repeated)
+        for asked in repeated:
+            if asked["posts"] > MAX_ATTEMPTS:
+                yield Breach("paid twice", f"the {asked['ask']} of {job.photo.key} was sent {asked['posts']} times")
+            if not statement["possible_duplicate"]:
+                yield Breach("paid twice", f"the {asked['ask']} of {job.photo.key} was sent again, and nobody was told")
+    extra = extra_posts(walk, jobs)
     if extra > allowed:
         yield Breach("paid twice", f"{extra} jobs too many at Adobe, and the records know of {allowed}")
-    known, sent = walk.posts_in_the_ledger(), _taken_posts(walk)
-    # Another run begins its own count.
-    if known < sent and all(job.run == 1 for job in jobs):
+    known, sent = sum(statement["requests"]["posts"] for _, statement in told), _taken_posts(walk)
+    if known < sent:
         yield Breach("paid twice", f"{sent} requests reached Adobe, and the records know of {known}")
 
 

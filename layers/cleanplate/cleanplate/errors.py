@@ -325,8 +325,7 @@ class AnswerLostError(AdobeError):
 class PostOutcomeUnknownError(AdobeError):
     """The answer to the same POST was lost twice; it is not sent a third time."""
 
-    what_to_do = "Adobe may have been paid up to twice for this photo. Check the connection to Adobe, then retry it."
-    retryable = True
+    what_to_do = "Adobe may have been paid twice for this photo, so no run sends it again. Check the connection, then upload it again."
 
 
 class PostponedError(CleanplateError):

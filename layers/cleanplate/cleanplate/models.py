@@ -118,7 +118,7 @@ class AdobeRequest:
     ``attempts`` counts POSTs that may have made a job. ``refusals`` counts POSTs of which Adobe says that they made none,
     ``unsure`` those among them that may have made one all the same (Adobe retries inside), ``outages`` those since Adobe
     last answered at all. ``slot_at`` is the limiter's slot for the next request, ``ticket`` the place in its queue,
-    ``check_at`` when Adobe is to be asked about the job.
+    ``check_at`` when Adobe is to be asked about the job, ``run`` the job's run that has last sent it.
     """
 
     name: str
@@ -138,6 +138,7 @@ class AdobeRequest:
     finished_at: float = 0.0
     polls: int = 0
     failed_downloads: int = 0
+    run: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ class Job:
     own_mask: Photo | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     adobe_requests: Mapping[str, AdobeRequest] = field(default_factory=dict)
+    #: Requests of earlier runs that came to an end there: this run has nothing more of them, but they were paid.
+    earlier_requests: tuple[AdobeRequest, ...] = ()
     outcome: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
     correlation_id: str = ""
@@ -176,8 +179,13 @@ class Job:
 
     @property
     def possible_duplicate(self) -> bool:
-        """True where a POST was repeated after one that may have made a job."""
-        return any(request.attempts + request.unsure > 1 for request in self.adobe_requests.values())
+        """True where a POST was repeated after one that may have made a job, in any run."""
+        return any(request.attempts + request.unsure > 1 for request in self.all_requests)
+
+    @property
+    def all_requests(self) -> tuple[AdobeRequest, ...]:
+        """Everything that was spent: the requests of earlier runs, then those of this one."""
+        return (*self.earlier_requests, *self.adobe_requests.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,7 @@ def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
         "adobe_jobs": [
             {
                 "ask": request.name,
+                "run": request.run,
                 "route": request.route,
                 "job_id": request.adobe_job.job_id if request.adobe_job else None,
                 "posts": request.attempts,
@@ -205,11 +206,11 @@ def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
                 "submitted_at": request.submitted_at or None,
                 "finished_at": request.finished_at or None,
             }
-            for request in job.adobe_requests.values()
+            for request in job.all_requests
         ],
         "requests": {
-            "posts": sum(request.attempts + request.refusals for request in job.adobe_requests.values()),
-            "polls": sum(request.polls for request in job.adobe_requests.values()),
+            "posts": sum(request.attempts + request.refusals for request in job.all_requests),
+            "polls": sum(request.polls for request in job.all_requests),
         },
         "possible_duplicate": job.possible_duplicate,
         "claimed_at": job.claimed_at,

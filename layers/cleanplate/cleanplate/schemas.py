@@ -147,6 +147,7 @@ class AdobeJobDescribed(TypedDict):
     """One paid request to Adobe: ``mask``, ``fill-1`` …"""
 
     ask: str
+    run: Annotated[int, Means("The run that has last sent it", minimum=1)]
     route: str
     job_id: str | None
     posts: Annotated[int, Means("POSTs that may have made a job; more than one may have been paid twice")]

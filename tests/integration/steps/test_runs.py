@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from cleanplate.models import Photo
+from cleanplate.jobs.ledger import Ledger
+from cleanplate.models import AdobeRequest, Job, Photo
 from cleanplate.steps.check_job import check_job
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
+from cleanplate.steps.record_failure import record_failure
 from tests.integration.steps.walk import Walk, photo_bytes
 from tests.stage import TABLE, UPLOADS, Stage
 
@@ -103,3 +105,52 @@ def test_a_link_that_is_refused_is_asked_for_once_more(walk: Walk, paid: str) ->
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert walk.stage.only_job().status == "cleaned"
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+
+
+# --- one account over all runs ---
+
+
+def test_a_post_in_flight_is_waited_out_by_the_next_run(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN an execution that is stopped during its POST WHEN the photo is asked for again THEN its job is used."""
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    record, stopped = Ledger.record_adobe_job, list[str]()
+
+    def late(ledger: Ledger, job: Job, request: AdobeRequest, *, now: float) -> Job:
+        if request.name == "fill-1" and not stopped:
+            stopped.append(job.execution_name)
+            record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", walk.stage.services)
+            asked_for(walk)
+        return record(ledger, job, request, now=now)
+
+    monkeypatch.setattr(Ledger, "record_adobe_job", late)
+    walk.execute()
+    walk.execute()
+    job = walk.stage.only_job()
+    assert (job.status, job.run) == ("cleaned", 2)
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+    assert walk.stage.manifest("dog.jpg.json")["requests"]["posts"] == 2
+
+
+def test_both_lost_answers_stand_in_the_account_of_every_run(walk: Walk) -> None:
+    """A third POST is never sent, whoever asks; the photo fails by name and tells what may have been paid."""
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 2, "action": "broken_json"})
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    for _ in range(2):
+        manifest = walk.stage.manifest("dog.jpg.json")
+        assert (manifest["reason"], manifest["possible_duplicate"]) == ("PostOutcomeUnknownError", True)
+        assert manifest["requests"]["posts"] == 2
+        asked_for(walk)
+        walk.execute()
+    assert walk.jobs_at_adobe() == {"mask-objects": 2}
+
+
+def test_what_an_earlier_run_has_paid_stays_in_the_account(walk: Walk) -> None:
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": "failed"})
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    walk.execute()
+    asked_for(walk)
+    walk.execute()
+    manifest = walk.stage.manifest("dog.jpg.json")
+    told = [(asked["ask"], asked["run"], asked["posts"]) for asked in manifest["adobe_jobs"]]
+    assert told == [("mask", 1, 1), ("mask", 2, 1), ("fill-1", 2, 1)]
+    assert (manifest["requests"]["posts"], manifest["possible_duplicate"]) == (3, False)

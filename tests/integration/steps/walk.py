@@ -234,6 +234,4 @@ class Walk:
 
     def posts_in_the_ledger(self) -> int:
         """POSTs that the records know of."""
-        return sum(
-            request.attempts + request.refusals for job in self.stage.jobs() for request in job.adobe_requests.values()
-        )
+        return sum(request.attempts + request.refusals for job in self.stage.jobs() for request in job.all_requests)

@@ -281,6 +281,7 @@ def test_another_run_begins_afresh_and_will_be_announced_again(stage: Stage) -> 
     stage.ledger.record_published(failed(stage, paid(stage, job)), now=stage.clock())
     again = reclaim(stage, stage.job(job.job_id))
     assert (again.status, again.adobe_requests, again.outcome, again.published) == ("claimed", {}, {}, False)
+    assert [(request.name, request.attempts) for request in again.earlier_requests] == [("mask", 1)]
     assert (again.facts, again.request_id) == ({"format": "jpeg"}, "again")
 
 

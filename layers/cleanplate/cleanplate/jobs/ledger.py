@@ -48,7 +48,7 @@ from cleanplate.jobs.records import (
     upload_key,
 )
 from cleanplate.jobs.result_owners import ResultOwners
-from cleanplate.jobs.reuse import reusable_requests
+from cleanplate.jobs.reuse import next_run
 from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus, Options, Photo
 from cleanplate.uploads.identity import job_id
 
@@ -139,10 +139,9 @@ class Ledger:
             if current.run != job.run or current.status != "failed":
                 raise _moved_on(job)
             return replace(
-                current,
+                next_run(current, now),
                 status="claimed",
                 run=current.run + 1,
-                adobe_requests={request.name: request for request in reusable_requests(current, now)},
                 outcome={},
                 published=False,
                 request_id=request_id,
@@ -213,6 +212,7 @@ class Ledger:
             begun = replace(
                 request,
                 route=route,
+                run=current.run,
                 attempts=request.attempts + 1,
                 intent_at=now,
                 lease_until=now + LEASE_SECONDS,
@@ -239,8 +239,23 @@ class Ledger:
         return self._record(job, replace(request, lease_until=until), now)
 
     def record_adobe_job(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
-        """Keep the job that a POST has made, and when it is to be asked about."""
-        return self._record(job, replace(request, lease_until=0.0), now)
+        """Keep the job that a POST has made, and when it is to be asked about.
+
+        What one run has paid for is the next one's too, where that still waits for the outcome; then, as where the
+        photo has ended meanwhile, :class:`JobMovedOnError` is raised.
+        """
+
+        def accept(current: Job) -> Job:
+            there = current.adobe_requests.get(request.name, AdobeRequest(request.name))
+            is_awaited = (there.intent_at, there.adobe_job) == (request.intent_at, None)
+            if current.status in TERMINAL or (current.run != job.run and not is_awaited):
+                raise _moved_on(job)
+            return _with(current, replace(request, lease_until=0.0))
+
+        accepted = self._change(job, accept, now)
+        if accepted.run != job.run:
+            raise _moved_on(job)
+        return accepted
 
     def record_poll(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep what one status request has shown, or when the next one is due."""

@@ -55,6 +55,7 @@ def job_to_item(job: Job, *, record_days: int) -> dict[str, Any]:
         "deadline_at": job.deadline_at,
         "facts": job.facts,
         "adobe_requests": {name: _request_to_item(request) for name, request in job.adobe_requests.items()},
+        **({"earlier_requests": [asdict(request) for request in job.earlier_requests]} if job.earlier_requests else {}),
         "outcome": job.outcome,
         "request_id": job.request_id,
         "correlation_id": job.correlation_id,
@@ -81,6 +82,9 @@ def job_from_item(item: Mapping[str, Any]) -> Job:
         adobe_requests={
             name: _request_from_item(name, request) for name, request in item.get("adobe_requests", {}).items()
         },
+        earlier_requests=tuple(
+            _request_from_item(request["name"], request) for request in item.get("earlier_requests", [])
+        ),
         outcome=item.get("outcome", {}),
         request_id=item.get("request_id", ""),
         correlation_id=item.get("correlation_id", ""),

@@ -45,6 +45,24 @@ def reusable_requests(job: Job, now: float) -> list[AdobeRequest]:
     return masks + fills if masks or job.own_mask else []
 
 
+def next_run(job: Job, now: float) -> Job:
+    """Return the job with the requests that its next run begins with, and with the spent ones as earlier ones.
+
+    A POST whose outcome is unknown goes over as it is: its lease is waited out, and it is sent once more at most, in all
+    runs together.
+    """
+    kept = {request.name: request for request in reusable_requests(job, now)}
+    for request in job.adobe_requests.values():
+        if request.name not in kept and request.attempts and request.adobe_job is None:
+            kept[request.name] = replace(request, slot_at=0.0, ticket=0, outages=0)
+    spent = [
+        request
+        for name, request in job.adobe_requests.items()
+        if name not in kept and request.attempts + request.refusals
+    ]
+    return replace(job, adobe_requests=kept, earlier_requests=(*job.earlier_requests, *spent))
+
+
 def _kept_seconds(request: AdobeRequest) -> float:
     return MASK_KEPT_SECONDS if request.name == "mask" else FILL_KEPT_SECONDS
 
