@@ -7,11 +7,7 @@ revision bears a random token, by which a write that botocore repeats after a lo
 returns the job as it then is, and raises :class:`JobMovedOnError` where it is not for this run to write any more.
 
 A job's moves from waiting to in work to its end are transactions with the counts of its folder and its bucket, see
-``folder_counts``. What kinds of item there are besides: docs/architecture.md.
-
-An open job, which has not ended or whose outcome was not published, is in the index ``OpenJobs`` by the time when it is
-late (``deadlines.due_at``): for the sweeper, who so reads late jobs alone. The index is sparse, holds keys only and is
-spread over ``SHARDS``.
+``folder_counts``. Which kinds of item there are, and the index of open jobs: docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -72,10 +68,6 @@ def look_again_at(request: AdobeRequest, now: float) -> float:
 
 def _moved_on(job: Job) -> JobMovedOnError:
     return JobMovedOnError(f"Job {job.job_id} has moved on since it was read.")
-
-
-def _is_open(current: Job, run: int) -> bool:
-    return current.run == run and current.status not in TERMINAL
 
 
 def _with(job: Job, request: AdobeRequest) -> Job:
@@ -232,11 +224,11 @@ class Ledger:
             lease_until=0.0,
             slot_at=0.0,
         )
-        return self._record(job, withdrawn, now)
+        return self.record_poll(job, withdrawn, now=now)
 
     def record_answer_lost(self, job: Job, request: AdobeRequest, *, now: float, until: float) -> Job:
         """The answer to a POST was lost: it may be sent once more, from ``until`` on."""
-        return self._record(job, replace(request, lease_until=until), now)
+        return self.record_poll(job, replace(request, lease_until=until), now=now)
 
     def record_adobe_job(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep the job that a POST has made, and when it is to be asked about.
@@ -259,7 +251,7 @@ class Ledger:
 
     def record_poll(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep what one status request has shown, or when the next one is due."""
-        return self._record(job, request, now)
+        return self._change_open(job, lambda current: _with(current, request), now)
 
     # --- ending ---
 
@@ -314,14 +306,11 @@ class Ledger:
 
     # --- one way to write ---
 
-    def _record(self, job: Job, request: AdobeRequest, now: float) -> Job:
-        return self._change_open(job, lambda current: _with(current, request), now)
-
     def _change_open(self, job: Job, change: Callable[[Job], Job], now: float) -> Job:
         """Change a job whose run is still open."""
 
         def checked(current: Job) -> Job:
-            if not _is_open(current, job.run):
+            if current.run != job.run or current.status in TERMINAL:
                 raise _moved_on(job)
             return change(current)
 
