@@ -71,6 +71,12 @@ def test_a_photo_comes_back_clean(walk: Walk, key: str) -> None:
     assert walk.stage.s3.head_object(Bucket=RESULTS, Key=key)["Metadata"] == {"cleanplate-job": job.job_id}
 
 
+def test_a_photo_without_its_end_mark_comes_back_clean_with_it(walk: Walk) -> None:
+    assert walk.clean(walk.stage.upload("dog.jpg", PHOTO[:-2])).status == "cleaned"
+    assert walk.posts() == {"mask-objects": 1, "fill-masked-areas": 1}
+    assert walk.stage.results()["dog.jpg"].endswith(b"\xff\xd9")
+
+
 @pytest.mark.parametrize("key", [".DS_Store", "a/Thumbs.db", "a/dog.xmp", "a/._dog.jpg", "notes.txt", "film.mp4"])
 @pytest.mark.parametrize("request_id", ["", "asked-1"])
 def test_a_file_that_is_no_photo_by_its_name_is_left(walk: Walk, key: str, request_id: str) -> None:
@@ -275,6 +281,7 @@ BAD_PHOTOS: dict[str, tuple[bytes, str]] = {
     "empty.jpg": (b"", "EmptyPhotoError"),
     "notes": (b"remember the milk", "NotAPhotoError"),
     "short.jpg": (PHOTO[:2000], "TruncatedPhotoError"),
+    "short-and-closed.jpg": (PHOTO[:2000] + b"\xff\xd9", "TruncatedPhotoError"),
     "tiny.png": (photo_bytes("PNG", (8, 8)), "PhotoTooSmallError"),
     "k" * 1010 + ".jpg": (PHOTO, "KeyTooLongError"),
     "remove=/dog.jpg": (PHOTO, "InvalidOptionsError"),

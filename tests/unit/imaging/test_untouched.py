@@ -54,9 +54,16 @@ class Walked:
         return pixels(Image.open(io.BytesIO(self.plan.hole)))
 
 
-def walk(photo: bytes, mask: Image.Image, *, limit: int = 4000, options: Options | None = None) -> Walked:
+def walk(
+    photo: bytes,
+    mask: Image.Image,
+    *,
+    limit: int = 4000,
+    options: Options | None = None,
+    facts: PhotoFacts | None = None,
+) -> Walked:
     options = options or Options()
-    facts = inspect_photo(io.BytesIO(photo), max_megapixels=200)
+    facts = facts or inspect_photo(io.BytesIO(photo), max_megapixels=200)
     plan = plan_fill(lambda: io.BytesIO(photo), facts, [encoded(mask, "PNG")], options=options, limit=limit)
     fills = [
         encoded(Image.new("RGB", (window.sent_width, window.sent_height), GREEN), "PNG") for window in plan.windows

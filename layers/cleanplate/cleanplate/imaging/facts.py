@@ -19,7 +19,17 @@ from cleanplate.errors import (
 from cleanplate.imaging.boxes import shown_size
 from cleanplate.imaging.colour import kind_of_profile
 from cleanplate.imaging.exif import orientation_of
-from cleanplate.imaging.reading import DECODER_ERRORS, check_budget, decode, format_of, in_words, open_image, quiet
+from cleanplate.imaging.jpeg_blocks import BlocksUnavailableError, has_end_mark
+from cleanplate.imaging.reading import (
+    DECODER_ERRORS,
+    check_budget,
+    decode,
+    format_of,
+    in_words,
+    open_image,
+    quiet,
+    supply_end_mark,
+)
 from cleanplate.imaging.stated import Colours, colours_of
 from cleanplate.imaging.tiff import unsupported_samples
 
@@ -44,6 +54,7 @@ class PhotoFacts:
     ``orientation`` (EXIF, 1 to 8) turns them. ``mode`` is Pillow's, with ``;16`` where the file holds 16 bits per channel.
     ``profile`` is ``none``, ``srgb``, ``other`` or ``unreadable``, or ``pq`` or ``hlg`` where the photo has more range of
     light than sRGB. ``notes`` are sentences for the manifest about what cannot be kept.
+    ``has_end_mark`` is False for a JPEG that is whole but for the mark at its end, which decoders must be given.
     """
 
     format: str
@@ -55,6 +66,7 @@ class PhotoFacts:
     has_alpha: bool
     profile: str
     notes: tuple[str, ...] = ()
+    has_end_mark: bool = True
 
     @property
     def media_type(self) -> str:
@@ -88,6 +100,7 @@ class PhotoFacts:
             has_alpha=bool(values["has_alpha"]),
             profile=str(values["profile"]),
             notes=tuple(str(note) for note in values["notes"]),
+            has_end_mark=bool(values.get("has_end_mark", True)),
         )
 
 
@@ -133,6 +146,8 @@ def reopen(file: BinaryIO, facts: PhotoFacts) -> Image.Image:
         raise PhotoReplacedError(
             f"the photo was {facts.width} x {facts.height} pixels when it was looked at, now {image.width} x {image.height}"
         )
+    if not facts.has_end_mark:
+        supply_end_mark(image)
     return image
 
 
@@ -238,20 +253,25 @@ def _orientation(image: Image.Image, picture_format: str) -> int:
 
 
 @quiet
-def verify_photo(file: BinaryIO) -> None:
+def verify_photo(file: BinaryIO) -> bool:
     """Read the whole photo in ``file``. Raises ``TruncatedPhotoError`` where bytes are missing or damaged.
 
     JPEGs are decoded at an eighth of their size, for which 48 megapixels need 3 MB; of a PNG the checksums are
-    compared; others are decoded.
+    compared; others are decoded. Returns False for a JPEG that lacks nothing but the mark at its end.
     """
     file.seek(0)
     image = open_image(file, format_of(file.read(64)))
     if isinstance(image, PngImagePlugin.PngImageFile):
         _compare_checksums(image)
-        return
+        return True
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        try:
+            return has_end_mark(file)
+        except BlocksUnavailableError:
+            # Pillow does not say which blocks are missing, and refuses where the mark is.
+            image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
     decode(image)
+    return True
 
 
 def _compare_checksums(image: Image.Image) -> None:
@@ -268,6 +288,7 @@ def can_send_as_is(facts: PhotoFacts, *, limit: int, formats: frozenset[str] = f
     return (
         facts.format in formats
         and facts.orientation == 1
+        and facts.has_end_mark
         and facts.mode in ("RGB", "L")
         and facts.profile in ("none", "srgb")
         and not facts.has_alpha

@@ -1,7 +1,7 @@
 """A JPEG that is painted on block by block: every block that is not touched keeps its coefficients to the bit.
 
 The boundary to ``jpeg_worker``, the process that holds the photo. Whatever goes wrong in it is a
-``BlocksUnavailableError``; the caller then encodes the whole photo anew.
+``BlocksUnavailableError``; the caller then encodes the whole photo anew, or has Pillow look at it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import BinaryIO, Self, cast
 import PIL
 from PIL import Image
 
+from cleanplate.errors import TruncatedPhotoError
 from cleanplate.imaging.orientation import Rectangle
 from cleanplate.imaging.reading import decode, open_image
 
@@ -85,20 +86,15 @@ class Layout:
         ]
 
 
-class JpegBlocks:
-    """The JPEG in ``file``, held by a process of its own until this is closed.
+class _Worker:
+    """The process that is given the JPEG in ``file``, and the file for its result if there is one, until it is closed."""
 
-    ``prologue`` are the segments (JFIF, Adobe) that tell decoders what the components mean.
-    """
-
-    def __init__(self, file: BinaryIO, prologue: bytes = b"") -> None:
-        self._prologue = prologue
+    def __init__(self, file: BinaryIO, *results: BinaryIO) -> None:
         library = find_library()
         with ExitStack() as opened:
-            self._result = cast(BinaryIO, opened.enter_context(tempfile.TemporaryFile()))
             self._complaint = opened.enter_context(tempfile.TemporaryFile())
             source = opened.enter_context(_with_descriptor(file))
-            descriptors = (source.fileno(), self._result.fileno())
+            descriptors = tuple(each.fileno() for each in (source, *results))
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a script of this package
                     [sys.executable, "-I", "-S", str(_WORKER), library, *map(str, descriptors)],
@@ -129,10 +125,53 @@ class JpegBlocks:
         self._process.communicate()
         self._files.close()
 
+    def answer(self) -> bytes:
+        """Wait for the next answer. Raises ``BlocksUnavailableError``."""
+        pipe = cast(BinaryIO, self._process.stdout)
+        head = pipe.read(8)
+        size = int.from_bytes(head, "little")
+        content = pipe.read(size) if len(head) == 8 else b""
+        if len(head) != 8 or len(content) != size:
+            raise self._ended()
+        return content
+
+    def _ended(self) -> BlocksUnavailableError:
+        self._process.kill()
+        code = self._process.wait()
+        self._complaint.seek(0)
+        said = self._complaint.read().decode(errors="replace").strip().splitlines()
+        return BlocksUnavailableError(said[-1] if said else f"the process ended with {code}")
+
+
+def has_end_mark(file: BinaryIO) -> bool:
+    """Decode the JPEG in ``file`` at an eighth; False where it is whole and lacks only the mark at its end.
+
+    Raises ``TruncatedPhotoError`` where blocks are missing, ``BlocksUnavailableError``.
+    """
+    with _Worker(file) as worker:
+        blocks_missing, mark_missing = worker.answer()
+    if blocks_missing:
+        raise TruncatedPhotoError("the picture breaks off or is damaged: blocks of it are missing")
+    return not mark_missing
+
+
+class JpegBlocks(_Worker):
+    """The JPEG in ``file``, held by a process of its own until this is closed.
+
+    ``prologue`` are the segments (JFIF, Adobe) that tell decoders what the components mean.
+    """
+
+    def __init__(self, file: BinaryIO, prologue: bytes = b"") -> None:
+        self._prologue = prologue
+        with ExitStack() as opened:
+            self._result = cast(BinaryIO, opened.enter_context(tempfile.TemporaryFile()))
+            super().__init__(file, self._result)
+            self._files.push(opened.pop_all())
+
     @cached_property
     def layout(self) -> Layout:
         """What the photo's header says."""
-        head = self._answer()
+        head = self.answer()
         numbers = struct.unpack(f"<{len(head) // 4}I", head)
         sampling = tuple(zip(numbers[2::2], numbers[3::2], strict=True))
         layout = Layout(numbers[0], numbers[1], sampling)
@@ -144,7 +183,7 @@ class JpegBlocks:
     def crop(self, box: Rectangle) -> Image.Image:
         """The photo's pixels in ``box``, which starts and ends on whole MCUs: opened, not decoded."""
         self._send(b"crop" + struct.pack("<4I", *box))
-        content = self._answer()
+        content = self.answer()
         # Without the segments that the library made up, and with the photo's own instead.
         at = 2
         while content[at + 1] in (0xE0, 0xEE):
@@ -161,12 +200,12 @@ class JpegBlocks:
         self._send(b"put " + struct.pack("<4IQ", *box, len(pixels)))
         self._send(pixels)
         self._send(marks)
-        self._answer()
+        self.answer()
 
     def write(self) -> BinaryIO:
         """The whole photo as it is now, without any APPn segment; the file is closed with this."""
         self._send(b"done")
-        self._answer()
+        self.answer()
         self._result.seek(0)
         return self._result
 
@@ -178,22 +217,6 @@ class JpegBlocks:
             pipe.flush()
         except OSError as error:
             raise self._ended() from error
-
-    def _answer(self) -> bytes:
-        pipe = cast(BinaryIO, self._process.stdout)
-        head = pipe.read(8)
-        size = int.from_bytes(head, "little")
-        content = pipe.read(size) if len(head) == 8 else b""
-        if len(head) != 8 or len(content) != size:
-            raise self._ended()
-        return content
-
-    def _ended(self) -> BlocksUnavailableError:
-        self._process.kill()
-        code = self._process.wait()
-        self._complaint.seek(0)
-        said = self._complaint.read().decode(errors="replace").strip().splitlines()
-        return BlocksUnavailableError(said[-1] if said else f"the process ended with {code}")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A process that holds one JPEG as its DCT coefficients: hands out crops, takes painted blocks, writes the whole again.
 
-Started by ``jpeg_blocks`` and by nothing else, as a script with ``LIBRARY SOURCE RESULT`` (path of a libjpeg, two
+Started by ``jpeg_blocks`` and by nothing else, as a script with ``LIBRARY SOURCE [RESULT]`` (path of a libjpeg,
 inherited file descriptors). It needs a process of its own because libjpeg ends the program on an error, and because
 whatever a damaged file does to it must not reach the function. Only the standard library is imported: it starts in
 20 ms. The library is the one that Pillow's wheels bring (libjpeg-turbo with the interface of libjpeg 6.2, which has
@@ -15,6 +15,8 @@ its bytes. The first answer comes unasked: width, height, then horizontal and ve
   encodes the pixels with the photo's own tables and sampling and takes over the blocks whose byte is not 0.
 - ``done``: writes the whole photo to RESULT, without any APPn segment.
 
+Without RESULT there is one answer, unasked: two bytes, 1 where blocks are missing, and 1 where the end mark is.
+
 Boxes are pixels, start on whole MCUs and end on one or at the photo's edge.
 """
 
@@ -24,7 +26,7 @@ import ctypes
 import mmap
 import struct
 import sys
-from ctypes import POINTER, byref, c_double, c_int, c_size_t, c_ubyte, c_uint, c_ulong, c_ushort, c_void_p
+from ctypes import POINTER, byref, c_double, c_int, c_size_t, c_ubyte, c_uint, c_ulong, c_void_p
 from typing import BinaryIO
 
 _VERSION = 62
@@ -37,20 +39,10 @@ _BLOCKS_IN_MCU = 10
 
 class _Component(ctypes.Structure):
     _fields_ = [
-        ("component_id", c_int),
-        ("component_index", c_int),
+        ("name", c_int * 2),
         ("h_samp_factor", c_int),
         ("v_samp_factor", c_int),
-        ("quant_tbl_no", c_int),
-        ("dc_tbl_no", c_int),
-        ("ac_tbl_no", c_int),
-        ("width_in_blocks", c_uint),
-        ("height_in_blocks", c_uint),
-        ("dct_scaled_size", c_int),
-        ("downsampled_width", c_uint),
-        ("downsampled_height", c_uint),
-        ("component_needed", c_int),
-        ("computed", c_int * 6),
+        ("tables_and_sizes", c_int * 15),
         ("quant_table", c_void_p),
         ("dct_table", c_void_p),
     ]
@@ -58,6 +50,9 @@ class _Component(ctypes.Structure):
 
 _Request = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_int, c_int, c_uint, c_uint, c_uint)
 _Access = ctypes.CFUNCTYPE(POINTER(c_void_p), c_void_p, c_void_p, c_uint, c_uint, c_int)
+
+_Emit = ctypes.CFUNCTYPE(None, c_void_p, c_int)
+_Format = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
 
 
 class _Memory(ctypes.Structure):
@@ -75,10 +70,8 @@ class _Common(ctypes.Structure):
     _fields_ = [
         ("err", c_void_p),
         ("mem", POINTER(_Memory)),
-        ("progress", c_void_p),
-        ("client_data", c_void_p),
-        ("is_decompressor", c_int),
-        ("global_state", c_int),
+        ("progress_and_client", c_void_p * 2),
+        ("kind_and_state", c_int * 2),
     ]
 
 
@@ -94,7 +87,16 @@ class _Decompress(ctypes.Structure):
         ("image_height", c_uint),
         ("num_components", c_int),
         ("jpeg_color_space", c_int),
-        ("settings_of_output", c_ubyte * (200 - 64)),
+        ("out_color_space", c_int),
+        ("scale", c_uint * 2),
+        ("settings_of_output", c_ubyte * (136 - 76)),
+        ("output_width", c_uint),
+        ("output_height", c_uint),
+        ("output_components", c_int * 2),
+        ("state_of_output", c_ubyte * (168 - 152)),
+        ("output_scanline", c_uint),
+        ("state_of_input", c_ubyte * (192 - 172)),
+        ("coef_bits", POINTER(c_int)),
         ("quant_tbl_ptrs", c_void_p * 4),
         ("dc_huff_tbl_ptrs", c_void_p * 4),
         ("ac_huff_tbl_ptrs", c_void_p * 4),
@@ -130,15 +132,11 @@ class _Compress(ctypes.Structure):
         ("raw_data_in", c_int),
         ("arith_code", c_int),
         ("optimize_coding", c_int),
-        ("ccir601_sampling", c_int),
-        ("smoothing_factor", c_int),
-        ("dct_method", c_int),
+        ("ways_of_encoding", c_int * 3),
         ("restart_interval", c_uint),
         ("restart_in_rows", c_int),
         ("write_JFIF_header", c_int),
-        ("jfif_version", c_ubyte * 2),
-        ("density_unit", c_ubyte),
-        ("density", c_ushort * 2),
+        ("version_and_density", c_ubyte * 8),
         ("write_Adobe_marker", c_int),
         ("rest", c_ubyte * (520 - 304)),
     ]
@@ -165,6 +163,23 @@ class _Libjpeg:
         self.lib.jpeg_read_coefficients.restype = _Coefficients
         self._errors = ctypes.create_string_buffer(1024)
         self.lib.jpeg_std_error(self._errors)
+
+    def collect_warnings(self) -> dict[int, bytes]:
+        """What the library complains of from now on, by its number: numbers differ between versions, words do not."""
+        said: dict[int, bytes] = {}
+        # error_exit, emit_message, output_message, format_message, reset_error_mgr, msg_code
+        functions, code = (c_void_p * 5).from_buffer(self._errors), c_int.from_buffer(self._errors, 40)
+        in_words = _Format(functions[3] or 0)
+
+        def note(cinfo: int, level: int) -> None:
+            if level < 0 and code.value not in said:
+                text = ctypes.create_string_buffer(200)
+                in_words(cinfo, ctypes.addressof(text))
+                said[code.value] = text.value
+
+        self._note = _Emit(note)
+        functions[1] = ctypes.cast(self._note, c_void_p)
+        return said
 
     def decompressor(self) -> _Decompress:
         cinfo = _Decompress()
@@ -206,6 +221,22 @@ class Photo:
         sides = self._cinfo.image_width, self._cinfo.image_height
         sampling = [side for part in self._parts for side in (part.h_samp_factor, part.v_samp_factor)]
         return struct.pack(f"<{2 + len(sampling)}I", *sides, *sampling)
+
+    def look(self) -> bytes:
+        """Decode at an eighth and return whether blocks are missing and whether the end mark is, a byte each."""
+        said, cinfo, lib = self._jpeg.collect_warnings(), self._cinfo, self._jpeg.lib
+        cinfo.scale[:] = 1, 8
+        lib.jpeg_start_decompress(byref(cinfo))
+        row = (c_ubyte * (cinfo.output_width * max(cinfo.output_components)))()
+        while cinfo.output_scanline < cinfo.output_height:
+            lib.jpeg_read_scanlines(byref(cinfo), byref(c_void_p(ctypes.addressof(row))), c_uint(1))
+        partial = not all(part.quant_table for part in self._parts)
+        # Arithmetic coding leaves out zeros at its end: without the mark nobody knows whether all is there.
+        fine = not cinfo.arith_code and not (cinfo.progressive_mode and any(cinfo.coef_bits[: 64 * len(self._parts)]))
+        lib.jpeg_finish_decompress(byref(cinfo))
+        words = b" ".join(said.values())
+        endless = b"Premature end of JPEG file" in words
+        return bytes([partial or b"premature end of data segment" in words or (endless and not fine), endless])
 
     def read(self) -> None:
         self._coefficients = self._jpeg.lib.jpeg_read_coefficients(byref(self._cinfo))
@@ -336,8 +367,8 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
     return data
 
 
-def main(library: str, source: int, result: int) -> None:
-    """Serve the commands until standard input ends."""
+def main(library: str, source: int, result: int | None = None) -> None:
+    """Serve the commands until standard input ends; without ``result`` only look."""
     commands, answers = sys.stdin.buffer, sys.stdout.buffer
 
     def answer(content: bytes) -> None:
@@ -345,6 +376,9 @@ def main(library: str, source: int, result: int) -> None:
         answers.flush()
 
     photo = Photo(library, source)
+    if result is None:
+        answer(photo.look())
+        return
     answer(photo.head())
     photo.read()
     while name := commands.read(4):
@@ -362,4 +396,4 @@ def main(library: str, source: int, result: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

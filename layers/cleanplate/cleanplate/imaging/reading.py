@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import BinaryIO, ParamSpec, TypeVar
 
 import pillow_heif
-from PIL import Image, ImageFile, ImageMath, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageMath, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from cleanplate.errors import (
     CleanplateError,
@@ -259,6 +259,18 @@ def decode(image: Image.Image) -> None:
         raise TruncatedPhotoError(f"the picture breaks off or is damaged: {in_words(error)}") from error
     if isinstance(image, TiffImagePlugin.TiffImageFile) and is_negative(image):
         image.im = image.point(lambda level: level * -1 + 65_535).im
+
+
+def supply_end_mark(image: Image.Image) -> None:
+    """Let the decoder find the mark that the JPEG ``image`` lacks at its end, where Pillow takes a photo as cut short."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return
+    read, marks = image.load_read, iter((b"\xff\xd9",))
+
+    def load_read(read_bytes: int) -> bytes:
+        return read(read_bytes) or next(marks, b"")
+
+    image.load_read = load_read  # type: ignore[method-assign]
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -239,7 +239,7 @@ def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
         facts = inspect_photo(file, max_megapixels=services.settings.max_megapixels)
     with scratch_file() as file:
         services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
-        verify_photo(file)
+        facts = replace(facts, has_end_mark=verify_photo(file))
     if job.own_mask:
         with scratch_file() as file:
             services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
