@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from cleanplate.adobe.client import AdobeClient
+from cleanplate.adobe.routes import ROUTES
 from cleanplate.aws import clients
 from cleanplate.aws.storage import Storage
+from cleanplate.jobs.in_work import count_in_work
 from cleanplate.jobs.ledger import Ledger
+from cleanplate.jobs.waiting_room import WaitingRoom
 from cleanplate.models import Job, Options, Photo
 from cleanplate.rate_limit.limiter import RateLimiter
-from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.services import Services
+from cleanplate.services import Services, rate_limits
 from cleanplate.settings import Settings, read_settings
 from cleanplate.uploads.identity import job_id
 from tests.schemas import check_event
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
 REGION = "eu-west-1"
@@ -106,6 +109,8 @@ class Stage:
                 {"AttributeName": "job_id", "AttributeType": "S"},
                 {"AttributeName": "open_shard", "AttributeType": "S"},
                 {"AttributeName": "due_at", "AttributeType": "N"},
+                {"AttributeName": "waiting_in", "AttributeType": "S"},
+                {"AttributeName": "turn", "AttributeType": "N"},
             ],
             KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
             GlobalSecondaryIndexes=[
@@ -116,21 +121,49 @@ class Stage:
                         {"AttributeName": "due_at", "KeyType": "RANGE"},
                     ],
                     "Projection": {"ProjectionType": "KEYS_ONLY"},
-                }
+                },
+                {
+                    "IndexName": "WaitingPhotos",
+                    "KeySchema": [
+                        {"AttributeName": "waiting_in", "KeyType": "HASH"},
+                        {"AttributeName": "turn", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {
+                        "ProjectionType": "INCLUDE",
+                        "NonKeyAttributes": ["not_before", "deadline_at", "entered_at"],
+                    },
+                },
             ],
             BillingMode="PAY_PER_REQUEST",
         )
-        machine = self.stepfunctions.create_state_machine(
-            name="clean-photo",
-            definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
-            roleArn="arn:aws:iam::123456789012:role/machine",
+        self.machine_arn, self.room_arn = (
+            self.stepfunctions.create_state_machine(
+                name=name,
+                definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
+                roleArn="arn:aws:iam::123456789012:role/machine",
+            )["stateMachineArn"]
+            for name in ("clean-photo", "waiting-room")
         )
-        self.machine_arn = machine["stateMachineArn"]
+        self.sqs: SQSClient = self._session.client("sqs")
+        queues = {
+            f"{name.upper()}_QUEUE_URL": self.sqs.create_queue(QueueName=name)["QueueUrl"]
+            for name in ("uploads", "admitted", "dead_letter")
+        }
+        # Time is the clock's: whoever receives a delayed message waits for its slot itself.
+        self.sqs.meta.events.register("provide-client-params.sqs.SendMessageBatch", _without_delay)
         self._heard: list[dict[str, Any]] = []
         self._listen_to_events()
         self._speak_our_time(self.dynamodb)
         _one_call_at_a_time(self.dynamodb)
-        self.settings: Settings = read_settings({**ENVIRONMENT, "STATE_MACHINE_ARN": self.machine_arn, **environment})
+        self.settings: Settings = read_settings(
+            {
+                **ENVIRONMENT,
+                **queues,
+                "STATE_MACHINE_ARN": self.machine_arn,
+                "WAITING_ROOM_ARN": self.room_arn,
+                **environment,
+            }
+        )
         self.ledger = Ledger(self.dynamodb, table=TABLE, record_days=self.settings.record_days)
         self.storage = Storage(self.s3, work_bucket=WORK, results_bucket=RESULTS)
         self.make_adobe = make_adobe or _no_adobe
@@ -138,23 +171,27 @@ class Stage:
     @property
     def services(self) -> Services:
         """Services as a fresh process has them."""
-        limits = RateLimits(
-            per_minute=self.settings.requests_per_minute,
-            per_day=self.settings.requests_per_day,
-            polls_count=self.settings.count_polls,
-        )
         return Services(
             settings=self.settings,
             ledger=self.ledger,
             storage=self.storage,
             limiter=RateLimiter(
-                self.dynamodb, TABLE, limits, clock=self.clock, random=lambda: 0.5, sleep=lambda _: None
+                self.dynamodb,
+                TABLE,
+                rate_limits(self.settings),
+                count_in_work=lambda: count_in_work(self.dynamodb, TABLE),
+                clock=self.clock,
+                random=lambda: 0.5,
+                sleep=lambda _: None,
             ),
+            room=WaitingRoom(self.dynamodb, table=TABLE, routes=tuple(ROUTES)),
             make_adobe=self.make_adobe,
             make_events=lambda: self.events,
             make_stepfunctions=lambda: self.stepfunctions,
+            make_sqs=lambda: self.sqs,
             clock=self.clock,
             random=lambda: 0.5,
+            sleep=self.clock.pass_by,
         )
 
     # --- doing ---
@@ -287,6 +324,11 @@ class Stage:
             headers["date"] = formatdate(self.clock(), usegmt=True)
 
         client.meta.events.register("after-call.dynamodb", date)
+
+
+def _without_delay(params: dict[str, Any], **_: Any) -> None:
+    for entry in params["Entries"]:
+        entry.pop("DelaySeconds", None)
 
 
 def _one_call_at_a_time(client: Any) -> None:

@@ -23,7 +23,8 @@ from aws_lambda_powertools.utilities.parameters import base as parameters_base
 
 from cleanplate.adobe import account
 from cleanplate.adobe.client import AdobeClient
-from cleanplate.aws import clients, metrics
+from cleanplate.aws import metrics
+from cleanplate.errors import CleanplateError
 from cleanplate.models import Photo
 from local.paths import ROOT
 from tests.integration.steps.walk import Walk
@@ -50,9 +51,10 @@ class LambdaContext:
     invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:cleanplate"
     aws_request_id: str = "00000000-0000-0000-0000-000000000000"
 
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 180_000
+    remaining: Callable[[], int] = lambda: 180_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining()
 
 
 @lru_cache
@@ -80,7 +82,8 @@ class HandledWalk(Walk):
         #: What the functions have answered: it becomes a part of the execution's history.
         self.answers: list[dict[str, Any]] = []
         session = self.stage._session
-        self.sqs = session.client("sqs")
+        self.sqs = self.stage.sqs
+        self.remaining: Callable[[], int] = lambda: 180_000
         self.secrets = session.client("secretsmanager")
         self.secrets.create_secret(
             Name=self.stage.settings.adobe_secret,
@@ -88,10 +91,9 @@ class HandledWalk(Walk):
                 {"client_id": walk.adobe.settings.client_id, "client_secret": walk.adobe.settings.client_secret}
             ),
         )
-        self.queue_url = self.sqs.create_queue(QueueName="uploads")["QueueUrl"]
+        self.queue_url = self.stage.settings.uploads_queue_url
         self.settings = replace(
             self.stage.settings,
-            uploads_queue_url=self.queue_url,
             adobe_api_url=walk.adobe.url,
             adobe_ims_url=walk.adobe.url,
         )
@@ -120,11 +122,10 @@ class HandledWalk(Walk):
             metrics.metrics.clear_metrics()
             with (
                 patch.object(module, "services", lambda: services),
-                patch.object(clients, "sqs", lambda: self.sqs),
                 patch.object(requests.Session, "send", self._watched_send()),
                 patch.object(account, "settings", lambda: self.settings),
             ):
-                answer: dict[str, Any] = module.lambda_handler(event, LambdaContext(function))
+                answer: dict[str, Any] = module.lambda_handler(event, LambdaContext(function, remaining=self.remaining))
         except KilledError:
             self._processes.pop(function, None)
             raise
@@ -187,31 +188,56 @@ class HandledWalk(Walk):
         self.drain()
 
     def drain(self) -> None:
-        """Receive messages until there is none, hidden ones included; each comes back as SQS brings it."""
+        """Receive messages until there is none, hidden ones included, and let photos in until nobody waits."""
         for _ in range(_MAX_RECEIVES):
-            received = self.sqs.receive_message(
-                QueueUrl=self.queue_url, VisibilityTimeout=VISIBILITY, AttributeNames=["All"]
-            ).get("Messages")
-            if not received:
+            if self._receive_one(self.queue_url) or self._receive_one(self.settings.admitted_queue_url):
+                continue
+            room = self.stage.services.room
+            if room.first_turn() is None:
+                if room.attendance().until > self.stage.clock():
+                    self._attend(60_000)
                 return
-            (message,) = received
-            hidden = self.receive(message)
-            if hidden is None:
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-            else:
-                self.stage.clock.pass_by(hidden)
-                self.sqs.change_message_visibility(
-                    QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-                )
-        raise AssertionError(f"the message came back {_MAX_RECEIVES} times")
+            self.stage.clock.pass_by(self._attend(20_500))
+        raise AssertionError(f"after {_MAX_RECEIVES} receives and looks somebody still waits")
 
-    def receive(self, message: Any) -> int | None:
+    def _receive_one(self, url: str) -> bool:
+        received = self.sqs.receive_message(QueueUrl=url, VisibilityTimeout=VISIBILITY, AttributeNames=["All"]).get(
+            "Messages"
+        )
+        if not received:
+            return False
+        (message,) = received
+        hidden = self.receive(message, url)
+        if hidden is None:
+            self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        else:
+            self.stage.clock.pass_by(hidden)
+            self.sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+        return True
+
+    def _attend(self, milliseconds: int) -> int:
+        """One call of the function that lets photos in; for how long the machine waits then."""
+        until = self.stage.clock() + milliseconds / 1000
+        self.remaining = lambda: int(1000 * (until - self.stage.clock()))
+        try:
+            answer = self.invoke("admit_photos", {"owner": "room-0-0"})
+        except KilledError:
+            # The machine tries it again.
+            return 2
+        finally:
+            self.remaining = lambda: 180_000
+        return int(answer["wait_seconds"])
+
+    def receive(self, message: Any, url: str = "") -> int | None:
         """Hand one message to the function; for how many seconds it is hidden then, None where it is done with."""
         self._visibility = VISIBILITY
-        event = {"Records": [_record(message)]}
+        event = {"Records": [_record(message, (url or self.queue_url).rpartition("/")[2])]}
         try:
             answer = self.invoke("request_mask", event)
-        except KilledError:
+        except (KilledError, CleanplateError):
+            # From the third fault on it is an error of the call too.
             return self._visibility
         return self._visibility if answer["batchItemFailures"] else None
 
@@ -262,7 +288,7 @@ def message_about(photo: Photo, request_id: str = "", options: dict[str, Any] | 
     return json.dumps({"Records": [record]})
 
 
-def _record(message: Any) -> dict[str, Any]:
+def _record(message: Any, queue: str) -> dict[str, Any]:
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
@@ -276,6 +302,6 @@ def _record(message: Any) -> dict[str, Any]:
         "messageAttributes": {},
         "md5OfBody": "",
         "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:uploads",
+        "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue}",
         "awsRegion": "eu-west-1",
     }

@@ -20,9 +20,9 @@ from unittest.mock import patch
 
 from PIL import Image
 
-from cleanplate.adobe import routes
-from cleanplate.adobe.routes import FillMaskedAreas
+from cleanplate.adobe.routes import ROUTES, FillMaskedAreas
 from cleanplate.models import Photo
+from cleanplate.steps import fill_masked_areas as filling
 from tests.chaos.boundaries import HandledWalk, Moment
 from tests.chaos.promises import Verdict, judge
 from tests.chaos.report import Report
@@ -216,7 +216,7 @@ def walk_once(make: MakeWalk, scenario: Scenario, *cuts: Cut) -> Walked:
     with ExitStack() as stack:
         if scenario.pixel_limit:
             limited = replace(FillMaskedAreas(), pixel_limit=scenario.pixel_limit)
-            stack.enter_context(patch.dict(routes.ROUTES, {limited.name: limited}))
+            stack.enter_context(patch.object(filling, "ROUTES", {**ROUTES, limited.name: limited}))
         heard = stack.enter_context(logs())
         walk = HandledWalk(make(**scenario.settings), knife, only=scenario.functions)
         scenario.act(walk)

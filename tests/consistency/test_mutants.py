@@ -250,16 +250,20 @@ FAULTS = [
         f"{PACKAGE}/jobs/ledger.py", "LEASE_SECONDS = 200.0", "LEASE_SECONDS = 2000.0",
     ),
     Fault(
-        test_times.test_a_message_is_taken_up_only_where_the_time_for_it_is_left,
-        f"{PACKAGE}/aws/queue.py", "_TIME_FOR_ONE = 75.0", "_TIME_FOR_ONE = 750.0",
+        test_times.test_a_fault_is_tried_for_hours_and_each_pause_is_one_that_sqs_can_make,
+        f"{PACKAGE}/aws/queue.py", "_LONGEST_PAUSE = 3600", "_LONGEST_PAUSE = 900",
     ),
     Fault(
-        test_times.test_a_message_is_put_off_no_longer_than_sqs_can,
-        f"{PACKAGE}/aws/queue.py", "_LONGEST_WAIT = 42_000", "_LONGEST_WAIT = 43_200",
+        test_times.test_a_fault_is_tried_for_hours_and_each_pause_is_one_that_sqs_can_make,
+        TEMPLATE, "maxReceiveCount: 12", "maxReceiveCount: 5",
     ),
     Fault(
-        test_times.test_a_message_may_come_back_until_the_latest_deadline_of_a_photo,
-        TEMPLATE, "maxReceiveCount: 200", "maxReceiveCount: 5",
+        test_times.test_both_queues_hide_a_message_six_times_as_long,
+        TEMPLATE, "VisibilityTimeout: 1080", "VisibilityTimeout: 1000",
+    ),
+    Fault(
+        test_times.test_an_attendant_is_believed_to_be_there_longer_than_a_look_takes,
+        f"{PACKAGE}/steps/admit_photos.py", "_LEASE = 120.0", "_LEASE = 20.0",
     ),
     Fault(
         test_times.test_a_job_is_late_only_when_every_repeat_of_its_slowest_step_is_over,

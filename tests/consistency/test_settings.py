@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from aws_lambda_powertools.shared import constants
@@ -92,12 +93,36 @@ def _optional(project: Project) -> set[str]:
     }
 
 
+def _without_unused_properties(project: Project, path: str, reached: set[str]) -> Iterator[ast.AST]:
+    """What a module runs; of the services that every function has at hand only those that this one takes."""
+    if not path.endswith("/services.py"):
+        yield project.tree(path)
+        return
+    others = {
+        node.attr
+        for other in reached - {path}
+        for node in ast.walk(project.tree(other))
+        if isinstance(node, ast.Attribute)
+    }
+    for node in project.tree(path).body:
+        if isinstance(node, ast.ClassDef):
+            yield from (part for part in node.body if not isinstance(part, ast.FunctionDef) or part.name in others)
+        else:
+            yield node
+
+
 def _needed_by(project: Project, function: str) -> set[str]:
     """Every variable that one function needs."""
     fields = _read_by_field(project)
     optional = _optional(project)
     reached = project.reached_from(f"{project.functions[function]['CodeUri'].strip('/')}/app.py")
-    used = {node.attr for path in reached for node in ast.walk(project.tree(path)) if isinstance(node, ast.Attribute)}
+    used = {
+        node.attr
+        for path in reached
+        for top in _without_unused_properties(project, path, reached)
+        for node in ast.walk(top)
+        if isinstance(node, ast.Attribute)
+    }
     return {name for field, names in fields.items() if field not in optional or field in used for name in names}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 
 from cleanplate.rate_limit.polling import next_wait
-from tests.consistency.project import PACKAGE, TEMPLATE, Project, called_by
+from tests.consistency.project import PACKAGE, Project, called_by
 
 LEDGER = f"{PACKAGE}/jobs/ledger.py"
-UPLOADS_QUEUE = f"{PACKAGE}/aws/queue.py"
+QUEUE = f"{PACKAGE}/aws/queue.py"
 STORAGE = f"{PACKAGE}/aws/storage.py"
 DEADLINES = f"{PACKAGE}/jobs/deadlines.py"
 SWEEPER = f"{PACKAGE}/operations/sweep_jobs.py"
@@ -96,27 +96,35 @@ def test_a_lease_ends_before_a_message_whose_call_died_comes_back(project: Proje
     assert _constant(project, LEDGER, "LEASE_SECONDS") < _queue(project)["VisibilityTimeout"]
 
 
-def test_a_message_is_taken_up_only_where_the_time_for_it_is_left(project: Project) -> None:
-    time_for_one = _constant(project, UPLOADS_QUEUE, "_TIME_FOR_ONE")
-    assert time_for_one < project.seconds("RequestMaskFunction")
+def test_a_fault_is_tried_for_hours_and_each_pause_is_one_that_sqs_can_make(project: Project) -> None:
+    first, growth, longest = (
+        _constant(project, QUEUE, name) for name in ("_FIRST_PAUSE", "_PAUSE_GROWTH", "_LONGEST_PAUSE")
+    )
+    for name in ("UploadsQueue", "AdmittedQueue"):
+        receives = project.resources("AWS::SQS::Queue")[name]["RedrivePolicy"]["maxReceiveCount"]
+        pauses = [min(first * growth**number, longest) for number in range(receives - 1)]
+        assert sum(pauses) >= 5 * _HOUR, name
+        assert longest + project.seconds("RequestMaskFunction") <= _SQS_LONGEST
+        # Three faults ring: within a minute of the first.
+        assert sum(pauses[:2]) < 60
 
 
-def test_a_message_is_put_off_no_longer_than_sqs_can(project: Project) -> None:
-    """SQS counts its twelve hours from when the message was received, not from when it is put off."""
-    longest = _constant(project, UPLOADS_QUEUE, "_LONGEST_WAIT")
-    assert longest + project.seconds("RequestMaskFunction") <= _SQS_LONGEST
+def test_both_queues_hide_a_message_six_times_as_long(project: Project) -> None:
+    queues = project.resources("AWS::SQS::Queue")
+    hidden = {queues[name]["VisibilityTimeout"] for name in ("UploadsQueue", "AdmittedQueue")}
+    assert hidden == {6 * project.seconds("RequestMaskFunction")}
 
 
-def test_a_message_may_come_back_until_the_latest_deadline_of_a_photo(project: Project) -> None:
-    receives = project.resources("AWS::SQS::Queue")["UploadsQueue"]["RedrivePolicy"]["maxReceiveCount"]
-    longest = _constant(project, UPLOADS_QUEUE, "_LONGEST_WAIT")
-    assert receives * longest > _parameter(project, "PhotoDeadlineHours", "MaxValue") * _HOUR, TEMPLATE
+def test_an_attendant_is_believed_to_be_there_longer_than_a_look_takes(project: Project) -> None:
+    lease, look = (_constant(project, f"{PACKAGE}/steps/admit_photos.py", name) for name in ("_LEASE", "_TIME_FOR_ONE"))
+    assert lease > 3 * look
+    assert look < project.seconds("AdmitPhotosFunction") / 10
 
 
 def test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again(project: Project) -> None:
     """In the queue, in its execution, and among the dead letters until somebody redrives it."""
     queues = project.resources("AWS::SQS::Queue")
-    kept = (queues[name]["MessageRetentionPeriod"] for name in ("UploadsQueue", "DeadLetterQueue"))
+    kept = (queues[name]["MessageRetentionPeriod"] for name in ("UploadsQueue", "AdmittedQueue", "DeadLetterQueue"))
     longest = sum(kept) + project.machine["TimeoutSeconds"]
     assert _parameter(project, "RecordDays", "MinValue") * 24 * _HOUR > longest
 

@@ -50,7 +50,12 @@ AWS_METRICS: dict[str, tuple[str, str, set[str]]] = {
 RUNBOOK = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 EVERY_QUARTER = "every quarter of an hour"
 #: The metrics that the sweeper counts at every run, even if they are 0.
-SWEPT = {str(measure) for measure in COMPARED} | {str(Metric.HELD), str(Metric.DAY_USED), str(Metric.SWEPT)}
+SWEPT = {str(measure) for measure in COMPARED} | {
+    str(Metric.HELD),
+    str(Metric.DAY_USED),
+    str(Metric.SWEPT),
+    str(Metric.SECONDS_WAITED),
+}
 #: When AWS has data: SQS says nothing of a queue that nobody used for six hours, Lambda nothing of one without a call.
 DATA = {"AWS/SQS": "while the queue is in use", "AWS/Lambda": "with every call"}
 
@@ -155,7 +160,7 @@ def test_an_expression_uses_its_own_metrics_and_has_one_result(template: Templat
 
 def test_the_sweeper_publishes_compared_metrics_without_events(template: Template) -> None:
     """A metric without a value would leave the whole expression without one."""
-    always = {str(measure) for measure in COMPARED} | {str(Metric.HELD)}
+    always = {str(measure) for measure in COMPARED} | {str(Metric.HELD), str(Metric.SECONDS_WAITED)}
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:
             own = {metric for namespace, metric, _ in _of_alarm(alarm) if namespace == ours.namespace}

@@ -151,8 +151,16 @@ FAULTS = [
     ),
     Fault(test_resources.test_every_queue_is_encrypted, _p("DeadLetterQueue", "SqsManagedSseEnabled")),
     Fault(
-        test_resources.test_one_bad_photo_does_not_bring_back_its_batch,
+        test_resources.test_every_message_is_a_call_of_its_own_and_let_in_photos_wait_for_no_other,
         _p("RequestMaskFunctionUploads", "FunctionResponseTypes"), [],
+    ),
+    Fault(
+        test_resources.test_every_message_is_a_call_of_its_own_and_let_in_photos_wait_for_no_other,
+        _p("RequestMaskFunctionAdmitted", "BatchSize"), 5,
+    ),
+    Fault(
+        test_resources.test_the_index_of_waiting_photos_is_the_one_that_the_room_reads,
+        _p("JobsTable", "GlobalSecondaryIndexes/1/KeySchema/1/AttributeName"), "not_before",
     ),
     # --- records and secret ---
     Fault(

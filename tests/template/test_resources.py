@@ -149,12 +149,15 @@ def test_every_queue_is_encrypted(template: Template) -> None:
         assert queue.get("SqsManagedSseEnabled") is True or queue.get("KmsMasterKeyId"), name
 
 
-def test_one_bad_photo_does_not_bring_back_its_batch(template: Template) -> None:
-    (source,) = World(template).of_type("AWS::Lambda::EventSourceMapping").values()
-    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert source["ScalingConfig"]["MaximumConcurrency"] >= 2
-    # Each photo may take its share of the function's time.
-    assert source["BatchSize"] <= 10
+def test_every_message_is_a_call_of_its_own_and_let_in_photos_wait_for_no_other(template: Template) -> None:
+    """An error of the call is then an error of that one message, which the alarm on errors sees."""
+    sources = World(template).of_type("AWS::Lambda::EventSourceMapping").values()
+    assert len(sources) == 2
+    for source in sources:
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert source["BatchSize"] == 1
+    (capped,) = [source for source in sources if "ScalingConfig" in source]
+    assert capped["ScalingConfig"]["MaximumConcurrency"] >= 2
 
 
 # --- records ---
@@ -179,7 +182,7 @@ def test_the_tables_key_is_the_one_that_the_code_uses(template: Template) -> Non
 
 def test_the_index_of_open_jobs_is_the_ledgers_and_holds_only_keys(template: Template) -> None:
     (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
-    (index,) = table["GlobalSecondaryIndexes"]
+    index, _ = table["GlobalSecondaryIndexes"]
     keys = [(part["AttributeName"], part["KeyType"]) for part in index["KeySchema"]]
     names = f'"{index["IndexName"]}", "{keys[0][0]}", "{keys[1][0]}"'
     assert f"OPEN_JOBS, SHARD, DUE = {names}" in Project().text(f"{PACKAGE}/jobs/records.py")
@@ -187,6 +190,19 @@ def test_the_index_of_open_jobs_is_the_ledgers_and_holds_only_keys(template: Tem
     types = {about["AttributeName"]: about["AttributeType"] for about in table["AttributeDefinitions"]}
     assert [types[name] for name, _ in keys] == ["S", "N"]
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_the_index_of_waiting_photos_is_the_one_that_the_room_reads(template: Template) -> None:
+    (table,) = World(template).of_type("AWS::DynamoDB::Table").values()
+    _, index = table["GlobalSecondaryIndexes"]
+    keys = [(part["AttributeName"], part["KeyType"]) for part in index["KeySchema"]]
+    names = f'"{index["IndexName"]}", "{keys[0][0]}", "{keys[1][0]}"'
+    room = Project().text(f"{PACKAGE}/jobs/waiting_room.py")
+    assert f"WAITING_PHOTOS, WAITING_IN, TURN = {names}" in room
+    assert [kind for _, kind in keys] == ["HASH", "RANGE"]
+    types = {about["AttributeName"]: about["AttributeType"] for about in table["AttributeDefinitions"]}
+    assert [types[name] for name, _ in keys] == ["S", "N"]
+    assert all(f'"{name}"' in room for name in index["Projection"]["NonKeyAttributes"])
 
 
 def test_the_table_is_encrypted_and_can_be_restored(template: Template) -> None:

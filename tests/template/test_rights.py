@@ -40,25 +40,41 @@ _LIST_PHOTOS: Rights = {
     ("s3:ListBucketVersions", "arn:aws:s3:::UploadsBucket"): "what the bucket holds, with the versions",
 }
 _TAKE_MESSAGES: Rights = {
-    ("sqs:ReceiveMessage", "UploadsQueue.Arn"): "Lambda takes the messages with the function's own rights",
-    ("sqs:DeleteMessage", "UploadsQueue.Arn"): "what is done is done",
-    ("sqs:GetQueueAttributes", "UploadsQueue.Arn"): "how many there are",
+    (action, f"{queue}.Arn"): reason
+    for queue in ("UploadsQueue", "AdmittedQueue")
+    for action, reason in {
+        "sqs:ReceiveMessage": "Lambda takes the messages with the function's own rights",
+        "sqs:DeleteMessage": "what is done is done",
+        "sqs:GetQueueAttributes": "how many there are",
+        "sqs:ChangeMessageVisibility": "after a fault a message comes back soon, and later each time",
+    }.items()
 }
+_COUNT_IN_WORK: Rights = {("dynamodb:BatchGetItem", "JobsTable.Arn"): "how many photos are in work"}
+_SEE_WAITING: Rights = {("dynamodb:Query", "JobsTable.Arn/index/WaitingPhotos"): "who waits, in order"}
+_OPEN_ROOM: Rights = {("states:StartExecution", "WaitingRoomStateMachine"): "somebody must let waiting photos in"}
 _EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:CleanPhotoStateMachine.Name:*"
 
 RIGHTS: dict[str, Rights] = {
     "RequestMaskFunction": {
         **_TAKE_MESSAGES,
         **_READ_PHOTOS,
-        ("s3:GetObject", "WorkBucket.Arn/jobs/*"): "Adobe reads the view by a link that this role signs",
+        **_READ_WORK,
+        **_COUNT_IN_WORK,
+        **_OPEN_ROOM,
         **_KEEP_WORK,
         **_JOBS,
         **_SLOTS,
         **_ADOBE,
         **_TELL,
-        ("sqs:ChangeMessageVisibility", "UploadsQueue.Arn"): "a message waits for its slot in the queue",
         ("states:StartExecution", "CleanPhotoStateMachine"): "starts the workflow",
         ("sqs:SendMessage", "DeadLetterQueue.Arn"): "sets a message aside that nobody can read",
+    },
+    "AdmitPhotosFunction": {
+        **_JOBS,
+        **_SLOTS,
+        **_COUNT_IN_WORK,
+        **_SEE_WAITING,
+        ("sqs:SendMessage", "AdmittedQueue.Arn"): "lets a photo in",
     },
     "CheckJobFunction": {**_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
     "FillMaskedAreasFunction": {**_READ_PHOTOS, **_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
@@ -74,6 +90,8 @@ RIGHTS: dict[str, Rights] = {
     "RecordFailureFunction": {**_JOBS, **_TELL},
     "SweepJobsFunction": {
         **_JOBS,
+        **_SEE_WAITING,
+        **_OPEN_ROOM,
         **_TELL,
         ("dynamodb:Query", "JobsTable.Arn/index/OpenJobs"): "finds late jobs, and reads no others",
         ("states:DescribeExecution", _EXECUTIONS): "why it ended, where nobody could write it down",
@@ -88,7 +106,8 @@ RIGHTS: dict[str, Rights] = {
     },
     "RetryPhotosFunction": {
         ("dynamodb:Scan", "JobsTable.Arn"): "finds failed photos, page by page",
-        ("dynamodb:GetItem", "JobsTable.Arn"): "the pacer's item",
+        ("dynamodb:GetItem", "JobsTable.Arn"): "the rate limiter's item",
+        ("dynamodb:BatchGetItem", "JobsTable.Arn"): "how many photos wait",
         ("sqs:GetQueueAttributes", "UploadsQueue.Arn"): "how many more the queue may take",
         ("sqs:SendMessage", "UploadsQueue.Arn"): "asks for another run",
     },
@@ -124,7 +143,7 @@ TRACES: Rights = {
 WILDCARDS = (
     {
         (f"{machine}StateMachineRole", "DeliverLogsAndTraces"): "log delivery and X-Ray know no resources"
-        for machine in ("CleanPhoto", "Backfill", "RetryFailedPhotos")
+        for machine in ("CleanPhoto", "WaitingRoom", "Backfill", "RetryFailedPhotos")
     }
     | {(f"{function}Role", "Trace"): "X-Ray knows no resources" for function in RIGHTS}
     | {("CheckAccountFunctionRole", "SeeQuota"): "the account's settings are no resource"}

@@ -117,8 +117,8 @@ class AdobeRequest:
     Times are seconds since the epoch. ``intent_at`` is written before the POST, ``adobe_job`` after it.
     ``attempts`` counts POSTs that may have made a job. ``refusals`` counts POSTs of which Adobe says that they made none,
     ``unsure`` those among them that may have made one all the same (Adobe retries inside), ``outages`` those since Adobe
-    last answered at all. ``slot_at`` is the limiter's slot for the next request, ``ticket`` the place in its queue,
-    ``check_at`` when Adobe is to be asked about the job, ``run`` the job's run that has last sent it.
+    last answered at all. ``slot_at`` is the limiter's slot for the next request, ``check_at`` when Adobe is to be asked
+    about the job, ``run`` the job's run that has last sent it.
     """
 
     name: str
@@ -130,7 +130,6 @@ class AdobeRequest:
     intent_at: float = 0.0
     lease_until: float = 0.0
     slot_at: float = 0.0
-    ticket: int = 0
     check_at: float = 0.0
     adobe_job: AdobeJob | None = None
     submitted_at: float = 0.0

@@ -9,16 +9,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from cleanplate.adobe.routes import ROUTES
 from cleanplate.aws import clients
+from cleanplate.aws.queue import Queue
 from cleanplate.aws.storage import Storage
 from cleanplate.errors import JobMovedOnError
+from cleanplate.jobs.in_work import count_in_work
 from cleanplate.jobs.ledger import Ledger
+from cleanplate.jobs.waiting_room import WaitingRoom
 from cleanplate.models import Job, JobStatus, Photo
 from cleanplate.rate_limit.limiter import RateLimiter
+from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.settings import Settings, settings
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
     from cleanplate.adobe.client import AdobeClient
@@ -32,11 +38,14 @@ class Services:
     ledger: Ledger
     storage: Storage
     limiter: RateLimiter
+    room: WaitingRoom
     make_adobe: Callable[[], AdobeClient]
     make_events: Callable[[], EventBridgeClient]
     make_stepfunctions: Callable[[], SFNClient]
+    make_sqs: Callable[[], SQSClient] = clients.sqs
     clock: Callable[[], float] = time.time
     random: Callable[[], float] = random.random
+    sleep: Callable[[float], None] = time.sleep
 
     @property
     def adobe(self) -> AdobeClient:
@@ -47,6 +56,21 @@ class Services:
     def events(self) -> EventBridgeClient:
         """EventBridge; built when first needed."""
         return self.make_events()
+
+    @property
+    def uploads_queue(self) -> Queue:
+        """News of photos."""
+        return Queue(self.make_sqs, self.settings.uploads_queue_url)
+
+    @property
+    def admitted_queue(self) -> Queue:
+        """Photos whose turn has come."""
+        return Queue(self.make_sqs, self.settings.admitted_queue_url)
+
+    @property
+    def dead_letters(self) -> Queue:
+        """Messages that nobody can read, and those that came back too often or were never delivered."""
+        return Queue(self.make_sqs, self.settings.dead_letter_queue_url)
 
     @property
     def event_bus(self) -> str:
@@ -72,15 +96,30 @@ class Services:
         return self.settings.mask_deadline if status == "masking" else self.settings.fill_deadline
 
 
+def rate_limits(stack: Settings) -> RateLimits:
+    """Return what the stack may ask of Adobe: the account's limits, and those of single routes."""
+    return RateLimits(
+        per_minute=stack.requests_per_minute,
+        per_day=stack.requests_per_day,
+        polls_count=stack.count_polls,
+        share_left=stack.share_left,
+        daily_budget=stack.daily_budget or None,
+        max_fills=stack.max_fills,
+        routes={name: route.post_spacing for name, route in ROUTES.items() if route.post_spacing},
+    )
+
+
 @lru_cache(maxsize=1)
 def services() -> Services:
-    """The tools of this process."""
+    """Return the services of this process."""
     stack = settings()
+    dynamodb, table = clients.dynamodb(), stack.jobs_table
     return Services(
         settings=stack,
-        ledger=Ledger(clients.dynamodb(), table=stack.jobs_table, record_days=stack.record_days),
+        ledger=Ledger(dynamodb, table=table, record_days=stack.record_days),
         storage=Storage(clients.s3(), work_bucket=stack.work_bucket, results_bucket=stack.results_bucket),
-        limiter=clients.limiter(),
+        limiter=RateLimiter(dynamodb, table, rate_limits(stack), count_in_work=lambda: count_in_work(dynamodb, table)),
+        room=WaitingRoom(dynamodb, table=table, routes=tuple(ROUTES)),
         make_adobe=clients.adobe,
         make_events=clients.events,
         make_stepfunctions=clients.stepfunctions,

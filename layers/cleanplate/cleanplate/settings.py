@@ -33,8 +33,10 @@ class Settings:
     work_bucket: str
     jobs_table: str
     uploads_queue_url: str
+    admitted_queue_url: str
     dead_letter_queue_url: str
     state_machine_arn: str
+    waiting_room_arn: str
     event_bus: str
     adobe_api_url: str
     adobe_ims_url: str
@@ -130,8 +132,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         work_bucket=work,
         jobs_table=_text(environ, "JOBS_TABLE"),
         uploads_queue_url=environ.get("UPLOADS_QUEUE_URL", ""),
+        admitted_queue_url=environ.get("ADMITTED_QUEUE_URL", ""),
         dead_letter_queue_url=environ.get("DEAD_LETTER_QUEUE_URL", ""),
         state_machine_arn=environ.get("STATE_MACHINE_ARN", ""),
+        waiting_room_arn=environ.get("WAITING_ROOM_ARN", ""),
         event_bus=_text(environ, "EVENT_BUS"),
         adobe_api_url=_url(environ, "ADOBE_API_URL"),
         adobe_ims_url=_url(environ, "ADOBE_IMS_URL"),

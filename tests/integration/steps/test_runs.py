@@ -68,6 +68,7 @@ def test_another_run_renews_the_record(walk: Walk) -> None:
     asked_for(walk)
     walk.stage.clock.pass_by(DAY)
     forget(walk.stage)
+    walk.settle()
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
     # Once for the failure, and once more for the end of this run.

@@ -45,12 +45,12 @@ def request_once(walk: Walk, job: Job, services: Services | None = None) -> Job:
 
 
 def request(walk: Walk, job: Job) -> Job:
-    """As often as the queue brings the message back."""
+    """As often as the waiting room lets the photo in."""
     for _ in range(300):
         try:
             return request_once(walk, job)
         except PostponedError as later:
-            walk.stage.clock.now = max(walk.stage.clock() + 1, later.until)
+            walk.stage.clock.now = max(walk.stage.clock() + 20, later.until)
     raise AssertionError("it was postponed for ever")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from cleanplate.errors import (
     InvalidRequestError,
     JobMovedOnError,
     PhotoGoneError,
-    PostponedError,
 )
 from cleanplate.jobs.reuse import ANSWER_SECONDS, MASK_KEPT_SECONDS
 from cleanplate.models import Job, Photo
@@ -248,24 +246,23 @@ def test_a_fill_that_could_not_be_sent_is_not_waited_for_but_sent(walk: Walk) ->
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
 
 
-def test_a_message_that_comes_back_before_its_turn_looks_at_no_object(make_walk: Callable[..., Walk]) -> None:
+def test_photos_whose_turn_has_not_come_wait_in_the_room_in_order(make_walk: Callable[..., Walk]) -> None:
     walk = make_walk(REQUESTS_PER_MINUTE="2")
-    photos = [walk.stage.upload(f"{name}.jpg", photo_bytes(seed=ord(name))) for name in "abc"]
-    waiting: list[float] = []
+    photos = [walk.stage.upload(f"{name}.jpg", photo_bytes(seed=ord(name))) for name in "abcd"]
     for photo in photos:
-        with contextlib.suppress(PostponedError):
-            request_mask(Upload(photo), walk.stage.services)
-    with walk.stage.killed("s3.HeadObject", "s3.GetObject", after=1000) as looked:
-        for photo in photos[1:]:
-            with pytest.raises(PostponedError) as later:
-                request_mask(Upload(photo), walk.stage.services)
-            waiting.append(later.value.until)
-    assert looked == []
-    assert waiting == sorted(waiting)
-    for photo in photos:
-        walk.publish(photo)
+        request_mask(Upload(photo), walk.stage.services)
+        walk.stage.clock.pass_by(0.01)
+    waiting = [
+        walk.stage.job(one.job_id).photo.key for one in walk.stage.services.room.photos("normal", "mask-objects")
+    ]
+    assert waiting == ["b.jpg", "c.jpg", "d.jpg"]
+    walk.attend()
     walk.execute()
-    assert [job.status for job in walk.stage.jobs()] == ["cleaned"] * 3
+    jobs = walk.stage.jobs()
+    assert [job.status for job in jobs] == ["cleaned"] * 4
+    begun = [job.adobe_requests["mask"].submitted_at for job in jobs]
+    assert begun == sorted(begun)
+    assert walk.jobs_at_adobe() == {"mask-objects": 4, "fill-masked-areas": 4}
 
 
 def test_nothing_to_remove_takes_no_slot_of_a_fill(make_walk: Callable[..., Walk]) -> None:
@@ -700,7 +697,7 @@ WRITES = (
 
 
 #: The writes of a walk whose jobs are ready at the first check.
-WRITES_OF_A_WALK = 34
+WRITES_OF_A_WALK = 32
 
 
 def test_no_write_of_a_walk_is_left_out_below(walk: Walk) -> None:

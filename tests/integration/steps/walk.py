@@ -7,7 +7,8 @@ import http.server
 import io
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,14 +16,15 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageDraw
 
-from cleanplate.errors import CleanplateError, JobMovedOnError, PostponedError
+from cleanplate.errors import CleanplateError, JobMovedOnError
 from cleanplate.models import Job, Photo
+from cleanplate.steps.admit_photos import admit_photos
 from cleanplate.steps.check_job import check_job
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
-from cleanplate.steps.request_mask import request_mask
+from cleanplate.steps.request_mask import request_admitted, request_mask
 from cleanplate.steps.save_result import save_result
-from cleanplate.uploads.messages import Upload
+from cleanplate.uploads.messages import Upload, read_admitted
 from local.adobe import StandIn
 from tests.machine import Function, Machine
 from tests.stage import KilledError, Stage
@@ -147,13 +149,16 @@ class Walk:
         correlation_id: str = "",
         options: dict[str, Any] | None = None,
     ) -> Exception | None:
-        """One message until it is done with; what ended it at last, if it was a fault."""
+        """One message until it is done with, and the waiting room until it is empty; what ended the message, if a fault."""
         upload = Upload(photo, options=options, request_id=request_id, correlation_id=correlation_id)
-        for _ in range(200):
+        fault = self._deliver(lambda: request_mask(upload, self.stage.services))
+        self.attend()
+        return fault
+
+    def _deliver(self, handle: Callable[[], None]) -> Exception | None:
+        for _ in range(12):
             try:
-                request_mask(upload, self.stage.services)
-            except PostponedError as later:
-                self.stage.clock.now = max(self.stage.clock.now + 1, later.until)
+                handle()
             except (KilledError, JobMovedOnError):
                 # The message comes back when its visibility runs out.
                 self._pass_by(1080)
@@ -161,7 +166,40 @@ class Walk:
                 return fault
             else:
                 return None
-        raise AssertionError("the message came back two hundred times")
+        raise AssertionError("the message came back a dozen times")
+
+    def attend(self) -> None:
+        """The waiting room until nobody waits: photos are let in, and each goes on when its message is received."""
+        for _ in range(1000):
+            attended = self.stage.services.room.attendance().until > self.stage.clock()
+            if not self._receive_admitted() and self.stage.services.room.first_turn() is None:
+                if attended:
+                    self.look_into_the_room(60)
+                return
+            self.stage.clock.pass_by(self.look_into_the_room(20.5))
+        raise AssertionError("photos wait for ever")
+
+    def look_into_the_room(self, seconds: float) -> int:
+        """One call of the function that lets photos in; for how long the machine waits then."""
+        until = self.stage.clock() + seconds
+        try:
+            answer = admit_photos("room-0-0", lambda: until - self.stage.clock(), self.stage.services)
+        except KilledError:
+            return 1
+        return int(answer["wait_seconds"])
+
+    def _receive_admitted(self) -> bool:
+        received = self.stage.sqs.receive_message(
+            QueueUrl=self.stage.settings.admitted_queue_url, MaxNumberOfMessages=10, VisibilityTimeout=600
+        ).get("Messages", [])
+        for message in received:
+            admitted = read_admitted(message["Body"])
+            assert admitted is not None
+            self._deliver(partial(request_admitted, admitted, self.stage.services))
+            self.stage.sqs.delete_message(
+                QueueUrl=self.stage.settings.admitted_queue_url, ReceiptHandle=message["ReceiptHandle"]
+            )
+        return bool(received)
 
     # --- Step Functions ---
 

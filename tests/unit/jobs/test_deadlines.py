@@ -25,7 +25,7 @@ def with_requests(*adobe_requests: AdobeRequest) -> Job:
 
 def test_a_photo_that_waits_for_its_turn_has_until_its_own_deadline() -> None:
     assert due_at(JOB) == 100_000 + SLACK
-    assert due_at(with_requests(AdobeRequest("mask", ticket=7))) == 100_000 + SLACK
+    assert due_at(with_requests(AdobeRequest("mask", refusals=1))) == 100_000 + SLACK
     assert due_at(with_requests(AdobeRequest("mask", intent_at=1500.0, lease_until=1700.0))) == 100_000 + SLACK
 
 
@@ -42,10 +42,8 @@ def test_a_fill_that_waits_for_its_slot_has_until_the_photos_deadline() -> None:
     lost = AdobeRequest("fill-1", attempts=1, intent_at=1600.0, lease_until=1605.0)
     for waiting in (
         AdobeRequest("fill-1", slot_at=5000.0),
-        AdobeRequest("fill-1", ticket=3),
         AdobeRequest("fill-1", refusals=1),
         replace(lost, slot_at=80_000.0),
-        replace(lost, ticket=3),
     ):
         assert due_at(with_requests(SENT, waiting)) == 100_000 + SLACK
 

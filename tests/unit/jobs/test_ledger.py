@@ -197,12 +197,10 @@ def test_a_refused_post_counts_as_refusal_and_not_as_attempt(stage: Stage) -> No
         assert not kept.possible_duplicate
 
 
-def test_a_slot_is_kept_with_its_ticket(stage: Stage) -> None:
+def test_a_slot_is_kept_until_it_is_used(stage: Stage) -> None:
     job = stage.claim()
-    kept = stage.ledger.record_slot(
-        job, AdobeRequest("mask"), slot_at=stage.clock() + 3.25, ticket=7, now=stage.clock()
-    )
-    assert (kept.adobe_requests["mask"].slot_at, kept.adobe_requests["mask"].ticket) == (stage.clock() + 3.25, 7)
+    kept = stage.ledger.record_slot(job, AdobeRequest("mask", slot_at=stage.clock() + 3.25), now=stage.clock())
+    assert kept.adobe_requests["mask"].slot_at == stage.clock() + 3.25
     assert begin(stage, kept).slot_at == 0.0
 
 
@@ -211,7 +209,7 @@ def test_a_slot_is_never_written_over_the_intent_of_another_call(stage: Stage) -
     stale = stage.claim()
     request = begin(stage, stale)
     with pytest.raises(JobMovedOnError):
-        stage.ledger.record_slot(stale, AdobeRequest("mask"), slot_at=stage.clock() + 3, ticket=0, now=stage.clock())
+        stage.ledger.record_slot(stale, AdobeRequest("mask", slot_at=stage.clock() + 3), now=stage.clock())
     assert stage.job(stale.job_id).adobe_requests["mask"] == request
 
 
@@ -345,7 +343,6 @@ ASKS = st.builds(
     intent_at=TIMES,
     lease_until=TIMES,
     slot_at=TIMES,
-    ticket=COUNTS,
     check_at=TIMES,
     adobe_job=st.none()
     | st.builds(AdobeJob, job_id=st.text("abc:/é🐶", min_size=1), status_url=st.text("abc:/", min_size=1)),

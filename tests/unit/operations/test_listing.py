@@ -11,8 +11,6 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-from cleanplate.aws import clients
-from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import (
     BucketRefusedError,
     InvalidBackfillError,
@@ -59,10 +57,9 @@ class Queue:
 
 
 @pytest.fixture
-def queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Queue:
+def queue(stage: Stage) -> Queue:
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
     queue = Queue(session.client("sqs"))
-    monkeypatch.setattr(clients, "sqs", lambda: queue.sqs)
     stage.settings = replace(stage.settings, uploads_queue_url=queue.url)
     return queue
 
@@ -353,10 +350,9 @@ def test_what_sqs_does_not_take_at_first_is_sent_again(
             taken.extend(entry["MessageBody"] for entry in Entries if entry not in refused)
             return {"Failed": [{"Id": entry["Id"]} for entry in refused]}
 
-    monkeypatch.setattr(clients, "sqs", Moody)
     moody = Moody()
-    monkeypatch.setattr(clients, "sqs", lambda: moody)
-    UploadsQueue(stage.services).send([Photo("b", f"{number}.jpg") for number in range(8)])
+    monkeypatch.setattr(stage, "sqs", moody)
+    stage.services.uploads_queue.send([f"news {number}" for number in range(8)])
     assert len(taken) == len(set(taken)) == 8
 
 
@@ -367,9 +363,9 @@ def test_a_queue_that_takes_nothing_fails_the_step_by_a_name_that_is_retried(
         def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:  # noqa: N803
             return {"Failed": [{"Id": entry["Id"]} for entry in Entries]}
 
-    monkeypatch.setattr(clients, "sqs", Broken)
+    monkeypatch.setattr(stage, "sqs", Broken())
     with pytest.raises(NotAnnouncedError):
-        UploadsQueue(stage.services).send([Photo("b", "dog.jpg")])
+        stage.services.uploads_queue.send(["news"])
 
 
 # --- one photo, one job ---

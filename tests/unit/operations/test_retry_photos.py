@@ -11,11 +11,9 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-from cleanplate.aws import clients
 from cleanplate.errors import BucketRefusedError, InvalidRetryError, error_named
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options
-from cleanplate.operations.dead_letters import DeadLetters
 from cleanplate.operations.redrive_messages import redrive_messages
 from cleanplate.operations.retry_photos import retry_photos
 from cleanplate.outcomes import fail, failure_of
@@ -56,10 +54,10 @@ class Queues:
 
 
 @pytest.fixture
-def queues(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Queues:
+def queues(stage: Stage) -> Queues:
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
     queues = Queues(session.client("sqs"))
-    monkeypatch.setattr(clients, "sqs", lambda: queues.sqs)
+    stage.sqs = queues.sqs
     stage.settings = replace(stage.settings, uploads_queue_url=queues.uploads, dead_letter_queue_url=queues.dead)
     return queues
 
@@ -280,7 +278,7 @@ def test_a_dead_letter_is_deleted_only_after_it_was_sent(
 
 
 def test_an_unreadable_message_is_set_aside_with_its_reason(stage: Stage, queues: Queues) -> None:
-    DeadLetters(stage.services).set_aside("{}", ValueError("x" * 9000))
+    stage.services.dead_letters.set_aside("{}", ValueError("x" * 9000))
     (message,) = queues.taken(queues.dead)
     assert message["Body"] == "{}"
     assert set(message["MessageAttributes"]["reason"]["StringValue"]) == {"x"}

@@ -188,38 +188,18 @@ def test_threads_never_get_the_same_slot(client: DynamoDBClient) -> None:
     assert all(later - earlier > LIMITS.spacing - 1e-3 for earlier, later in pairwise(slots))
 
 
-def test_who_is_refused_gets_a_place_in_the_queue_in_one_write(make: Make) -> None:
-    limiter, calls = make()
-    while (slot := limiter.reserve("mask", route=MASK)).granted:
-        calls.calls.clear()
-    assert slot.ticket == 1
-    assert limiter.reserve("mask", route=MASK).ticket == 2
-    calls.calls.clear()
-    assert limiter.reserve("mask", route=MASK, ticket=2).ticket == 2
-    assert calls.calls == [], "a refusal within a second of the last call costs nothing"
+def test_photos_in_work_are_looked_up_for_new_ones_alone(client: DynamoDBClient, clock: Clock) -> None:
+    asked: list[int] = []
 
+    def count() -> int:
+        asked.append(1)
+        return 40
 
-def test_tickets_are_no_race(client: DynamoDBClient) -> None:
-    shared = OneAtATime(client)
-
-    def work(_: int) -> list[int]:
-        limiter = RateLimiter(shared, "Jobs", LIMITS)  # type: ignore[arg-type]
-        slots = [limiter.reserve("mask", route=MASK, urgent=True) for _ in range(20)]
-        return [slot.ticket for slot in slots if not slot.granted]
-
-    with ThreadPoolExecutor(8) as threads:
-        tickets = [ticket for part in threads.map(work, range(8)) for ticket in part if ticket]
-    assert len(tickets) > 80
-    assert len(set(tickets)) == len(tickets)
-
-
-def test_a_slot_given_on_a_memory_does_not_take_tickets_back(make: Make) -> None:
-    (one, _), (other, _) = make(), make()
-    while one.reserve("mask", route=MASK).granted:
-        pass
-    other.reserve("mask", route=MASK)
-    one.reserve("fill", route=FILL_ROUTE)
-    assert other.reserve("mask", route=MASK).ticket == 3
+    limiter = RateLimiter(client, "Jobs", RateLimits(daily_budget=100), count_in_work=count, clock=clock)
+    assert limiter.reserve("fill", route=FILL_ROUTE).granted
+    assert asked == []
+    assert limiter.reserve("mask", route=MASK).granted
+    assert len(asked) == 1
 
 
 def test_a_slot_is_kept_and_a_void_one_replaced(make: Make, clock: Clock) -> None:
@@ -323,17 +303,6 @@ class TestLostItem:
         slots += [old.reserve("fill", route=FILL_ROUTE).at for _ in range(5)]
         slots.sort()
         assert all(later - earlier > LIMITS.spacing - 1e-3 for earlier, later in pairwise(slots))
-
-    def test_a_ticket_taken_at_that_moment_does_not_leave_half_an_item(
-        self, make: Make, client: DynamoDBClient
-    ) -> None:
-        limiter, calls = make()
-        while limiter.reserve("mask", route=MASK).granted:
-            pass
-        calls.before_write = lambda: client.delete_item(TableName="Jobs", Key=KEY)
-        slot = limiter.reserve("mask", route=MASK)
-        assert (slot.granted, slot.ticket) == (False, 0)
-        assert "Item" not in client.get_item(TableName="Jobs", Key=KEY)
 
     def test_a_stranger_in_its_place_is_named(self, make: Make, client: DynamoDBClient) -> None:
         client.put_item(TableName="Jobs", Item={**KEY, "version": {"N": "1"}, "taken": {"N": "7"}})

@@ -13,7 +13,7 @@ from cleanplate.errors import SettingsError
 from cleanplate.rate_limit import breakers, forecast, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import observe
-from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, Slot, fresh
+from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, Slot, advance, fresh
 
 NOW = 1_800_000_000.0
 MASK = "mask-objects"
@@ -52,7 +52,6 @@ requests = st.lists(
     st.tuples(
         st.one_of(st.floats(0, 3), st.floats(0, 0.05), st.floats(0, 200)),  # seconds since the one before
         st.sampled_from(["mask", "mask", "fill", "poll"]),
-        st.booleans(),
         st.floats(-2, 2),  # the error of the caller's clock
         st.floats(0, 60),  # how far ahead a poll is wanted
     ),
@@ -61,9 +60,9 @@ requests = st.lists(
 )
 
 
-def granted(limits: RateLimits, asked: list[tuple[float, str, bool, float, float]], *, skewed: bool) -> list[float]:
+def granted(limits: RateLimits, asked: list[tuple[float, str, float, float]], *, skewed: bool) -> list[float]:
     state, now, slots = fresh(limits, NOW), NOW, []
-    for later, kind, urgent, error, ahead in asked:
+    for later, kind, error, ahead in asked:
         now += later
         clock = now + (error if skewed else 0)
         before = state
@@ -72,7 +71,6 @@ def granted(limits: RateLimits, asked: list[tuple[float, str, bool, float, float
             limits,
             clock,
             kind,  # type: ignore[arg-type]
-            urgent,
             route=MASK if kind == "mask" else FILL_ROUTE,
             not_before=clock + ahead if kind == "poll" else 0.0,
         )
@@ -189,28 +187,18 @@ class TestPriority:
         assert fills[0] <= NOW + MINUTE_ONLY.near + 2 * MINUTE_ONLY.spacing
         assert fills[-1] - fills[0] == pytest.approx(9 * MINUTE_ONLY.spacing)
 
-    def crowd(self, seconds: int, *, urgent: bool) -> tuple[int, int]:
-        """Slots of normal and urgent masks while more of both ask than there is room for."""
-        state, normal, hurried = warm(), 0, 0
-        for n in range(seconds * 5):
+    def test_nothing_is_kept_idle_for_photos_in_work(self) -> None:
+        state, masks = warm(), 0
+        for n in range(600 * 5):
             state, slot = request(state, NOW + n / 5)
-            normal += slot.granted
-            if urgent:
-                state, slot = request(state, NOW + n / 5, urgent=True)
-                hurried += slot.granted
-        return normal, hurried
+            masks += slot.granted
+        assert masks >= 0.99 * 600 / MINUTE_ONLY.spacing
 
-    def test_urgent_masks_overtake(self) -> None:
-        normal, urgent = self.crowd(600, urgent=True)
-        assert urgent > 8 * normal
-
-    def test_normal_masks_are_not_starved(self) -> None:
-        normal, urgent = self.crowd(600, urgent=True)
-        assert normal >= 0.08 * (normal + urgent)
-
-    def test_nothing_is_kept_idle_for_urgent_masks(self) -> None:
-        normal, _ = self.crowd(600, urgent=False)
-        assert normal >= 0.99 * 600 / MINUTE_ONLY.spacing
+    def test_a_new_photo_may_be_given_no_slot_further_off_than_it_waits(self) -> None:
+        state, _ = request(warm(), NOW)
+        refused = request(state, NOW, within=0.5)[1]
+        assert (refused.granted, refused.reason) == (False, "queue")
+        assert request(state, NOW, within=1.5)[1].granted
 
     def test_a_poll_is_reserved_for_its_time_and_the_time_before_is_used(self) -> None:
         limits = RateLimits(per_day=None, polls_count=True)
@@ -226,49 +214,7 @@ class TestPriority:
         assert slot == Slot(NOW + 6)
 
 
-class TestQueue:
-    def full(self, photos: int) -> RateLimitState:
-        """A queue of photos that all have their tickets."""
-        state = warm()
-        for _ in range(10):
-            state, _ = request(state, NOW)
-        for _ in range(photos):
-            state, _ = reservations.queue_up(state, "normal")
-        return state
-
-    def test_a_far_photo_asks_again_after_half_of_its_wait(self) -> None:
-        state = self.full(1000)
-        _, slot = request(state, NOW, ticket=900)
-        assert not slot.granted
-        assert slot.reason == "queue"
-        assert slot.ticket == 900
-        assert slot.at - NOW == pytest.approx(900 * 2 * MINUTE_ONLY.spacing / 2, rel=0.02)
-
-    def test_nobody_is_parked_longer_than_sqs_allows(self) -> None:
-        waits = [request(self.full(1), NOW, ticket=n)[1].at - NOW for n in range(100_000, 200_000, 997)]
-        assert max(waits) <= reservations.LONGEST_PARK < 12 * 3600
-        assert max(waits) - min(waits) > 1800, "and they do not all come back together"
-
-    def test_a_ticket_is_served_in_its_turn_and_not_before(self) -> None:
-        state = self.full(100)
-        later = NOW + MINUTE_ONLY.near / 2
-        state, far = request(state, later, ticket=90)
-        state, near = request(state, later, ticket=1)
-        assert (far.granted, near.granted) == (False, True)
-
-    def test_what_nobody_took_is_anybodys(self) -> None:
-        assert request(self.full(100), NOW + 60, ticket=90)[1].granted
-
-    def test_one_out_of_turn_does_not_call_all_before_it(self) -> None:
-        state, _ = request(self.full(10_000), NOW + 60, ticket=10_000)
-        assert state.normal.front < 10
-
-    def test_tickets_of_a_lost_state_go_on_where_they_were(self) -> None:
-        state, _ = request(fresh(MINUTE_ONLY, NOW), NOW, ticket=5000)
-        assert state.normal.front == 5000
-        state, ticket = reservations.queue_up(state, "normal")
-        assert ticket == 5001
-
+class TestSlots:
     def test_a_slot_is_kept_until_its_time(self) -> None:
         state, _ = request(warm(), NOW)
         state, slot = request(state, NOW)
@@ -284,6 +230,71 @@ class TestQueue:
         assert (sum(state.day_counts), state.spent) == (counts, spent)
 
 
+class TestRoutes:
+    LIMITS = RateLimits(per_day=None, routes={"remove-background": 1.5, "slow-fill": 15.0})
+
+    def test_a_route_with_a_limit_of_its_own_keeps_it(self) -> None:
+        state, slots = warm(self.LIMITS), []
+        for n in range(100):
+            state, slot = request(state, NOW + n / 5, limits=self.LIMITS, route="remove-background")
+            slots += [slot.at] * slot.granted
+        assert max_in(slots, 2.99) == 2
+        assert len(slots) >= 0.95 * 20 / (2 * self.LIMITS.spacing)
+
+    def test_what_it_leaves_is_for_the_other_routes(self) -> None:
+        state, first = request(warm(self.LIMITS), NOW, "fill", limits=self.LIMITS, route="slow-fill")
+        state, second = request(state, NOW, "fill", limits=self.LIMITS, route="slow-fill")
+        assert second.at - first.at >= 15
+        assert request(state, NOW, limits=self.LIMITS)[1].at < NOW + 2
+
+    def test_a_new_photo_is_told_what_it_waits_for(self) -> None:
+        limits = RateLimits(per_day=None, routes={MASK: 60.0})
+        state, _ = request(warm(limits), NOW, limits=limits)
+        assert request(state, NOW, limits=limits)[1].reason == "route"
+
+
+class TestRoomForFills:
+    LIMITS = RateLimits(per_day=500, daily_budget=None, max_fills=1)
+    BUDGET = RateLimits(per_day=None, daily_budget=500, max_fills=1)
+
+    @pytest.mark.parametrize("limits", [LIMITS, BUDGET])
+    @pytest.mark.parametrize("takes", [10, 300, 890])
+    def test_no_mask_is_bought_without_room_for_its_fill(self, limits: RateLimits, takes: float) -> None:
+        """However long Adobe takes: the ledger counts photos in work, and here their slots until it does."""
+        state, due, refused, masks = warm(limits), list[float](), 0, 0
+        now = NOW
+        while now < NOW + 2 * 3600:
+            ready = [at for at in due if at <= now]
+            if ready:
+                state, slot = request(state, now, "fill", limits=limits)
+                refused += not slot.granted
+                due.remove(ready[0])
+            else:
+                # The ledger knows of those whose mask went out ten seconds ago.
+                known = sum(at - takes <= now - 8 for at in due)
+                state, slot = request(state, now, limits=limits, in_work=known)
+                if slot.granted:
+                    due.append(slot.at + takes)
+                    masks += 1
+            now += 1.04
+        assert refused == 0
+        assert masks >= 240
+
+    def test_a_photo_with_a_slot_counts_before_the_ledger_knows_of_it(self) -> None:
+        limits = RateLimits(per_day=None, daily_budget=100)
+        state, first = request(warm(limits), NOW + 3600, limits=limits)
+        state = replace(state, spent=98)
+        assert first.granted
+        assert request(state, NOW + 3601, limits=limits)[1].reason == "budget"
+        assert request(state, NOW + 3660, limits=limits)[1].granted
+
+    def test_an_idle_pause_does_not_forget_it(self) -> None:
+        limits = RateLimits(per_minute=60, per_day=None, daily_budget=3)
+        state, _ = request(warm(limits), NOW, limits=limits)
+        assert sum(advance(state, limits, NOW + 5).masks.values()) == 1
+        assert not advance(state, limits, NOW + 20).masks
+
+
 class TestGate:
     def test_a_429_stops_everybody_until_the_time_that_adobe_names(self) -> None:
         state = breakers.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
@@ -292,6 +303,15 @@ class TestGate:
         assert (mask.granted, mask.reason) == (False, "gate")
         assert mask.at >= NOW + 40 - 5
         assert request(state, NOW + 40)[1].granted
+
+    def test_a_short_time_that_adobe_names_again_and_again_grows(self) -> None:
+        """An account that answers every POST with Retry-After: 1 is not asked every second."""
+        state, now, times = warm(), NOW, []
+        for _ in range(8):
+            state = breakers.close(state, MINUTE_ONLY, now, now + 1, "429")
+            times.append(state.gate_until - now)
+            now = state.gate_until + 0.5
+        assert times == [1, 1, 2, 4, 8, 16, 32, 64]
 
     def test_polls_stop_too(self) -> None:
         state = breakers.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
@@ -418,7 +438,6 @@ class TestBudget:
     def test_what_is_held_is_held_until_the_next_day(self) -> None:
         state, _, _, mask = self.spend(10)
         assert (mask.granted, mask.reason) == (False, "budget")
-        assert mask.at <= NOW + 300 + reservations.LONGEST_PARK, "no message can be hidden for longer"
         assert reservations.opening(state, self.LIMITS, NOW + 300) == (self.MIDNIGHT, "budget")
         evening = request(state, self.MIDNIGHT - 60, limits=self.LIMITS)[1]
         assert self.MIDNIGHT - self.LIMITS.near <= evening.at <= self.MIDNIGHT + 60
@@ -500,8 +519,6 @@ class TestItem:
             kind: Kind = ("mask", "poll", "fill", "poll")[n % 4]
             now = NOW - 90_000 + 10 * n
             state, _ = request(state, now, kind, limits=limits, not_before=now + 6 if kind == "poll" else 0.0)
-        for _ in range(20):
-            state, _ = reservations.queue_up(state, "normal")
         state = breakers.close(state, limits, NOW, NOW + 60, "429")
         state = breakers.unavailable(state, NOW, MASK)
         durations = observe(observe(None, 0, 6), 4, 6)
@@ -532,7 +549,9 @@ class TestItem:
     def test_what_an_older_release_did_not_write_is_at_its_default(self) -> None:
         assert RateLimitState.from_item({"version": 7}) == RateLimitState(version=7)
 
-    @pytest.mark.parametrize("item", [{}, {"version": 1, "taken": 5}, {"version": 1, "normal": 3}, {"version": "x"}])
+    @pytest.mark.parametrize(
+        "item", [{}, {"version": 1, "taken": 5}, {"version": 1, "route_next": 3}, {"version": "x"}]
+    )
     def test_something_else_is_not_taken_for_one(self, item: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="not a pacer's item"):
             RateLimitState.from_item(item)

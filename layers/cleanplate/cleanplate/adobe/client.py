@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any
 from urllib.parse import urljoin
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from cleanplate.adobe.answers import PROMPT_UNSAFE, known_link, read_adobe_job, read_error, read_retry_after
 from cleanplate.adobe.connections import GET_TRIES, arriving, read_answer, succeeded, times_sent
@@ -47,8 +48,8 @@ _DOWNLOAD_TRIES = 3
 #: Adobe's newer platform hosts results behind a short link that leads to S3.
 _MAX_REDIRECTS = 3
 _INPUT_WORDS = re.compile(r"(?i)\b(input|source|href|link|presigned|download)")
-#: What stands in errors that ended a request before it was sent.
-_NEVER_SENT = ("NewConnectionError", "NameResolutionError", "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+#: OpenSSL's reason where the other end does not speak TLS at all, so that the handshake never came to its end.
+_NO_TLS = "WRONG_VERSION_NUMBER"
 #: Adobe's v2 platform uses one 403 for entitlement, quota and load; only the last one passes by itself.
 _LOAD_WORDS = re.compile(r"(?i)high[\s-]+traffic|too many requests")
 _CREDENTIAL_CODES = {"403000", "403003"}
@@ -221,8 +222,28 @@ def _joined(url: str, target: str) -> str:
 
 
 def _never_sent(error: Exception) -> bool:
-    """Say whether no connection came about, so that the request cannot have reached Adobe."""
-    return isinstance(error, requests.ConnectTimeout) or any(sign in repr(error) for sign in _NEVER_SENT)
+    """Return whether no connection came about, so that the request cannot have reached Adobe.
+
+    Told by the types of the error and of what caused it, never by words, which a server may have chosen.
+    """
+    return any(
+        isinstance(cause, requests.ConnectTimeout | NewConnectionError | ssl.SSLCertVerificationError)
+        or (isinstance(cause, ssl.SSLError) and cause.reason == _NO_TLS)
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it was made of; requests and urllib3 wrap one into the other in several ways."""
+    found, ahead = set[int](), [error]
+    while ahead:
+        cause = ahead.pop()
+        if id(cause) in found:
+            continue
+        found.add(id(cause))
+        yield cause
+        parts = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        ahead += [part for part in parts if isinstance(part, BaseException)]
 
 
 def _json(response: requests.Response) -> object:

@@ -33,6 +33,8 @@ class Route(Protocol):
     ``pixel_limit`` holds for each side of the picture that is sent, ``byte_limit`` for its file (0: no limit is known).
     ``host`` is Adobe's host that serves the route, empty for the API's own. ``status_path`` is where a job is asked
     about by its id alone; empty where only the link in the answer leads there.
+    ``post_spacing`` is how many seconds Adobe wants
+    between two POSTs of this route, beside what it allows of all routes together; 0 where it says nothing.
     """
 
     @property
@@ -47,6 +49,8 @@ class Route(Protocol):
     def pixel_limit(self) -> int: ...
     @property
     def byte_limit(self) -> int: ...
+    @property
+    def post_spacing(self) -> float: ...
     @property
     def writes_to_us(self) -> bool:
         """Say whether Adobe puts the picture into our storage instead of offering it for download."""
@@ -70,6 +74,7 @@ class MaskObjects:
     pixel_limit: int = 4000
     host: str = ""
     byte_limit: int = 0
+    post_spacing: float = 0.0
     writes_to_us: bool = False
 
     def body(self, request: Request) -> dict[str, Any]:
@@ -100,6 +105,8 @@ class RemoveBackground:
     pixel_limit: int = 6000
     host: str = ""
     byte_limit: int = 0
+    #: Two POSTs in three seconds (three are refused).
+    post_spacing: float = 1.5
     writes_to_us: bool = False
 
     def body(self, request: Request) -> dict[str, Any]:
@@ -124,6 +131,7 @@ class CreateMask:
     pixel_limit: int = 10_000
     host: str = ""
     byte_limit: int = 0
+    post_spacing: float = 0.0
     writes_to_us: bool = True
 
     def body(self, request: Request) -> dict[str, Any]:
@@ -154,6 +162,7 @@ class FillMaskedAreas:
     pixel_limit: int = 4000
     host: str = ""
     byte_limit: int = 0
+    post_spacing: float = 0.0
     writes_to_us: bool = False
 
     def body(self, request: Request) -> dict[str, Any]:

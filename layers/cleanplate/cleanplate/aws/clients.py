@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from cleanplate.rate_limit.limiter import RateLimiter
-from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.settings import has_endpoint, settings
+from cleanplate.settings import has_endpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -62,7 +60,7 @@ def dynamodb() -> DynamoDBClient:
 
 @lru_cache(maxsize=1)
 def sqs() -> SQSClient:
-    """SQS, for postponing a message of the uploads queue."""
+    """SQS, for the queues of messages."""
     return _session().client("sqs", config=_AWS)
 
 
@@ -88,20 +86,6 @@ def sns() -> SNSClient:
 def lambda_() -> LambdaClient:
     """Return the Lambda client, for looking at the account's quota."""
     return _session().client("lambda", config=_AWS)
-
-
-@lru_cache(maxsize=1)
-def limiter() -> RateLimiter:
-    """Adobe's pace, shared by every function of the stack."""
-    stack = settings()
-    limits = RateLimits(
-        per_minute=stack.requests_per_minute,
-        per_day=stack.requests_per_day,
-        polls_count=stack.count_polls,
-        share_left=stack.share_left,
-        daily_budget=stack.daily_budget or None,
-    )
-    return RateLimiter(dynamodb(), stack.jobs_table, limits)
 
 
 @lru_cache(maxsize=1)

@@ -37,6 +37,7 @@ class Metric(StrEnum):
     DAY_USED = "DayUsedPercent"
     BUDGET_USED = "BudgetUsedPercent"
     HELD = "Held"
+    SECONDS_WAITED = "SecondsWaited"
 
 
 #: Metrics that alarms compare. The sweeper counts 0 of each, so that they have data when nothing happens.

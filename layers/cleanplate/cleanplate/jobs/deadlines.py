@@ -34,7 +34,7 @@ def due_at(job: Job) -> float | None:
 
 def _waits(request: AdobeRequest) -> bool:
     """Whether its turn at Adobe is still to come: never begun, refused for now, or put off."""
-    return not request.intent_at or bool(request.slot_at or request.ticket)
+    return not request.intent_at or bool(request.slot_at)
 
 
 def _leases(adobe_requests: list[AdobeRequest]) -> Iterator[float]:

@@ -31,6 +31,7 @@ from cleanplate.aws.dynamodb import (
 )
 from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError, PostOutcomeUnknownError
 from cleanplate.jobs.folder_counts import SHARDS, Progress, counted_moves
+from cleanplate.jobs.in_work import in_work_moves
 from cleanplate.jobs.records import (
     DUE,
     OPEN_JOBS,
@@ -45,6 +46,7 @@ from cleanplate.jobs.records import (
 )
 from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.jobs.reuse import next_run
+from cleanplate.jobs.waiting_room import WAITING_IN
 from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus, Options, Photo
 from cleanplate.uploads.identity import job_id
 
@@ -168,8 +170,8 @@ class Ledger:
 
     # --- paying ---
 
-    def record_slot(self, job: Job, request: AdobeRequest, *, slot_at: float, ticket: int, now: float) -> Job:
-        """Keep the slot, or the place in the queue, that the limiter gave to a request that has to wait.
+    def record_slot(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
+        """Keep the slot that the rate limiter gave to a request that has to wait.
 
         Raises :class:`JobMovedOnError` where another call has begun to send it: its intent must not be written over.
         """
@@ -178,7 +180,7 @@ class Ledger:
             there = current.adobe_requests.get(request.name, AdobeRequest(request.name))
             if (there.intent_at, there.attempts) != (request.intent_at, request.attempts) or there.adobe_job:
                 raise _moved_on(job)
-            return _with(current, replace(request, slot_at=slot_at, ticket=ticket))
+            return _with(current, request)
 
         return self._change_open(job, keep, now)
 
@@ -332,7 +334,10 @@ class Ledger:
         """Write ``after`` over ``before``, None for nothing, and count the move; return whether, and what is there now."""
         after = replace(after, revision=secrets.token_hex(8))
         write = self._new(after) if before is None else self._difference(before, after)
-        counts = counted_moves(self._table, before, after, now=now, expires_at=expiry(now, self._record_days))
+        counts = [
+            *counted_moves(self._table, before, after, now=now, expires_at=expiry(now, self._record_days)),
+            *in_work_moves(self._table, before, after),
+        ]
         try:
             if counts or before is None:
                 kind = "Put" if before is None else "Update"
@@ -367,8 +372,12 @@ class Ledger:
         changed = {name: value for name, value in new.items() if name not in old or old[name] != value}
         gone = [name for name in old if name not in new]
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in changed)
-        if gone:
-            update += " REMOVE " + ", ".join(f"#{name}" for name in gone)
+        removed = [f"#{name}" for name in gone]
+        if after.status != "claimed":
+            # Whoever is at it holds the photo now, not the waiting room.
+            removed.append(WAITING_IN)
+        if removed:
+            update += f" REMOVE {', '.join(removed)}"
         return {
             "TableName": self._table,
             "Key": item_key(before.job_id),

@@ -54,7 +54,7 @@ def next_run(job: Job, now: float) -> Job:
     kept = {request.name: request for request in reusable_requests(job, now)}
     for request in job.adobe_requests.values():
         if request.name not in kept and request.attempts and request.adobe_job is None:
-            kept[request.name] = replace(request, slot_at=0.0, ticket=0, outages=0)
+            kept[request.name] = replace(request, slot_at=0.0, outages=0)
     spent = [
         request
         for name, request in job.adobe_requests.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import BucketRefusedError, InvalidBackfillError, WrongConfirmationError
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import Photo
@@ -94,7 +93,7 @@ def _say(state: str, estimate: Mapping[str, Any], services: Services) -> dict[st
         return {"answer": f"All {estimate['photos']} photos below {where} are done or in work already."}
     limiter = services.limiter
     (waiting,) = services.ledger.progress.read(Place(services.settings.uploads_bucket))
-    before = UploadsQueue(services).unseen()
+    before = services.uploads_queue.unseen()
     now, new = limiter.now(), estimate["to_clean"]
     done_at = done_by(limiter.state(), limiter.limits, now, waiting or FolderCounts(), before + new)
     requests = estimate["paid_requests"]

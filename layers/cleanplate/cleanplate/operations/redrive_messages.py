@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cleanplate.operations.dead_letters import DeadLetters
 from cleanplate.services import Services
 
 #: Ten messages take well below a second; what is left over is the next call's. Seconds.
@@ -16,11 +15,14 @@ def redrive_messages(seconds_left: Callable[[], float], services: Services) -> d
 
     Safe to repeat: what is sent twice becomes one job all the same.
     """
-    letters = DeadLetters(services)
-    sent, most = 0, letters.number()
+    letters = services.dead_letters
+    sent, most = 0, letters.unseen()
     while sent < most and seconds_left() > _TIME_FOR_TEN:
-        now = letters.redrive(most - sent)
-        if not now:
+        taken = letters.take(most - sent)
+        if not taken:
             break
-        sent += now
-    return {"sent": sent, "left": letters.number()}
+        # Sent before removed: cut short in between, a message is there twice, which is one job all the same.
+        services.uploads_queue.send([letter["Body"] for letter in taken])
+        letters.remove(taken)
+        sent += len(taken)
+    return {"sent": sent, "left": letters.unseen()}

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import UnknownFolderError
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.operations.inputs import PROGRESS, check_names
@@ -35,7 +34,7 @@ def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, A
     tally, all_of_it = services.ledger.progress.read(place, whole)
     answer = "" if tally else _nothing_seen(place)
     tally = tally or FolderCounts()
-    unseen = UploadsQueue(services).unseen()
+    unseen = services.uploads_queue.unseen()
     state, limits, now = services.limiter.state(), services.limiter.limits, services.limiter.now()
     done_at = done_by(state, limits, now, (all_of_it or tally), unseen) if tally.open or unseen else None
     return {

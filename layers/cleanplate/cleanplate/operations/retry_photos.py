@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from cleanplate.aws.metrics import Metric, count
-from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import BucketRefusedError, CleanplateError, InvalidRetryError, error_named
 from cleanplate.models import Job
 from cleanplate.operations.inputs import RETRY, check_names
 from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day
+from cleanplate.operations.send_photos import photos_ahead
 from cleanplate.services import Services
+from cleanplate.uploads.messages import retry_message
 from cleanplate.uploads.photo_names import skip_reason
 
 #: One call goes on to the next page for so long. Seconds; a page takes one or two.
@@ -31,11 +32,11 @@ def retry_photos(
     :class:`BucketRefusedError`.
     """
     bucket, prefix, reason, confirm = _check(asked, services)
-    queue, begun = UploadsQueue(services), services.clock()
+    queue, begun = services.uploads_queue, services.clock()
     per_day = photos_per_day(services.limiter.state(), services.limiter.limits)
     ahead = max_ahead(per_day, _AHEAD_HOURS)
     found = Counter(failed_for)
-    room = ahead - queue.length() if confirm else ahead
+    room = ahead - photos_ahead(bucket, services) if confirm else ahead
     while True:
         if room <= 0:
             return _say("full", after, sent, found, wait_seconds=look_again_in(per_day, ahead))
@@ -44,7 +45,7 @@ def retry_photos(
         jobs = [job for job in jobs if not skip_reason(job.photo)]
         found.update(_reason(job) for job in jobs)
         chosen = [job for job in jobs if _is_meant(_reason(job), reason)][: max(0, confirm - sent)]
-        queue.request_runs(chosen, str(asked["retry_id"]))
+        queue.send([retry_message(job, str(asked["retry_id"])) for job in chosen])
         count(Metric.RETRIED, len(chosen))
         sent, room = sent + len(chosen), room - len(chosen)
         if not after or 0 < confirm <= sent:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cleanplate.aws.queue import UploadsQueue
 from cleanplate.errors import InvalidBackfillError
+from cleanplate.jobs.folder_counts import Place
 from cleanplate.models import Photo
 from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day, why_not
 from cleanplate.services import Services
+from cleanplate.uploads.messages import found_message
 
 #: One call goes on to the next page for so long. Seconds; a page of a thousand new photos takes a few.
 _ENOUGH = 30.0
@@ -26,14 +27,14 @@ def send_photos(
     """
     if isinstance(ahead_hours, bool) or not isinstance(ahead_hours, int | float) or not 0 < ahead_hours <= 240:
         raise InvalidBackfillError(f"The hours ahead must be a number above 0 and up to 240, not {ahead_hours!r}.")
-    queue, begun = UploadsQueue(services), services.clock()
+    queue, begun = services.uploads_queue, services.clock()
     per_day = photos_per_day(services.limiter.state(), services.limiter.limits)
     ahead = max_ahead(per_day, ahead_hours)
-    room = ahead - queue.length()
+    room = ahead - photos_ahead(bucket, services)
     while room > 0 and sent < confirm:
         page = services.storage.list_photos(bucket, prefix, after=after, most=min(_PAGE, room, confirm - sent))
         new = _not_begun(page.photos, services)
-        queue.send(new)
+        queue.send([found_message(photo) for photo in new])
         after, sent, room = page.after, sent + len(new), room - len(new)
         if not after:
             return _say("sent", {}, sent)
@@ -42,6 +43,12 @@ def send_photos(
     if sent >= confirm:
         return _say("sent", {}, sent)
     return _say("full", after, sent, wait_seconds=look_again_in(per_day, ahead))
+
+
+def photos_ahead(bucket: str, services: Services) -> int:
+    """Return about how many photos are on their way to Adobe: their news in the queue, or waiting for their turn."""
+    (counts,) = services.ledger.progress.read(Place(bucket))
+    return services.uploads_queue.length() + (counts.waiting if counts else 0)
 
 
 def _say(state: str, after: Mapping[str, str], sent: int, wait_seconds: int = 0) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cleanplate.models import TERMINAL, Failure, Job
 from cleanplate.outcomes import fail, failure_named, failure_of, publish
 from cleanplate.rate_limit import forecast, reservations
 from cleanplate.services import Services
+from cleanplate.steps.wait_for_turn import open_room
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef
@@ -31,6 +32,7 @@ def sweep_jobs(seconds_left: Callable[[], float], services: Services) -> dict[st
     A job that cannot be ended does not keep the others from it; its error is raised when they are done.
     """
     _tell_of_the_day(services)
+    _tell_who_waits(services)
     done, faults, more = {Metric.SWEPT: 0, Metric.DELIVERED_LATE: 0}, list[Exception](), False
     for job_id in services.ledger.late(services.clock()):
         if seconds_left() < _TIME_FOR_ONE:
@@ -95,6 +97,15 @@ def _why(job: Job, execution: DescribeExecutionOutputTypeDef | None, services: S
         return failure_of(DeadlinePassedError("Its turn at Adobe did not come before its deadline."))
     where = f"its execution was {status.lower()}" if status else "it had no execution"
     return failure_of(JobOverdueError(f"Nothing more was heard of the job while it was {job.status}; {where}."))
+
+
+def _tell_who_waits(services: Services) -> None:
+    """Say for how long the first photo of the waiting room has waited, and see that somebody attends it."""
+    now, first = services.clock(), services.room.first_turn()
+    count(Metric.SECONDS_WAITED, 0 if first is None else max(0.0, now - first))
+    attendance = services.room.attendance()
+    if first is not None and attendance.until <= now:
+        open_room(attendance.until, services)
 
 
 def _tell_of_the_day(services: Services) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.rate_limit.state import FILL_ROUTE, Breaker, Kind, RateLimitState, photos_in_work
+from cleanplate.rate_limit.state import FILL_ROUTE, Breaker, Kind, RateLimitState
 
 _FIRST_GATE = 5.0  # seconds that a 429 without Retry-After closes the gate; doubled by each further one
 _LONGEST_GATE = 900.0
@@ -19,7 +19,9 @@ PROBE = 60.0  # seconds that the one probe of a half-open breaker has for its an
 def close(state: RateLimitState, limits: RateLimits, now: float, until: float | None, reason: str) -> RateLimitState:
     """The gate closed for everybody after a 429, until ``until``, or for a time that doubles with each closure.
 
-    A time that is over, or none, counts as not told; a day is the longest.
+    A time that is over, or none, counts as not told; a day is the longest. What Adobe names holds for a first closure;
+    a further one before any success lasts at least a second, then two, then four …, so that an account that is refused
+    again and again is not asked every second.
 
     Answers to requests that were on their way when it closed count as the same closure.
     """
@@ -27,7 +29,8 @@ def close(state: RateLimitState, limits: RateLimits, now: float, until: float | 
     strikes = state.gate_closed + 1 if again or not state.gate_closed else state.gate_closed
     if until is None or not math.isfinite(until) or until <= now:
         until = now + min(_LONGEST_GATE, _FIRST_GATE * 2.0 ** min(strikes - 1, 20))
-    until = max(state.gate_until, min(until, now + limits.day))
+    again_until = now + min(_LONGEST_GATE, 2.0 ** min(strikes - 2, 20)) if strikes > 1 else now
+    until = max(state.gate_until, again_until, min(until, now + limits.day))
     return replace(state, gate_until=until, gate_closed=strikes, gate_reason=reason)
 
 
@@ -57,8 +60,10 @@ def unavailable(state: RateLimitState, now: float, route: str) -> RateLimitState
     return replace(state, breakers={**state.breakers, route: breaker})
 
 
-def closed_route(state: RateLimitState, now: float, kind: Kind, route: str, held: float) -> float:
-    """Until when a breaker keeps this request back; 0 where none does."""
+def closed_route(
+    state: RateLimitState, now: float, kind: Kind, route: str, held: float = 0.0, in_work: int = 0
+) -> float:
+    """Until when a breaker keeps this request back; 0 where none does. ``held``: the slot that it has, 0 for none."""
     if kind == "poll":
         return 0.0
     closed = 0.0
@@ -70,5 +75,5 @@ def closed_route(state: RateLimitState, now: float, kind: Kind, route: str, held
         # A mask that cannot be filled is money spent for nothing; half-open, one photo at a time goes to see.
         fill = state.breakers.get(FILL_ROUTE)
         if fill is not None and fill.is_open:
-            closed = max(closed, fill.until, now + PROBE if photos_in_work(state, now) >= 0.5 and not held else 0.0)
+            closed = max(closed, fill.until, now + PROBE if in_work and not held else 0.0)
     return closed if closed > now else 0.0

@@ -2,12 +2,13 @@
 
 DynamoDB calls: one read and one conditional write for a slot, the write alone within a second of the call before, and
 one write more for each caller that was faster in between (a refused write brings the item back). A refusal costs the
-read alone, and once per photo a write for its place in the queue. A success writes only where there is something to
-reset.
+read alone; a new photo under a day limit or a budget one read more, of how many are in work. A success writes only
+where there is something to reset.
 """
 
 from __future__ import annotations
 
+import math
 import random as _random
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cleanplate.aws.dynamodb import from_item, to_attribute, to_item
 from cleanplate.rate_limit import breakers, polling, reservations
 from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.rate_limit.state import Kind, LaneName, RateLimitState, Slot, fresh
+from cleanplate.rate_limit.state import Kind, RateLimitState, Slot, fresh
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -47,6 +48,7 @@ class RateLimiter:
         table_name: str,
         limits: RateLimits,
         *,
+        count_in_work: Callable[[], int] = lambda: 0,
         name: str = "adobe",
         clock: Callable[[], float] = time.time,
         random: Callable[[], float] = _random.random,
@@ -56,6 +58,7 @@ class RateLimiter:
         self._client = client
         self._table_name = table_name
         self._key: dict[str, AttributeValueTypeDef] = {"job_id": {"S": f"pacer#{name}"}}
+        self._count_in_work = count_in_work
         self._clock = clock
         self._random = random
         self._sleep = sleep
@@ -74,17 +77,18 @@ class RateLimiter:
         kind: Kind,
         *,
         route: str,
-        urgent: bool = False,
-        ticket: int = 0,
+        within: float | None = None,
         not_before: float = 0.0,
         instead_of: float = 0.0,
     ) -> Slot:
-        """A slot for one request, or when to ask again; see ``reservations.reserve``.
+        """Return a slot for one request, or when to ask again; see ``reservations.reserve``.
 
         Where too many callers write at once, the answer is not granted, ``contended``, and for a moment from now.
         """
         if kind == "poll" and not self.limits.polls_count:
             return Slot(max(self.now(), not_before))
+        bounded = not math.isinf(self.limits.our_day) or self.limits.daily_budget is not None
+        in_work = self._count_in_work() if kind == "mask" and bounded else 0
 
         def change(state: RateLimitState) -> tuple[RateLimitState, Slot]:
             return reservations.reserve(
@@ -92,21 +96,16 @@ class RateLimiter:
                 self.limits,
                 self.now(),
                 kind,
-                urgent,
                 route=route,
-                ticket=ticket,
+                within=within,
+                in_work=in_work,
                 not_before=not_before,
                 instead_of=instead_of,
             )
 
         slot = self._change(change)
-        if slot is not None and not slot.granted and not ticket:
-            ticket = self._queue_up(reservations.lane_name(kind, urgent=urgent))
-            # With its place in the queue, the photo may be told a truer time than without.
-            slot = self._change(change)
         if slot is None:
-            again = self.now() + 1 + 3 * self._random()
-            return Slot(again, granted=False, reason="contended", ticket=ticket)
+            return Slot(self.now() + 1 + 3 * self._random(), granted=False, reason="contended")
         return slot
 
     def close_gate(self, retry_after: float | None, reason: str) -> float:
@@ -135,15 +134,19 @@ class RateLimiter:
         """After a 502 or 503."""
         self._change(lambda state: (breakers.unavailable(state, self.now(), route), True))
 
+    def first_wait(self, route: str, jitter: float) -> int:
+        """Return after how many seconds a first check is worth most; without a call right after a reservation.
+
+        ``jitter`` (0 to 1): a low one makes it an early look, which tells something only against what was learnt.
+        """
+        state = self._known or self._read()
+        durations = state.durations.get(route) if state else None
+        return polling.first_wait(polling.expected(durations), jitter=jitter if durations else 1.0)
+
     def expected(self, route: str) -> float:
-        """How long after the POST a first check is worth most; without a call right after a reservation."""
+        """Return how long a job of ``route`` usually takes, in seconds."""
         state = self._known or self._read()
         return polling.expected(state.durations.get(route) if state else None)
-
-    def has_observed(self, route: str) -> bool:
-        """Whether any job of ``route`` was seen finished yet."""
-        state = self._known or self._read()
-        return state is not None and route in state.durations
 
     def observe(self, route: str, seen_at: float, *, pending_at: float = 0.0) -> None:
         """A job of ``route`` was seen finished so many seconds after its POST, and unfinished last at ``pending_at``.
@@ -177,29 +180,6 @@ class RateLimiter:
                 return answer
             self._sleep(_PAUSE * self._random())
         return None
-
-    def _queue_up(self, name: LaneName) -> int:
-        """A ticket. Tickets are counted beside the state, without a condition: a crowd that arrives at once is no race."""
-        state = self._known or self._restart()
-        key = f"{name}_tickets"
-        asked = self._clock()
-        try:
-            answer = self._client.update_item(
-                TableName=self._table_name,
-                Key=self._key,
-                UpdateExpression="ADD #tickets :step",
-                ConditionExpression="attribute_exists(version)",
-                ExpressionAttributeNames={"#tickets": key},
-                ExpressionAttributeValues={":step": to_attribute(state.lanes[name].step)},
-                ReturnValues="ALL_NEW",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            # The item was deleted a moment ago; whoever writes first begins it anew, and nobody has waited yet.
-            return 0
-        self._compare_clocks(asked, answer)
-        state = RateLimitState.from_item(from_item(answer["Attributes"]))
-        self._remember(state)
-        return state.lanes[name].tickets
 
     def _restart(self) -> RateLimitState:
         """What to write where there is no item: never written, or deleted. What this caller remembers is the best guess.
@@ -240,8 +220,7 @@ class RateLimiter:
         )
 
     def _update(self, item: Mapping[str, AttributeValueTypeDef], over: RateLimitState) -> Mapping[str, Any]:
-        # All but the tickets, which others may be taking at this moment.
-        names = [name for name in item if not name.endswith("_tickets")]
+        names = list(item)
         return self._client.update_item(
             TableName=self._table_name,
             Key=self._key,

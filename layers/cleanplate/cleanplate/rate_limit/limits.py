@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cleanplate.errors import SettingsError
 
@@ -16,8 +17,10 @@ class RateLimits:
 
     ``share_left`` (0 to 0.95) of both limits is left to the account's other users. ``per_day`` and ``daily_budget`` may
     be ``None``: no such limit. ``daily_budget`` counts paid requests (masks and fills) per UTC day. ``slack`` is the
-    part of every minute, in seconds, that is kept in hand. ``minute`` and ``day`` are their lengths in seconds; only
-    local runs in scaled time change them. Raises ``SettingsError`` for values that cannot be meant.
+    part of every minute, in seconds, that is kept in hand. ``max_fills`` is how many fills a photo may need. ``routes``
+    holds what Adobe allows of one route alone: seconds between two of its POSTs, by its name. ``minute`` and ``day``
+    are their lengths in seconds; only local runs in scaled time change them. Raises ``SettingsError`` for values that
+    cannot be meant.
     """
 
     per_minute: float = 60
@@ -25,6 +28,8 @@ class RateLimits:
     polls_count: bool = False
     share_left: float = 0.0
     daily_budget: int | None = None
+    max_fills: int = 1
+    routes: Mapping[str, float] = field(default_factory=dict)
     slack: float = 2.0
     minute: float = 60.0
     day: float = 86400.0

@@ -11,54 +11,33 @@ from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import DurationHistogram
 
 Kind = Literal["mask", "fill", "poll"]
-LaneName = Literal["work", "urgent", "normal"]
-Reason = Literal["", "queue", "gate", "breaker", "day", "budget", "contended"]
+Reason = Literal["", "queue", "route", "gate", "breaker", "day", "budget", "contended"]
 FILL_ROUTE = "fill-masked-areas"
 #: Seconds that a request may leave before its slot: waits are whole seconds, rounded to the nearest.
 EARLY = 0.5
 #: Seconds after which a slot that was not used is void; its holder reserves again.
 LATE = 3.0
 HALF_HOURS = 48  # parts of a day in which requests are counted
-_IN_WORK = 300.0  # seconds after which a mask without a fill no longer counts as in work
+UNBEGUN = 10.0  # seconds after its slot in which a mask's POST is written down as begun, or never goes
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """The answer to a reservation.
 
-    Granted: the request may go at ``at``. Not granted: nothing is reserved, ask again at ``at``, with ``ticket`` to
-    keep the place in the queue. ``reason`` says what is waited for.
+    Granted: the request may go at ``at``. Not granted: nothing is reserved, ask again at ``at``. ``reason`` says what is
+    waited for.
     """
 
     at: float
     granted: bool = True
     reason: Reason = ""
-    ticket: int = 0
 
     def wait_seconds(self, now: float) -> int:
         """Whole seconds from ``now``, to the nearest for a slot; 0 means now. Asking again takes at least one."""
         if self.granted:
             return max(0, math.floor(self.at - now + EARLY))
         return max(1, math.ceil(self.at - now))
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One queue: tickets handed out, about which of them is served now, the last slot's time."""
-
-    tickets: int = 0
-    front: float = 0.0
-    last_at: float = 0.0
-
-    @property
-    def step(self) -> int:
-        """What the next ticket adds: more than one only where tickets of a lost state are still being served."""
-        return max(1, math.ceil(self.front) + 1 - self.tickets)
-
-    @property
-    def waiting(self) -> int:
-        """Photos in this queue."""
-        return max(0, round(self.tickets - self.front))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +57,20 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitState:
-    """Everything that callers share. ``version`` belongs to whoever stores it."""
+    """Everything that callers share. ``version`` belongs to whoever stores it.
+
+    ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``masks`` counts the slots of new
+    photos by their second. ``route_next`` is when a route with a limit of its own may have its next POST.
+    """
 
     version: int = 0
     spacing: float = 0.0
     base: float = 0.0
     taken: int = 0
+    masks: Mapping[int, int] = field(default_factory=dict)
     day_first: int = 0
     day_counts: tuple[int, ...] = ()
-    normal: Lane = Lane()
-    urgent: Lane = Lane()
-    work: Lane = Lane()
-    in_work: float = 0.0
-    in_work_at: float = 0.0
+    route_next: Mapping[str, float] = field(default_factory=dict)
     per_photo: float = 0.0
     budget_day: int = 0
     spent: int = 0
@@ -100,11 +80,6 @@ class RateLimitState:
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     durations: Mapping[str, DurationHistogram] = field(default_factory=dict)
 
-    @property
-    def lanes(self) -> dict[LaneName, Lane]:
-        """The queues by name."""
-        return {"normal": self.normal, "urgent": self.urgent, "work": self.work}
-
     def to_item(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and maps; below one kilobyte, so that a write costs one unit."""
         return {
@@ -112,12 +87,10 @@ class RateLimitState:
             "spacing": self.spacing,
             "base": self.base,
             "taken": f"{self.taken:x}",
+            "masks": {str(second): count for second, count in self.masks.items()},
             "day_first": self.day_first,
             "day_counts": list(self.day_counts),
-            **{name: [round(lane.front, 2), round(lane.last_at, 3)] for name, lane in self.lanes.items()},
-            **{f"{name}_tickets": lane.tickets for name, lane in self.lanes.items()},
-            "in_work": round(self.in_work, 3),
-            "in_work_at": round(self.in_work_at, 3),
+            "route_next": {route: round(at, 3) for route, at in self.route_next.items()},
             "per_photo": round(self.per_photo, 4),
             "budget_day": self.budget_day,
             "spent": self.spent,
@@ -143,13 +116,10 @@ class RateLimitState:
                 spacing=float(item.get("spacing", 0.0)),
                 base=float(item.get("base", 0.0)),
                 taken=int(item.get("taken", "0"), 16),
+                masks={int(second): int(count) for second, count in item.get("masks", {}).items()},
                 day_first=int(item.get("day_first", 0)),
                 day_counts=tuple(int(n) for n in item.get("day_counts", ())),
-                normal=_lane(item, "normal"),
-                urgent=_lane(item, "urgent"),
-                work=_lane(item, "work"),
-                in_work=float(item.get("in_work", 0.0)),
-                in_work_at=float(item.get("in_work_at", 0.0)),
+                route_next={str(route): float(at) for route, at in item.get("route_next", {}).items()},
                 per_photo=float(item.get("per_photo", 0.0)),
                 budget_day=int(item.get("budget_day", 0)),
                 spent=int(item.get("spent", 0)),
@@ -181,7 +151,7 @@ def fresh(limits: RateLimits, now: float) -> RateLimitState:
 
 
 def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitState:
-    """The state as of now: past slots forgotten, the grid begun anew where it lies idle or its spacing changed."""
+    """Return the state as of now: past slots forgotten, the grid begun anew where it lies idle or its spacing changed."""
     spacing, base, taken = state.spacing, state.base, state.taken
     if not math.isclose(spacing, limits.spacing, rel_tol=1e-9):
         # The stack was deployed with other limits: all that was given stays, the new grid begins behind it.
@@ -211,6 +181,8 @@ def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitS
         spacing=spacing,
         base=base,
         taken=taken,
+        masks={second: count for second, count in state.masks.items() if second > now - UNBEGUN - 1},
+        route_next={route: at for route, at in state.route_next.items() if at > now},
         day_first=first,
         day_counts=counts,
         budget_day=budget_day,
@@ -231,17 +203,6 @@ def counted(state: RateLimitState, limits: RateLimits, at: float, n: int) -> Rat
     return replace(state, day_first=first, day_counts=tuple(counts))
 
 
-def photos_in_work(state: RateLimitState, now: float) -> float:
-    """Photos with a mask and without their fill. They fade: one that fails or needs no fill never says so."""
-    return state.in_work * math.exp(-max(0.0, now - state.in_work_at) / _IN_WORK)
-
-
-def with_lane(state: RateLimitState, name: LaneName, lane: Lane) -> RateLimitState:
-    if name == "work":
-        return replace(state, work=lane)
-    return replace(state, urgent=lane) if name == "urgent" else replace(state, normal=lane)
-
-
-def _lane(item: Mapping[str, Any], name: LaneName) -> Lane:
-    front, last_at = item.get(name, (0.0, 0.0))
-    return Lane(int(item.get(f"{name}_tickets", 0)), float(front), float(last_at))
+def unbegun_masks(state: RateLimitState, now: float) -> int:
+    """Return how many new photos have a slot and may not be written down as in work yet; rather too many than too few."""
+    return sum(count for second, count in state.masks.items() if second > now - UNBEGUN - 1)

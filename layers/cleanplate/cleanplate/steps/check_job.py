@@ -43,6 +43,8 @@ Step = Literal["mask", "fill"]
 _MAX_REFUSALS = 5
 #: So often is a picture fetched, each time by links of another status request.
 _MAX_DOWNLOADS = 3
+#: Seconds that the next step takes to prepare the fill, before it needs its slot.
+_TIME_TO_PREPARE = 1.0
 #: Adobe may not know a job at every place at once; so long after its POST that passes for a delay. Seconds.
 _SETTLED = 60.0
 
@@ -99,8 +101,8 @@ def _wait_for_fill(job: Job, services: Services) -> int:
     name, request = fill_name(1), job.adobe_requests.get(fill_name(1))
     if (request and request.attempts) or not _has_something_to_fill(job, services):
         return 0
-    slot = take_slot(job, name, route=ROUTES[job.options.fill_route], status="filling", services=services)
-    return slot.wait_seconds(services.limiter.now())
+    _, wait = take_slot(job, name, route=ROUTES[job.options.fill_route], services=services, ahead=_TIME_TO_PREPARE)
+    return round(wait)
 
 
 def _has_something_to_fill(job: Job, services: Services) -> bool:

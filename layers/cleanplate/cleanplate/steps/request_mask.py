@@ -1,4 +1,4 @@
-"""Step one: claim the photo, look at it, ask Adobe for its mask, start the execution."""
+"""Step one: claim the photo, look at it, request its mask and start the execution, or let it wait its turn."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from cleanplate.aws.storage import MARK, UploadedObject
 from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import (
     CleanplateError,
+    DeadlinePassedError,
     EmptyPhotoError,
     InvalidRequestError,
     JobMovedOnError,
     KeyTooLongError,
+    LedgerBusyError,
     PhotoGoneError,
     PhotoRefusedError,
     PhotoReplacedError,
@@ -33,13 +35,14 @@ from cleanplate.imaging import (
     result_extension,
     verify_photo,
 )
-from cleanplate.models import TERMINAL, Job, Options, Photo
+from cleanplate.models import TERMINAL, AdobeRequest, Job, Options, Photo
 from cleanplate.outcomes import fail, failure_of, publish, republish
 from cleanplate.services import Services
-from cleanplate.steps.submit import await_slot, send
-from cleanplate.steps.work_files import work_key
+from cleanplate.steps.submit import send, take_turn
+from cleanplate.steps.wait_for_turn import wait_for_turn
+from cleanplate.steps.work_files import fill_name, work_key
 from cleanplate.uploads.identity import job_id, refused_id
-from cleanplate.uploads.messages import Upload
+from cleanplate.uploads.messages import Admitted, Upload
 from cleanplate.uploads.options import (
     MAX_SIDECAR_BYTES,
     options_in_folders,
@@ -62,12 +65,10 @@ _MAX_PHOTO_KEY_BYTES = 1000
 
 
 def request_mask(upload: Upload, services: Services) -> None:
-    """Bring one upload as far as its execution, or to a named failure.
+    """Bring one upload as far as its execution, to the waiting room, or to a named failure.
 
-    Raises :class:`PostponedError` where the message must come back later. Any other exception is a fault: the message
-    comes back by itself, and finds in the ledger what was done.
+    Whatever is raised is a fault: the message comes back, and finds in the ledger what was done.
     """
-    _await_slot(upload, services)
     stack = services.settings
     skipped = skip_reason(upload.photo, stack.own_buckets)
     found = (
@@ -100,26 +101,38 @@ def request_mask(upload: Upload, services: Services) -> None:
             now=services.clock(),
             deadline_at=_deadline(services),
         )
+    _bring_on(job, found, refusal, services)
+
+
+def request_admitted(admitted: Admitted, services: Services) -> None:
+    """Bring a photo on whose turn has come; like :func:`request_mask`, which has claimed it."""
+    logger.append_keys(job_id=admitted.job_id)
+    job = services.ledger.get(admitted.job_id)
+    if job is None or job.status in TERMINAL:
+        return
+    found = services.storage.look_up(job.photo.bucket, job.photo.key)
+    _bring_on(job, found, None, services, slot_at=admitted.slot_at)
+
+
+def _bring_on(
+    job: Job,
+    found: UploadedObject | None,
+    refusal: PhotoRefusedError | None,
+    services: Services,
+    *,
+    slot_at: float = 0.0,
+) -> None:
     try:
-        _begin(job, found, refusal, services)
-    except (PostponedError, JobMovedOnError):
+        _begin(job, found, refusal, services, slot_at=slot_at)
+    except (LedgerBusyError, JobMovedOnError):
         raise
+    except PostponedError as later:
+        logger.info("waits", extra={"why": str(later), "until": later.until})
+        wait_for_turn(job, later.until, services)
     except CleanplateError as error:
         logger.warning("photo failed", extra={"reason": error.reason, "error_message": str(error)})
         # Only this run of the job: another may have begun meanwhile.
         fail(job, failure_of(error), services)
-
-
-def _await_slot(upload: Upload, services: Services) -> None:
-    """Most messages come back several times to see whether it is their turn: that much is known without S3."""
-    if upload.request_id or not upload.photo.version_id:
-        return
-    choice = services.ledger.earlier_choice(upload.photo)
-    job = services.ledger.get(job_id(upload.photo, *choice)) if choice else None
-    request = job.adobe_requests.get("mask") if job else None
-    if job and request and job.status == "claimed" and not request.attempts:
-        logger.append_keys(job_id=job.job_id)
-        await_slot(job, "mask", route=ROUTES[job.options.mask_route], status="masking", services=services)
 
 
 def _deadline(services: Services) -> float:
@@ -186,7 +199,14 @@ def _read_options(upload: Upload, found: UploadedObject | None, services: Servic
     return options, own_mask.photo if own_mask else None
 
 
-def _begin(job: Job, found: UploadedObject | None, refusal: PhotoRefusedError | None, services: Services) -> None:
+def _begin(
+    job: Job,
+    found: UploadedObject | None,
+    refusal: PhotoRefusedError | None,
+    services: Services,
+    *,
+    slot_at: float,
+) -> None:
     request = job.adobe_requests.get("mask")
     # With the fill in work the photo is no longer needed where it was uploaded.
     if job.status != "filling" and (request is None or not request.adobe_job):
@@ -195,10 +215,11 @@ def _begin(job: Job, found: UploadedObject | None, refusal: PhotoRefusedError | 
         _check_still_there(job.photo, found)
         if refusal:
             raise refusal
+        if services.clock() >= job.deadline_at:
+            raise DeadlinePassedError("Its turn at Adobe did not come before its deadline.")
         job = _look_at(job, found, services)
         _take_result_key(job, services)
-        if not job.own_mask:
-            job = _post_mask(job, services)
+        job = _take_fill_slot(job, slot_at, services) if job.own_mask else _post_mask(job, slot_at, services)
     elif job.run > 1 and job.status == "claimed" and found:
         # Another run with the mask of an earlier one: nothing more is paid for a version that was replaced.
         _check_not_replaced(job.photo, found.photo)
@@ -247,7 +268,16 @@ def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
     return services.ledger.record_facts(job, facts.to_dict(), now=services.clock())
 
 
-def _post_mask(job: Job, services: Services) -> Job:
+def _take_fill_slot(job: Job, slot_at: float, services: Services) -> Job:
+    """Take a slot for the fill of a photo that brings its mask, at which it begins."""
+    request = job.adobe_requests.get(fill_name(1), AdobeRequest(fill_name(1)))
+    if request.slot_at or request.attempts:
+        return job
+    slot_at = take_turn(job, route=ROUTES[job.options.fill_route], slot_at=slot_at, services=services)
+    return services.ledger.record_slot(job, replace(request, slot_at=slot_at), now=services.clock())
+
+
+def _post_mask(job: Job, slot_at: float, services: Services) -> Job:
     route = ROUTES[job.options.mask_route]
     return send(
         job,
@@ -256,6 +286,7 @@ def _post_mask(job: Job, services: Services) -> Job:
         status="masking",
         make_request=lambda: _mask_request(job, route, services),
         services=services,
+        slot_at=slot_at,
     )
 
 
@@ -271,11 +302,13 @@ def _mask_request(job: Job, route: Route, services: Services) -> Request:
 
 
 def _link_to_view(job: Job, facts: PhotoFacts, route: Route, services: Services) -> str:
-    with scratch_file() as file:
-        services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
-        view = make_view(file, facts, limit=route.pixel_limit)
-    key = work_key(job.job_id, f"view{view.extension}")
-    services.storage.write_work(key, view.content, view.media_type)
+    key = work_key(job.job_id, "view.jpg")
+    # A photo that had to wait its turn has one already, unless it waited for so long that it is gone.
+    if services.storage.look_up(services.settings.work_bucket, key) is None:
+        with scratch_file() as file:
+            services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
+            view = make_view(file, facts, limit=route.pixel_limit)
+        services.storage.write_work(key, view.content, view.media_type)
     return services.storage.link_to_work(key)
 
 

@@ -1,4 +1,4 @@
-"""Sending one paid request: take a slot, write the intent, POST, keep Adobe's job. In this order, always."""
+"""Sending one paid request: prepare it, take a slot, write the intent, POST, keep Adobe's job. In this order, always."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.ledger import look_again_at
 from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus
-from cleanplate.rate_limit.polling import DEFAULT_EXPECTED, first_wait, wait_after_refusal
-from cleanplate.rate_limit.state import Slot
+from cleanplate.rate_limit.polling import wait_after_refusal
 from cleanplate.services import Services
 
 #: What was not sent, or made no job that Adobe tells of, for reasons that pass: an answer that is unreadable is IMS's
@@ -32,21 +31,37 @@ _OUTAGE = (AdobeUnavailableError, AnswerUnreadableError)
 MAX_REFUSALS = 10
 #: Before a POST with a lost answer is sent once more. Seconds.
 _LOST_ANSWER_WAIT = 5.0
-#: A request is sent a moment after its slot was taken. Seconds; less than what rounds to a wait.
-_TIME_TO_BEGIN = 0.4
+#: A slot so near is waited for in the call itself; one further off in the waiting room or by the machine. Seconds.
+_PATIENCE = 1.5
 
 
 def send(
-    job: Job, name: str, *, route: Route, status: JobStatus, make_request: Callable[[], Request], services: Services
+    job: Job,
+    name: str,
+    *,
+    route: Route,
+    status: JobStatus,
+    make_request: Callable[[], Request],
+    services: Services,
+    slot_at: float = 0.0,
 ) -> Job:
-    """Have Adobe's job for the ask ``name``, sending the POST only where there is none yet.
+    """Return the job with Adobe's for the request ``name``, sending the POST only where there is none yet.
 
-    Raises :class:`PostponedError` where it is not its turn, and the error itself where the photo must fail.
+    ``slot_at`` is the slot that a new photo was let in with; without one it must find one at once. Raises
+    :class:`PostponedError` where it is not its turn, and the error itself where the photo must fail.
     """
-    if name in job.adobe_requests and job.adobe_requests[name].adobe_job:
+    request = job.adobe_requests.get(name, AdobeRequest(name))
+    if request.adobe_job:
         return job
-    job = _claim_slot(job, name, route=route, status=status, services=services)
+    now = services.clock()
+    if request.attempts and now < request.lease_until:
+        raise _postponed(job, "The request is being sent by another call.", look_again_at(request, now))
+    # Before the slot is taken: what this needs may take longer than a slot holds.
     body = make_request()
+    if status == "masking":
+        take_turn(job, route=route, slot_at=slot_at, services=services)
+    else:
+        job = _await_slot(job, name, route, services)
     job = services.ledger.begin_request(job, name, route=route.name, status=status, now=services.clock())
     request = job.adobe_requests[name]
     if request.adobe_job:
@@ -69,16 +84,15 @@ def send(
         adobe_job=adobe_job,
         submitted_at=now,
         deadline_at=now + services.request_deadline(status),
-        check_at=now + first_wait(DEFAULT_EXPECTED),
+        check_at=now + services.limiter.first_wait(route.name, services.random()),
         outages=0,
     )
     # Before anything else that can fail: what the ledger does not know is paid for again.
     job = services.ledger.record_adobe_job(job, sent, now=now)
     services.limiter.record_success(route.name)
-    # An early look tells something only against what was learnt already.
-    jitter = services.random() if services.limiter.has_observed(route.name) else 1.0
-    wait = first_wait(services.limiter.expected(route.name), jitter=jitter)
-    return services.ledger.record_poll(job, with_check(job.adobe_requests[name], now + wait, services), now=now)
+    if not services.limiter.limits.polls_count:
+        return job
+    return services.ledger.record_poll(job, with_check(job.adobe_requests[name], sent.check_at, services), now=now)
 
 
 def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeRequest:
@@ -87,66 +101,47 @@ def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeReq
     return replace(request, check_at=max(at, slot.at), slot_at=slot.at if slot.granted else 0.0)
 
 
-def take_slot(job: Job, name: str, *, route: Route, status: JobStatus, services: Services) -> Slot:
-    """The pacer's slot for a request that is about to be made, or its place in the queue; kept in the ledger."""
-    return _reserve(job, name, route, status, services, not_before=services.limiter.now() + _TIME_TO_BEGIN)[1]
+def take_turn(job: Job, *, route: Route, slot_at: float, services: Services) -> float:
+    """Take a new photo's slot and wait for it, a moment at most; return when it is.
 
-
-def await_slot(job: Job, name: str, *, route: Route, status: JobStatus, services: Services) -> None:
-    """Raise :class:`PostponedError` where a request that stands in line has to go on waiting.
-
-    For a message that comes back only to see whether its turn has come: nothing is read but its place.
+    Without ``slot_at`` it may only go where nobody waits. Raises :class:`PostponedError` where it has to wait its turn.
     """
-    slot = take_slot(job, name, route=route, status=status, services=services)
-    if not _is_now(slot, services):
-        raise _not_yet(job, slot)
-
-
-def _reserve(
-    job: Job, name: str, route: Route, status: JobStatus, services: Services, *, not_before: float = 0.0
-) -> tuple[Job, Slot]:
-    request = job.adobe_requests.get(name, AdobeRequest(name))
-    # A photo that brings its mask is new at its first fill, and must not go before those that are in work.
-    is_new = status == "masking" or (job.own_mask is not None and name == "fill-1")
-    slot = services.limiter.reserve(
-        "mask" if is_new else "fill",
-        route=route.name,
-        urgent=job.options.urgent,
-        ticket=request.ticket,
-        instead_of=request.slot_at,
-        not_before=not_before,
-    )
-    kept = slot.at if slot.granted else 0.0
-    # A slot that is used at once needs no memory.
-    if (kept, slot.ticket) != (request.slot_at, request.ticket) and (not_before or not _is_now(slot, services)):
-        job = _keep_slot(job, replace(request, slot_at=kept, ticket=slot.ticket), services)
-    return job, slot
-
-
-def _claim_slot(job: Job, name: str, *, route: Route, status: JobStatus, services: Services) -> Job:
     now = services.clock()
+    if not slot_at and services.room.attendance().until > now:
+        raise _postponed(job, "Other photos are waiting for their turn at Adobe.", now)
+    within = services.limiter.limits.near if slot_at else _PATIENCE
+    slot = services.limiter.reserve("mask", route=route.name, within=within, instead_of=slot_at)
+    if not slot.granted:
+        raise _postponed(job, f"Its turn at Adobe has not come yet ({slot.reason}).", now)
+    services.sleep(max(0.0, slot.at - services.limiter.now()))
+    return slot.at
+
+
+def take_slot(job: Job, name: str, *, route: Route, services: Services, ahead: float = 0.0) -> tuple[Job, float]:
+    """Take the slot of a photo in work, kept in the ledger if it is not for now; return for how long it must wait.
+
+    ``ahead`` is how long the request takes to prepare, which may be done before the slot. Seconds.
+    """
     request = job.adobe_requests.get(name, AdobeRequest(name))
-    if request.attempts and now < request.lease_until:
-        raise _postponed(job, "The request is being sent by another call.", look_again_at(request, now))
-    job, slot = _reserve(job, name, route, status, services)
-    if not _is_now(slot, services):
-        raise _not_yet(job, slot)
+    now = services.limiter.now()
+    slot = services.limiter.reserve("fill", route=route.name, instead_of=request.slot_at, not_before=now + ahead)
+    held, wait = slot.at if slot.granted else 0.0, slot.at - now
+    if held != request.slot_at and (ahead or wait > _PATIENCE):
+        job = _keep_slot(job, replace(request, slot_at=held), services)
+    return job, max(0.0, wait - ahead) if slot.granted else max(1.0, wait)
+
+
+def _await_slot(job: Job, name: str, route: Route, services: Services) -> Job:
+    job, wait = take_slot(job, name, route=route, services=services)
+    if wait > _PATIENCE:
+        raise _postponed(job, "Its slot at Adobe has not come yet.", services.clock() + wait)
+    services.sleep(wait)
     return job
-
-
-def _not_yet(job: Job, slot: Slot) -> Exception:
-    return _postponed(job, f"Its turn at Adobe has not come yet ({slot.reason or 'slot'}).", slot.at)
-
-
-def _is_now(slot: Slot, services: Services) -> bool:
-    return slot.granted and slot.wait_seconds(services.limiter.now()) == 0
 
 
 def _keep_slot(job: Job, request: AdobeRequest, services: Services) -> Job:
     try:
-        return services.ledger.record_slot(
-            job, request, slot_at=request.slot_at, ticket=request.ticket, now=services.clock()
-        )
+        return services.ledger.record_slot(job, request, now=services.clock())
     except JobMovedOnError:
         current = services.read_job(job.job_id)
         if current.run != job.run or current.status in TERMINAL:

@@ -27,6 +27,7 @@ from cleanplate.uploads.options import is_text, request_options
 
 REQUEST_DETAIL_TYPE = "Photo Cleaning Requested"
 FOUND_DETAIL_TYPE = "Photo Found"
+ADMITTED_DETAIL_TYPE = "Photo Admitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,34 @@ class Upload:
     options: Mapping[str, Any] | None = None
     request_id: str = ""
     correlation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A claimed photo whose turn has come, and its slot in seconds since the epoch; 0 where it only is to be ended."""
+
+    job_id: str
+    slot_at: float
+
+
+def read_admitted(body: str) -> Admitted | None:
+    """Return what a message of the waiting room says; None where the message is of another kind."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or message.get("detail-type") != ADMITTED_DETAIL_TYPE:
+        return None
+    try:
+        detail = message["detail"]
+        return Admitted(_word("job id", detail["job_id"]), float(detail["slot_at"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidRequestError(f"The message lacks or misspells {error}.") from None
+
+
+def admitted_message(job_id: str, slot_at: float) -> str:
+    """Return the message body that lets a waiting photo in."""
+    return json.dumps({"detail-type": ADMITTED_DETAIL_TYPE, "detail": {"job_id": job_id, "slot_at": slot_at}})
 
 
 def read_uploads(body: str) -> Iterator[Upload]:
