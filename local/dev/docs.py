@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cleanplate.adobe.errors  # noqa: F401 - makes Adobe's errors known
 from cleanplate.errors import (
     CleanplateError,
     InquiryError,

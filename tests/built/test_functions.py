@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cleanplate.errors import error_named
+from cleanplate.error_names import error_named
 from cleanplate.models import Job, Options, Photo
 from cleanplate.uploads.identity import job_id
 from cleanplate.uploads.messages import read_uploads

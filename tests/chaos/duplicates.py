@@ -16,7 +16,11 @@ from typing import Any
 from unittest.mock import patch
 
 from cleanplate.aws.storage import Storage
-from cleanplate.errors import JobMovedOnError, LedgerBusyError, PostponedError
+from cleanplate.errors import (
+    JobMovedOnError,
+    LedgerBusyError,
+    PostponedError,
+)
 from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.models import Job, JobStatus, Photo
 from cleanplate.outcomes import publish

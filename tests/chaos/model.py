@@ -16,7 +16,10 @@ from unittest.mock import patch
 
 import requests
 
-from cleanplate.errors import JobMovedOnError, PostponedError
+from cleanplate.errors import (
+    JobMovedOnError,
+    PostponedError,
+)
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import TERMINAL, Job
 from cleanplate.models import AdobeRequest as OurRequest

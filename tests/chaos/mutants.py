@@ -16,9 +16,9 @@ from unittest.mock import patch
 
 from cleanplate import outcomes
 from cleanplate.adobe.client import AdobeClient
+from cleanplate.adobe.errors import AnswerLostError
 from cleanplate.adobe.routes import Request, Route
 from cleanplate.aws.storage import SavedObject, Storage
-from cleanplate.errors import AnswerLostError
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.models import AdobeJob, AdobeRequest, Job, JobStatus

@@ -160,7 +160,7 @@ FAULTS = [
     ),
     Fault(
         test_errors.test_every_raise_of_an_error_by_name_is_read_in_the_terms_of_a_step,
-        ERRORS, '{"States.Timeout", ', "{",
+        f"{PACKAGE}/error_names.py", '{"States.Timeout", ', "{",
     ),
     Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "MaxAttempts: 6", "MaxAttempts: 5"),
     Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "          - AwsUnavailableError\n", ""),

@@ -27,8 +27,8 @@ def test_every_section_says_what_it_means_what_to_look_at_and_what_to_do(project
 
 def test_the_runbook_names_errors_and_parameters_that_there_are(project: Project) -> None:
     words = set(re.findall(r"`(\w+)`", project.text(RUNBOOK)))
-    tree = project.tree(f"{PACKAGE}/errors.py")
-    errors = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    bodies = [project.tree(f"{PACKAGE}/{path}").body for path in ("errors.py", "adobe/errors.py")]
+    errors = {node.name for body in bodies for node in body if isinstance(node, ast.ClassDef)}
     assert {word for word in words if word.endswith("Error")} <= errors
     known = project.template["Parameters"].keys() | project.template["Outputs"].keys()
     capitals = {word for word in words if re.fullmatch(r"(?:[A-Z][a-z]+){2,}", word)}

@@ -12,7 +12,10 @@ import yaml
 from jsonschema import ValidationError
 
 from cleanplate import schemas
-from cleanplate.errors import CleanplateError, InvalidRequestError
+from cleanplate.errors import (
+    CleanplateError,
+    InvalidRequestError,
+)
 from cleanplate.models import Options
 from cleanplate.operations import inputs
 from cleanplate.steps.refuse_request import describe_refusal

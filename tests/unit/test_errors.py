@@ -6,12 +6,15 @@ import re
 import pytest
 
 from cleanplate import errors
-from cleanplate.errors import CleanplateError, error_named
+from cleanplate.adobe import errors as adobe_errors
+from cleanplate.error_names import error_named
+from cleanplate.errors import CleanplateError
 
 CLASSES = {
     name: cls
-    for name, cls in vars(errors).items()
-    if inspect.isclass(cls) and issubclass(cls, CleanplateError) and cls.__module__ == errors.__name__
+    for module in (errors, adobe_errors)
+    for name, cls in vars(module).items()
+    if inspect.isclass(cls) and issubclass(cls, CleanplateError) and cls.__module__ == module.__name__
 }
 
 
@@ -52,6 +55,6 @@ def test_an_error_that_nobody_knows_is_a_crash(name: str) -> None:
 
 
 def test_waiting_is_never_a_failure_of_the_photo() -> None:
-    for cls in (errors.PostponedError, errors.AskInFlightError, errors.RateLimitedError):
+    for cls in (errors.PostponedError, errors.AskInFlightError, adobe_errors.RateLimitedError):
         assert cls.what_to_do.startswith("Nothing: ")
         assert cls.retryable

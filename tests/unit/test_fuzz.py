@@ -14,8 +14,12 @@ import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cleanplate.adobe.errors import AnswerUnreadableError
 from cleanplate.adobe.tokens import Credentials, TokenSource
-from cleanplate.errors import AnswerUnreadableError, InvalidOptionsError, InvalidRequestError
+from cleanplate.errors import (
+    InvalidOptionsError,
+    InvalidRequestError,
+)
 from cleanplate.uploads.messages import read_uploads
 from cleanplate.uploads.options import MAX_SIDECAR_BYTES, options_in_folders, options_in_sidecar, parse_options
 from tests.unit.uploads.test_options import JSON

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from cleanplate.adobe.errors import AdobeJobFailedError
 from cleanplate.errors import (
-    AdobeJobFailedError,
     NotAnnouncedError,
     PhotoGoneError,
     PhotoReplacedError,

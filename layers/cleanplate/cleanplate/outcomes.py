@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from cleanplate.adobe.errors import CredentialsRefusedError
 from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.storage import MAX_KEY_BYTES
+from cleanplate.error_names import error_named
 from cleanplate.errors import (
     CleanplateError,
-    CredentialsRefusedError,
     JobMovedOnError,
     NotAnnouncedError,
     PhotoReplacedError,
     ResultKeyTakenError,
-    error_named,
 )
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus, Photo

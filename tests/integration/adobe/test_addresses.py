@@ -13,10 +13,15 @@ import pytest
 
 from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.connections import make_session
+from cleanplate.adobe.errors import (
+    AdobeUnavailableError,
+    DownloadFailedError,
+    DownloadTooLargeError,
+    ForeignLinkError,
+)
 from cleanplate.adobe.links import is_public
 from cleanplate.adobe.routes import ROUTES, Request
 from cleanplate.adobe.tokens import Credentials, TokenSource
-from cleanplate.errors import AdobeUnavailableError, DownloadFailedError, DownloadTooLargeError, ForeignLinkError
 from cleanplate.models import AdobeJob
 from tests.integration.conftest import client_for
 from tests.integration.scripted import Scripted, close, drip, reply

@@ -21,10 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cleanplate.adobe.client import AdobeClient
-from cleanplate.adobe.links import base_url, check_address, check_api_link
-from cleanplate.adobe.routes import FILL, ROUTES, Request
-from cleanplate.adobe.tokens import Credentials
-from cleanplate.errors import (
+from cleanplate.adobe.errors import (
     AccessRefusedError,
     AdobeError,
     AdobeJobGoneError,
@@ -39,6 +36,9 @@ from cleanplate.errors import (
     RateLimitedError,
     RequestRefusedError,
 )
+from cleanplate.adobe.links import base_url, check_address, check_api_link
+from cleanplate.adobe.routes import FILL, ROUTES, Request
+from cleanplate.adobe.tokens import Credentials
 from cleanplate.models import AdobeJob, Answer
 from tests.integration.conftest import client_for
 from tests.integration.scripted import Act, Scripted, close, drip, hang, raw, reply, reset

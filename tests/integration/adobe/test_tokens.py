@@ -9,14 +9,14 @@ from urllib.parse import parse_qs
 import pytest
 
 from cleanplate.adobe.connections import make_session
-from cleanplate.adobe.tokens import Credentials, TokenSource, read_credentials
-from cleanplate.errors import (
+from cleanplate.adobe.errors import (
     AdobeError,
     AdobeUnavailableError,
     AnswerUnreadableError,
     CredentialsRefusedError,
     RateLimitedError,
 )
+from cleanplate.adobe.tokens import Credentials, TokenSource, read_credentials
 from tests.integration.scripted import Act, Scripted, close, hang, reply, reset
 
 GOOD = Credentials("the-id", "p8e-the-Secret")

@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from cleanplate.adobe.routes import ROUTES, Request
-from cleanplate.adobe.tokens import Credentials
-from cleanplate.errors import (
+from cleanplate.adobe.errors import (
     AdobeUnavailableError,
     CredentialsRefusedError,
-    DeadlinePassedError,
     ForeignLinkError,
     InputLinkRefusedError,
     PostOutcomeUnknownError,
-    PostponedError,
     RequestRefusedError,
+)
+from cleanplate.adobe.routes import ROUTES, Request
+from cleanplate.adobe.tokens import Credentials
+from cleanplate.errors import (
+    DeadlinePassedError,
+    PostponedError,
 )
 from cleanplate.models import Job
 from cleanplate.services import Services

@@ -16,7 +16,10 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageDraw
 
-from cleanplate.errors import CleanplateError, JobMovedOnError
+from cleanplate.errors import (
+    CleanplateError,
+    JobMovedOnError,
+)
 from cleanplate.models import Job, Photo
 from cleanplate.steps.admit_photos import admit_photos
 from cleanplate.steps.check_job import check_job

@@ -7,8 +7,11 @@ import pytest
 from aws_lambda_powertools.utilities import parameters
 
 from cleanplate.adobe import account
+from cleanplate.adobe.errors import (
+    AdobeUnavailableError,
+    CredentialsRefusedError,
+)
 from cleanplate.adobe.tokens import Credentials
-from cleanplate.errors import AdobeUnavailableError, CredentialsRefusedError
 from cleanplate.settings import read_settings
 from tests.stage import ENVIRONMENT, REGION, Stage
 

@@ -17,8 +17,8 @@ from cleanplate.adobe.answers import (
     read_retry_after,
     read_state,
 )
+from cleanplate.adobe.errors import AnswerUnreadableError
 from cleanplate.adobe.routes import FILL, ROUTES, Request
-from cleanplate.errors import AnswerUnreadableError
 from cleanplate.models import AdobeJob, Answer, Box, Mask
 
 ROOT = "https://image.adobe.io/v1/status"

@@ -10,7 +10,10 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from cleanplate.aws.handler import lambda_function
-from cleanplate.errors import AwsUnavailableError, FillUnusableError
+from cleanplate.errors import (
+    AwsUnavailableError,
+    FillUnusableError,
+)
 
 #: A call that counts nothing is nothing to warn of; the layer tells Powertools so, pytest makes it an error again.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")

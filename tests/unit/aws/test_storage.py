@@ -10,7 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cleanplate.aws.storage import LINK_SECONDS, MARK
-from cleanplate.errors import PhotoGoneError, PhotoTooLargeError, ResultNotSavedError
+from cleanplate.errors import (
+    PhotoGoneError,
+    PhotoTooLargeError,
+    ResultNotSavedError,
+)
 from cleanplate.models import AdobeJob, AdobeRequest, Answer, Box, Job, Mask, Photo
 from cleanplate.steps.work_files import request_key, save_answer, stored_answer
 from tests.stage import RESULTS, UPLOADS, WORK, Stage

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, JpegImagePlugin
 
-from cleanplate.errors import FillUnusableError, PhotoReplacedError
+from cleanplate.errors import (
+    FillUnusableError,
+    PhotoReplacedError,
+)
 from cleanplate.imaging import FillPlan, PhotoFacts, composing, inspect_photo, painting, plan_fill
 from cleanplate.imaging import compose as compose_whole
 from cleanplate.imaging.webp import webp_manner

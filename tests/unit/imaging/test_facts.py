@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
+from cleanplate.adobe.errors import DownloadFailedError
 from cleanplate.errors import (
     CleanplateError,
-    DownloadFailedError,
     EmptyPhotoError,
     NotAPhotoError,
     PhotoRefusedError,

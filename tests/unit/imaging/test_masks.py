@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
-from cleanplate.errors import MaskUnusableError, OwnMaskBlankError, OwnMaskSizeError, OwnMaskUnreadableError
+from cleanplate.errors import (
+    MaskUnusableError,
+    OwnMaskBlankError,
+    OwnMaskSizeError,
+    OwnMaskUnreadableError,
+)
 from cleanplate.imaging import PhotoFacts, check_own_mask, place_in_frame
 from cleanplate.imaging.masks import BLOCK, RIM, binarize, dilate, erode, feathered, union_of, with_rim, without_rim
 from cleanplate.imaging.orientation import upright

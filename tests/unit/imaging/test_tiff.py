@@ -13,7 +13,10 @@ import pytest
 import pyvips
 from PIL import Image
 
-from cleanplate.errors import PhotoRefusedError, UnsupportedFormatError
+from cleanplate.errors import (
+    PhotoRefusedError,
+    UnsupportedFormatError,
+)
 from cleanplate.imaging import inspect_photo, make_view
 from cleanplate.models import Options
 from tests.unit.imaging.test_untouched import Walked, walk

@@ -13,7 +13,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cleanplate.aws.dynamodb import retry_on_conflict
-from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError, NotAPhotoError, WorkGoneError
+from cleanplate.errors import (
+    AskInFlightError,
+    JobMovedOnError,
+    LedgerBusyError,
+    NotAPhotoError,
+    WorkGoneError,
+)
 from cleanplate.jobs.folder_counts import SHARDS, FolderCounts, Place
 from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import fail, failure_of, publish, succeed

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cleanplate.adobe.errors import PostOutcomeUnknownError
 from cleanplate.aws.dynamodb import from_item, to_item
-from cleanplate.errors import AskInFlightError, CleanplateError, JobMovedOnError, PostOutcomeUnknownError
+from cleanplate.errors import (
+    AskInFlightError,
+    CleanplateError,
+    JobMovedOnError,
+)
 from cleanplate.jobs.ledger import LEASE_SECONDS
 from cleanplate.jobs.records import job_from_item, job_to_item
 from cleanplate.jobs.reuse import FILL_KEPT_SECONDS, MASK_KEPT_SECONDS

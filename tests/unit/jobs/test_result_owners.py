@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from cleanplate.errors import LedgerBusyError, PhotoReplacedError, ResultKeyTakenError
+from cleanplate.errors import (
+    LedgerBusyError,
+    PhotoReplacedError,
+    ResultKeyTakenError,
+)
 from cleanplate.jobs.result_owners import HOLD_SECONDS
 from cleanplate.models import Job
 from tests.stage import TABLE, Stage

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cleanplate.errors import InvalidBackfillError, InvalidRetryError
+from cleanplate.errors import (
+    InvalidBackfillError,
+    InvalidRetryError,
+)
 from cleanplate.operations.count_photos import count_photos
 from cleanplate.operations.inputs import BACKFILL, check_names
 from cleanplate.operations.retry_photos import retry_photos

@@ -11,7 +11,11 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-from cleanplate.errors import BucketRefusedError, InvalidRetryError, error_named
+from cleanplate.error_names import error_named
+from cleanplate.errors import (
+    BucketRefusedError,
+    InvalidRetryError,
+)
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options
 from cleanplate.operations.redrive_messages import redrive_messages

@@ -12,7 +12,10 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleanplate.errors import InvalidOptionsError, UnsupportedByRouteError
+from cleanplate.errors import (
+    InvalidOptionsError,
+    UnsupportedByRouteError,
+)
 from cleanplate.models import MaskFormat, MaskRoute, Options, OutputFormat
 from cleanplate.uploads.options import (
     MAX_SIDECAR_BYTES,

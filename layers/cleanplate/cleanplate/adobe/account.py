@@ -9,9 +9,12 @@ from aws_lambda_powertools.utilities import parameters
 
 from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.connections import make_session
+from cleanplate.adobe.errors import (
+    AdobeUnavailableError,
+    CredentialsRefusedError,
+)
 from cleanplate.adobe.tokens import Credentials, TokenSource, read_credentials
 from cleanplate.aws.tracing import follow_requests
-from cleanplate.errors import AdobeUnavailableError, CredentialsRefusedError
 from cleanplate.settings import settings
 
 _SECRET_SECONDS = 300

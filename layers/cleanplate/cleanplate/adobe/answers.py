@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from cleanplate.errors import AnswerUnreadableError
+from cleanplate.adobe.errors import AnswerUnreadableError
 from cleanplate.models import AdobeJob, Answer, Box, JobState, Mask
 from cleanplate.redaction import scrub
 

@@ -20,10 +20,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from cleanplate.adobe.answers import PROMPT_UNSAFE, known_link, read_adobe_job, read_error, read_retry_after
 from cleanplate.adobe.connections import GET_TRIES, arriving, read_answer, succeeded, times_sent
-from cleanplate.adobe.links import base_url, check_api_link, check_picture_link
-from cleanplate.adobe.routes import Request, Route
-from cleanplate.adobe.tokens import TIMEOUTS, TokenSource
-from cleanplate.errors import (
+from cleanplate.adobe.errors import (
     AccessRefusedError,
     AdobeError,
     AdobeJobGoneError,
@@ -39,6 +36,9 @@ from cleanplate.errors import (
     RateLimitedError,
     RequestRefusedError,
 )
+from cleanplate.adobe.links import base_url, check_api_link, check_picture_link
+from cleanplate.adobe.routes import Request, Route
+from cleanplate.adobe.tokens import TIMEOUTS, TokenSource
 from cleanplate.models import AdobeJob, Answer
 from cleanplate.redaction import scrub
 

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
-from cleanplate.errors import ForeignLinkError
+from cleanplate.adobe.errors import ForeignLinkError
 from cleanplate.settings import is_loopback
 
 _ADOBE_SUFFIX = ".adobe.io"

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from cleanplate.adobe.answers import read_error
 from cleanplate.adobe.connections import read_answer
-from cleanplate.errors import (
+from cleanplate.adobe.errors import (
     AdobeUnavailableError,
     AnswerUnreadableError,
     CredentialsRefusedError,

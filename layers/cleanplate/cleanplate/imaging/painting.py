@@ -11,7 +11,10 @@ from typing import Self
 
 from PIL import Image, ImageChops, ImageStat
 
-from cleanplate.errors import CleanplateError, FillUnusableError
+from cleanplate.errors import (
+    CleanplateError,
+    FillUnusableError,
+)
 from cleanplate.imaging.canvas import Canvas
 from cleanplate.imaging.colour import from_srgb, to_srgb
 from cleanplate.imaging.facts import PhotoFacts

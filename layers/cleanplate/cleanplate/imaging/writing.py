@@ -7,7 +7,10 @@ from typing import Any, BinaryIO, cast
 
 from PIL import Image
 
-from cleanplate.errors import CleanplateError, ResultNotEncodedError
+from cleanplate.errors import (
+    CleanplateError,
+    ResultNotEncodedError,
+)
 from cleanplate.imaging import png, tiff
 from cleanplate.imaging.belongings import Belongings
 from cleanplate.imaging.exif import LARGEST_IN_JPEG, fitted_exif, orientation_of, with_orientation

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
+from cleanplate.adobe.errors import PostOutcomeUnknownError
 from cleanplate.aws.dynamodb import (
     bound,
     from_item,
@@ -29,7 +30,11 @@ from cleanplate.aws.dynamodb import (
     retry_on_conflict,
     to_item,
 )
-from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError, PostOutcomeUnknownError
+from cleanplate.errors import (
+    AskInFlightError,
+    JobMovedOnError,
+    LedgerBusyError,
+)
 from cleanplate.jobs.folder_counts import SHARDS, Progress, counted_moves
 from cleanplate.jobs.in_work import in_work_moves
 from cleanplate.jobs.records import (

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cleanplate.aws.dynamodb import bound, from_item, is_refused, item_key, item_there
-from cleanplate.errors import LedgerBusyError, PhotoReplacedError, ResultKeyTakenError
+from cleanplate.errors import (
+    LedgerBusyError,
+    PhotoReplacedError,
+    ResultKeyTakenError,
+)
 from cleanplate.jobs.records import expiry
 from cleanplate.models import Job
 

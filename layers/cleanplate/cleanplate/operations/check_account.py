@@ -10,9 +10,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
+from cleanplate.adobe.errors import (
+    AdobeError,
+    AnswerLostError,
+    CredentialsRefusedError,
+)
 from cleanplate.adobe.routes import FILL, ROUTES, Route
 from cleanplate.aws import account
-from cleanplate.errors import AdobeError, AnswerLostError, CredentialsRefusedError
 from cleanplate.services import Services
 
 #: How many functions the stack may want to run at once at Adobe's default limits: 4 of request_mask, and as many steps

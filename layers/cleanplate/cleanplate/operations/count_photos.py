@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cleanplate.errors import BucketRefusedError, InvalidBackfillError, WrongConfirmationError
+from cleanplate.errors import (
+    BucketRefusedError,
+    InvalidBackfillError,
+    WrongConfirmationError,
+)
 from cleanplate.jobs.folder_counts import FolderCounts, Place
 from cleanplate.models import Photo
 from cleanplate.operations.inputs import BACKFILL, check_names

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cleanplate.aws.metrics import Metric, count
-from cleanplate.errors import BucketRefusedError, CleanplateError, InvalidRetryError, error_named
+from cleanplate.error_names import error_named
+from cleanplate.errors import (
+    BucketRefusedError,
+    CleanplateError,
+    InvalidRetryError,
+)
 from cleanplate.models import Job
 from cleanplate.operations.inputs import RETRY, check_names
 from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day

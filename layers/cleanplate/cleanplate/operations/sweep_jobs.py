@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from cleanplate.aws.metrics import COMPARED, Metric, count, gauge
-from cleanplate.errors import DeadlinePassedError, ExecutionStoppedError, JobOverdueError
+from cleanplate.errors import (
+    DeadlinePassedError,
+    ExecutionStoppedError,
+    JobOverdueError,
+)
 from cleanplate.jobs.deadlines import due_at
 from cleanplate.models import TERMINAL, Failure, Job
 from cleanplate.outcomes import fail, failure_named, failure_of, publish

@@ -8,9 +8,7 @@ from typing import Literal, NotRequired, TypedDict
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.answers import PROMPT_UNSAFE
-from cleanplate.adobe.routes import ROUTES
-from cleanplate.aws.metrics import Metric, count
-from cleanplate.errors import (
+from cleanplate.adobe.errors import (
     AccessRefusedError,
     AdobeError,
     AdobeJobFailedError,
@@ -18,13 +16,17 @@ from cleanplate.errors import (
     AdobeUnavailableError,
     AnswerUnreadableError,
     CredentialsRefusedError,
-    DeadlinePassedError,
     DownloadFailedError,
     InputLinkRefusedError,
-    JobMovedOnError,
     PromptRefusedError,
     RateLimitedError,
     RequestRefusedError,
+)
+from cleanplate.adobe.routes import ROUTES
+from cleanplate.aws.metrics import Metric, count
+from cleanplate.errors import (
+    DeadlinePassedError,
+    JobMovedOnError,
 )
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Answer, Job

@@ -11,7 +11,12 @@ from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import ROUTES, Request
 from cleanplate.aws.temp_file import scratch_file
-from cleanplate.errors import JobMovedOnError, MaskUnusableError, PostponedError, WorkGoneError
+from cleanplate.errors import (
+    JobMovedOnError,
+    MaskUnusableError,
+    PostponedError,
+    WorkGoneError,
+)
 from cleanplate.imaging import FillPlan, PhotoFacts, Window, fitted, place_in_frame, plan_fill
 from cleanplate.models import TERMINAL, Job, Mask
 from cleanplate.rate_limit.polling import whole_seconds

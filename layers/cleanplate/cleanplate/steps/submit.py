@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from cleanplate.adobe.routes import Request, Route
-from cleanplate.aws.metrics import Metric, count
-from cleanplate.errors import (
+from cleanplate.adobe.errors import (
     AdobeError,
     AdobeUnavailableError,
     AnswerLostError,
     AnswerUnreadableError,
-    DeadlinePassedError,
     ForeignLinkError,
     InputLinkRefusedError,
+    RateLimitedError,
+)
+from cleanplate.adobe.routes import Request, Route
+from cleanplate.aws.metrics import Metric, count
+from cleanplate.errors import (
+    DeadlinePassedError,
     JobMovedOnError,
     PostponedError,
-    RateLimitedError,
 )
 from cleanplate.jobs.ledger import look_again_at
 from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus

@@ -16,7 +16,10 @@ from email.header import decode_header, make_header
 from types import MappingProxyType
 from typing import Any, get_args
 
-from cleanplate.errors import InvalidOptionsError, UnsupportedByRouteError
+from cleanplate.errors import (
+    InvalidOptionsError,
+    UnsupportedByRouteError,
+)
 from cleanplate.models import FillRoute, MaskFormat, MaskRoute, Options, OutputFormat
 
 SIDECAR_SUFFIX = ".json"
