@@ -21,6 +21,8 @@ _READ_WORK: Rights = {
     ("s3:ListBucket", "WorkBucket.Arn"): "without it S3 says 403 where nothing was kept, not 404",
 }
 _KEEP_WORK: Rights = {("s3:PutObject", "WorkBucket.Arn/jobs/*"): "what a later step needs"}
+_READ_MASKS: Rights = {("s3:GetObject", "WorkBucket.Arn/masks/*"): "masks that were paid for"}
+_KEEP_MASKS: Rights = {("s3:PutObject", "WorkBucket.Arn/masks/*"): "masks outlive the photo's deadline"}
 _JOBS: Rights = {
     ("dynamodb:GetItem", "JobsTable.Arn"): "the job",
     ("dynamodb:UpdateItem", "JobsTable.Arn"): "what became of it",
@@ -76,8 +78,8 @@ RIGHTS: dict[str, Rights] = {
         **_SEE_WAITING,
         ("sqs:SendMessage", "AdmittedQueue.Arn"): "lets a photo in",
     },
-    "CheckJobFunction": {**_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
-    "FillMaskedAreasFunction": {**_READ_PHOTOS, **_READ_WORK, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
+    "CheckJobFunction": {**_READ_WORK, **_KEEP_WORK, **_READ_MASKS, **_KEEP_MASKS, **_JOBS, **_SLOTS, **_ADOBE},
+    "FillMaskedAreasFunction": {**_READ_PHOTOS, **_READ_WORK, **_READ_MASKS, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
     "SaveResultFunction": {
         **_READ_PHOTOS,
         **_READ_WORK,
