@@ -35,7 +35,7 @@ def go(told: argparse.Namespace, at_home: AtHome | None, samples: Samples | None
     for name in _signals():
         signal.signal(name, _interrupt)
     if Path(os.environ.get("CALLED_FROM") or ".").is_dir():
-        # `make -C checkout run PHOTOS=here/` speaks of places where it was called.
+        # `make -C checkout run PHOTOS=here/` means the place where it was called.
         os.chdir(os.environ.get("CALLED_FROM") or ".")
     # A pipe has no width of its own.
     console = Console(width=None if sys.stdout.isatty() else 120)

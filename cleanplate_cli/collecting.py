@@ -58,13 +58,15 @@ class Ending:
 
 
 def task_of(photo: Upload, content: bytes, companions: Sequence[bytes] = ()) -> str:
-    """A name for a photo's content together with all that says what to do with it."""
+    """Return a name for a photo's content together with all that says what to do with it."""
     parts = [content, json.dumps(photo.metadata, sort_keys=True).encode(), *companions]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def ending_before(out: OutFolder, photo: Upload, companions: Sequence[bytes]) -> Ending | None:
-    """How the photo ended in an earlier run, if it is done: the same content and options, and the result still there."""
+    """Return how the photo ended in an earlier run, if it is done: the same content and options, and the result still
+    there.
+    """
     ending = endings_before(out).get(photo.origin)
     if ending is None or not ending.went_well or ending.is_sample:
         return None
@@ -72,7 +74,7 @@ def ending_before(out: OutFolder, photo: Upload, companions: Sequence[bytes]) ->
 
 
 def endings_before(out: OutFolder) -> dict[str, Ending]:
-    """Every ending that is noted, by the photo's origin; not those whose result somebody has taken away."""
+    """Return every ending that is noted, by the photo's origin; not those whose result somebody has taken away."""
     found = {}
     for origin, known in out.notes.items():
         try:
@@ -147,7 +149,7 @@ def _fetch(
 
 
 def _hole(stack: Stack, manifest: Mapping[str, Any]) -> bytes | None:
-    """The mask that was filled, where it is still kept and may be read: the picture can do without."""
+    """Return the mask that was filled, where it is still kept and may be read: the picture can do without."""
     if not manifest.get("hole"):
         return None
     try:
@@ -157,7 +159,7 @@ def _hole(stack: Stack, manifest: Mapping[str, Any]) -> bytes | None:
 
 
 def _picture_of_failed(progress: PhotoProgress, out: OutFolder) -> str:
-    """A small picture of a photo that has no result, if it is one that can be read."""
+    """Return a small picture of a photo that has no result, if it is one that can be read."""
     try:
         picture = preview(progress.photo.read())
     except OSError:
@@ -166,7 +168,7 @@ def _picture_of_failed(progress: PhotoProgress, out: OutFolder) -> str:
 
 
 def make_card(ending: Ending, out: Path, photos: int, stack: str = "") -> Card:
-    """The photo as the page shows it, one of so many."""
+    """Return the photo as the page shows it, one of so many."""
     pictures = {}
     if ending.picture:
         longest = 900 if photos <= _MANY else 320
@@ -224,5 +226,5 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _beside(key: str, what: str = "before-mask-after") -> str:
-    """Where the picture of before, mask and after lies."""
+    """Return where the picture of before, mask and after lies."""
     return str("pictures" / PurePosixPath(key).with_name(f"{PurePosixPath(key).name}.{what}.jpg"))

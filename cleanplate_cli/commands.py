@@ -79,7 +79,7 @@ def open_door(told: argparse.Namespace, console: Console, at_home: AtHome | None
 
 
 def options_of(told: argparse.Namespace) -> dict[str, str]:
-    """The options that somebody gave, checked as the functions check them; raises :class:`CommandError`."""
+    """Return the options that somebody gave, checked as the functions check them; raises :class:`CommandError`."""
     options = {name: word for name in ("remove", "grow") if (word := getattr(told, name, "").strip())}
     for word in getattr(told, "option", []):
         name, equals, value = word.partition("=")
@@ -107,7 +107,7 @@ def _opener(told: argparse.Namespace, at_home: AtHome | None) -> Callable[[], Ab
 
 
 def _folder(told: argparse.Namespace, words: Sequence[str]) -> str:
-    """Where photos go in the uploads bucket: named, or as the folder on the disk is called."""
+    """Return where photos go in the uploads bucket: named, or as the folder on the disk is called."""
     if not told.stack:
         return ""
     if told.to is not None:
@@ -143,7 +143,7 @@ def _run(told: argparse.Namespace, console: Console, at_home: AtHome | None, sam
 
 
 def _redo(told: argparse.Namespace, console: Console, at_home: AtHome | None, _samples: Samples | None) -> int:
-    """The named photos once more: by their place, or by the name that they have among the results."""
+    """Clean the named photos once more: by their place, or by the name that they have among the results."""
     options = options_of(told)
     words = told.photos or split_words(os.environ.get("PHOTOS", ""))
     if not words:
@@ -180,7 +180,7 @@ def _once_more(
     endings: Sequence[Ending],
     options: dict[str, str] | None,
 ) -> int:
-    """``options`` are laid over those that each photo had; None for another run with just the same."""
+    """Send the photos again: ``options`` go over those that each photo had; None for another run with just the same."""
     gone = [ending.origin for ending in endings if not Path(ending.origin).is_file()]
     if gone:
         raise PhotosError(f"No longer there: {_some(gone)}. Put it back, or name others.")
@@ -216,7 +216,7 @@ def _once_more(
 
 
 def _status(told: argparse.Namespace, console: Console, _at_home: AtHome | None, _samples: Samples | None) -> int:
-    """What the stack says, and what lies in OUT; 0 where nothing has failed."""
+    """Print what the stack reports, and what lies in OUT; return 0 where nothing has failed."""
 
     def say(words: str) -> None:
         console.print(words, highlight=False, markup=False, soft_wrap=True)

@@ -148,7 +148,7 @@ def _why_not(file: Path, key: str) -> str:
 
 
 def _named_by(word: str, apart_from: Path | None) -> Iterator[tuple[Path, str]]:
-    """The files that a word names, each with the key that it gets."""
+    """Yield the files that a word names, each with the key that it gets."""
     path = Path(word).expanduser()
     if path.is_dir():
         yield from ((file, file.relative_to(path).as_posix()) for file in _below(path, apart_from))
@@ -170,7 +170,7 @@ def _below(folder: Path, apart_from: Path | None) -> Iterable[Path]:
 
 
 def _distinct(named: Mapping[Path, str]) -> dict[Path, str]:
-    """Where two files have one name, every file's folder goes before its name, so that companions stay together."""
+    """Put every file's folder before its name where two files have one name, so that companions stay together."""
     clash = len(set(named.values())) < len(named)
     keys: dict[Path, str] = {}
     taken: set[str] = set()

@@ -182,7 +182,7 @@ class OutFolder:
                 del self._written[path]
 
     def is_unchanged(self, path: str) -> bool:
-        """Whether the file is ours: written here, and still as it was."""
+        """Return whether the file is ours: written here, and still as it was."""
         about, file = self._written.get(path), self._place_of(path)
         if about is None or file.is_symlink() or not self._is_own_folder(file.parent):
             return False
@@ -192,11 +192,11 @@ class OutFolder:
             return False
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file, changed since or not."""
+        """Return whether there is a file, changed since or not."""
         return bool(path) and self._place_of(path).is_file()
 
     def files(self) -> list[str]:
-        """The paths of all that was written here and not removed."""
+        """Return the paths of all that was written here and not removed."""
         return sorted(self._written)
 
     def _place_of(self, path: str) -> Path:
@@ -271,12 +271,12 @@ def clean(folder: Path) -> list[Path]:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether results were written into this folder before."""
+    """Return whether results were written into this folder before."""
     return bool(read_journal(folder))
 
 
 def read_journal(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a folder's journal; none where there is none, or it is somebody else's file of that name."""
+    """Return the lines of a folder's journal; none where there is none, or it is somebody else's file of that name."""
     try:
         lines = (folder / JOURNAL).read_bytes().splitlines()
     except OSError:
@@ -295,7 +295,9 @@ def _json(line: bytes) -> dict[str, Any] | None:
 
 
 def _candidates(wanted: str) -> Iterator[str]:
-    """Names to try, the wanted one first: ``a/dog.jpg``, ``a/dog (2).jpg`` … and, in case ``a`` is no folder, ``a_dog (2).jpg``."""
+    """Yield names to try, the wanted one first: ``a/dog.jpg``, ``a/dog (2).jpg`` … and, in case ``a`` is no folder,
+    ``a_dog (2).jpg``.
+    """
     parts = [_short(part) for part in PurePosixPath(wanted).parts if part not in {"/", "..", "."}] or ["unnamed"]
     yield "/".join(parts)
     for number in itertools.count(2):
@@ -310,7 +312,7 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _short(name: str) -> str:
-    """A name that file systems take: a long one keeps its beginning and its end, and gets a hash between."""
+    """Return a name that file systems take: a long one keeps its beginning and its end, and gets a hash between."""
     content = os.fsencode(name.replace("\0", "_").replace("\\", "_"))
     if len(content) <= _MAX_NAME_BYTES:
         return os.fsdecode(content)
@@ -352,14 +354,14 @@ def _move_new(draft: Path, target: Path) -> bool:
 
 
 def _lies_in(file: Path, folder: Path) -> bool:
-    """By the real places, and by what the file system takes for the same: it may not tell upper from lower case."""
+    """Tell by the real places, and by what the file system takes for the same: it may not tell upper from lower case."""
     with contextlib.suppress(OSError):
         return any(parent.samefile(folder) for parent in file.resolve().parents)
     return False
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest one above it that is there."""
     for path in (folder, *folder.absolute().parents):
         if path.is_dir():
             return path

@@ -1,6 +1,6 @@
 """The page that shows what was done: one file, no network, readable on a phone, in light and dark.
 
-A pure function of data, so that whoever has the data can write it: a laptop, or a function in AWS.
+A pure function of data, so that whoever has the data can write it: a command on somebody's machine, or a function in AWS.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ class _Cleaning:
                 ask_again(self.stack, progress.uploaded_as, progress.version_id)
 
     def _read_manifests(self, of: set[str]) -> list[tuple[PhotoProgress, Mapping[str, Any]]]:
-        """The manifests of these photos that were not there before."""
+        """Return the manifests of these photos that were not there before."""
         found = []
         pages = self.stack.client("s3").get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self.stack.results_bucket, Prefix=self.asked.folder):
@@ -244,7 +244,9 @@ class _Cleaning:
         return found
 
     def _photo_of(self, key: str) -> PhotoProgress | None:
-        """Whose manifest a key of the results bucket is, if one of ours: the photo's or the result's, and ``.json``."""
+        """Return whose manifest a key of the results bucket is, if one of ours: the photo's or the result's, and
+        ``.json``.
+        """
         if not key.endswith(".json"):
             return None
         name = key.removeprefix(self.asked.folder).removesuffix(".json")
@@ -270,7 +272,7 @@ class _Cleaning:
                 progress.end("missing", "no outcome in time")
 
     def _words(self, said: Mapping[str, Any]) -> str:
-        """How far all of them are, in one line."""
+        """Return how far all of them are, in one line."""
         now = time.monotonic()
         tracks = self.tracks.values()
         stages = (*(progress.stage for progress in tracks), said.get("waiting"), said.get("in_work"))

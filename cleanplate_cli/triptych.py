@@ -58,7 +58,7 @@ def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 120
 
 
 def preview(photo: bytes, longest: int = 800) -> Image.Image:
-    """A small upright picture of a photo. Raises ``OSError`` for what is not a picture."""
+    """Return a small upright picture of a photo. Raises ``OSError`` for what is not a picture."""
     return _read(photo, longest)[1]
 
 

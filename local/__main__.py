@@ -26,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if words[:1] == ["adobe"]:
         from local.adobe.__main__ import main as adobe  # noqa: PLC0415 - only what a door needs is loaded
 
-        # On a laptop photos are on loopback; --no-allow-loopback is as strict as Adobe.
+        # In the local stack photos are on loopback; --no-allow-loopback is as strict as Adobe.
         return adobe(["--allow-loopback", *words[1:]])
     told = _parser().parse_args(words)
     if words[:1] == ["doctor"] and not told.stack and STACK_FILE.exists():

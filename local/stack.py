@@ -41,7 +41,7 @@ class AdobeService:
 
 
 def service_in_environment(environ: Mapping[str, str]) -> AdobeService | None:
-    """The service that ``ADOBE_API_URL`` and ``ADOBE_IMS_URL`` select, or None where neither is set."""
+    """Return the service that ``ADOBE_API_URL`` and ``ADOBE_IMS_URL`` select, or None where neither is set."""
     api_url, ims_url = environ.get("ADOBE_API_URL", "").strip(), environ.get("ADOBE_IMS_URL", "").strip()
     if not api_url and not ims_url:
         return None
@@ -118,7 +118,7 @@ class LocalCloud:
     def start(self) -> Self:
         """Start everything; nothing is left running where a part of it fails."""
         if self._stack is not None:
-            raise LocalError("This laptop is started already.")
+            raise LocalError("This stack is started already.")
         with contextlib.ExitStack() as opened:
             if self.stand_in is not None:
                 opened.callback(self.stand_in.stop)
@@ -162,7 +162,7 @@ class LocalCloud:
 
 
 def stand_in_settings(speed: float = SPEED) -> Settings:
-    """The stand-in as the front doors start it: real pictures, Adobe's limits, time scaled."""
+    """Return the stand-in as the front doors start it: real pictures, Adobe's limits, time scaled."""
     return Settings(port=0, allow_loopback=True, time_scale=speed, quiet=True)
 
 

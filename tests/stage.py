@@ -262,7 +262,7 @@ class Stage:
         described = [self.stepfunctions.describe_execution(executionArn=one["executionArn"]) for one in started]
         return [(one["name"], json.loads(one["input"])) for one in described]
 
-    def news(self, about: str = "Photo") -> list[dict[str, Any]]:
+    def published(self, about: str = "Photo") -> list[dict[str, Any]]:
         """The events that were put on the bus since the last call; those about folders are not about photos."""
         heard, self._heard = self._heard, []
         return [event for event in heard if about in event["DetailType"] or event["DetailType"].startswith("Nothing")]
@@ -318,7 +318,7 @@ class Stage:
         self.events._endpoint.make_request = send_and_note  # type: ignore[attr-defined]
 
     def _speak_our_time(self, client: DynamoDBClient) -> None:
-        # The pacer compares its clock with the Date of DynamoDB's answers.
+        # The rate limiter compares its clock with the Date of DynamoDB's answers.
         def date(parsed: dict[str, Any], **_: Any) -> None:
             headers = parsed.setdefault("ResponseMetadata", {}).setdefault("HTTPHeaders", {})
             headers["date"] = formatdate(self.clock(), usegmt=True)

@@ -1,4 +1,4 @@
-"""Lets photos in that wait their turn at Adobe, in order, each with its slot."""
+"""Admit photos that wait for Adobe, in order, each with its slot."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 @lambda_function(correlation_id="owner")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """The execution's name in; out whether somebody still waits, and for how long nobody can be let in."""
+    """Take the execution's name; return whether somebody still waits, and for how long nobody can be admitted."""
     return admit_photos(event["owner"], lambda: context.get_remaining_time_in_millis() / 1000, services())

@@ -1,4 +1,4 @@
-"""News of photos, and photos whose turn has come: each is claimed, looked at, and its mask requested from Adobe."""
+"""Claim each photo that a notification names or whose slot has come, look at it, and request its mask from Adobe."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def handle_message(body: str) -> None:
 
 @lambda_function()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """One SQS message in, and it out again where it must come back."""
+    """Take one SQS message, and return it where it must come back."""
     (record,) = event["Records"]
     try:
         handle_message(record["body"])

@@ -32,7 +32,7 @@ _DAYS = 30
 def leave_photo(
     cloud: LocalCloud, settings: Mapping[str, dict[str, str]], events: Path = EVENTS_FOLDER
 ) -> dict[str, dict[str, str]]:
-    """Upload the photo and write the sample events so that they speak of it; return each function's settings."""
+    """Upload the photo and write the sample events so that they name it; return each function's settings."""
     photo = _upload(cloud)
     resolved = {name: dict(variables) for name, variables in settings.items()}
     resolved["RequestMaskFunction"]["STATE_MACHINE_ARN"] = _machine_that_waits(cloud)

@@ -39,7 +39,7 @@ class CloudArgs:
 
 @contextlib.contextmanager
 def local_stack(asked: CloudArgs, console: Console) -> Iterator[Stack]:
-    """A stack on this machine, as the commands use any stack."""
+    """Yield a stack on this machine, as the commands use any stack."""
     began = time.monotonic()
     cloud = LocalCloud(
         service=asked.service,
@@ -62,7 +62,7 @@ def local_stack(asked: CloudArgs, console: Console) -> Iterator[Stack]:
 
 @contextlib.contextmanager
 def started(cloud: LocalCloud, console: Console) -> Iterator[LocalCloud]:
-    """The laptop, started with a word to whoever waits, and stopped whatever happens."""
+    """Yield the local stack, started with a message to whoever waits, and stopped whatever happens."""
     try:
         with console.status("Starting the embedded AWS and deploying template.yaml ..."):
             cloud.start()
@@ -101,7 +101,7 @@ def _as_stack(cloud: LocalCloud, asked: CloudArgs, lines: list[str]) -> Stack:
 
 
 def about(cloud: LocalCloud, remove: str) -> list[str]:
-    """What people should know before they judge the pictures."""
+    """Return what people should know before they judge the pictures."""
     if cloud.stand_in is None:
         lines = [f"Adobe's API is {cloud.service.api_url}, as ADOBE_API_URL says; no stand-in is started."]
         if not cloud.service.is_on_this_machine:

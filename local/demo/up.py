@@ -52,7 +52,7 @@ def up(told: CloudArgs, console: Console) -> int:
 
 
 def describe(cloud: LocalCloud, *, event_bus: str = "default") -> dict[str, Any]:
-    """What a program needs to use the stack."""
+    """Return what a program needs to use the stack."""
     stack = cloud.stack
     return {
         "endpoint_url": cloud.aws.endpoint_url,
@@ -81,7 +81,7 @@ def describe(cloud: LocalCloud, *, event_bus: str = "default") -> dict[str, Any]
 
 
 def function_settings(cloud: LocalCloud) -> dict[str, dict[str, str]]:
-    """Each function's settings as `sam local invoke -n` takes them."""
+    """Return each function's settings as `sam local invoke -n` takes them."""
     functions = cloud.aws.client("lambda")
     return {
         logical_id: {

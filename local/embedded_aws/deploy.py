@@ -174,7 +174,7 @@ class _Package:
 
 
 def _prepare(template: dict[str, Any], package: _Package, max_concurrency: int) -> dict[str, Any]:
-    """The template with its code packaged, for functions that bring their own runtime."""
+    """Return the template with its code packaged, for functions that bring their own runtime."""
     for logical_id, properties in resources(template, _LAYER):
         content = package.root / str(properties["ContentUri"])
         if any(content.glob("*/__init__.py")):  # an import root; third-party packages are this interpreter's own
@@ -222,7 +222,10 @@ def _least(given: object, most: int) -> int:
 
 
 def _with_secret_arns(value: Any, secrets: set[str]) -> Any:  # noqa: ANN401 - any part of a template
-    """``Ref`` of a secret is its ARN on AWS and its name in the embedded one, where the attribute ``Id`` is the ARN."""
+    """Return ``value`` with the attribute ``Id`` for each ``Ref`` of a secret.
+
+    A ``Ref`` is the secret's ARN on AWS, but its name in the embedded one, where ``Id`` is the ARN.
+    """
     if isinstance(value, list):
         return [_with_secret_arns(item, secrets) for item in value]
     if not isinstance(value, dict):
@@ -332,7 +335,7 @@ def _apply_what_was_dropped(aws: EmbeddedAws, template: dict[str, Any], physical
 
 
 def _lifecycle_rule(rule: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """One rule in the words of S3's API; what a template writes flat is nested there."""
+    """Return one rule in the words of S3's API; what a template writes flat is nested there."""
     nested = {
         "ID": rule.get("Id"),
         "Status": rule["Status"],

@@ -53,7 +53,9 @@ def _waiting(quick: bool) -> Table:
 def _scale(quick: bool) -> Table:
     from tests.benchmarks import simulate_rate_limit
 
-    return Table("Scale: pacer and queue (simulated)", tuple(from_row(row) for row in simulate_rate_limit.run(quick)))
+    return Table(
+        "Scale: rate limiter and queue (simulated)", tuple(from_row(row) for row in simulate_rate_limit.run(quick))
+    )
 
 
 def _imaging(quick: bool) -> Table:

@@ -397,7 +397,7 @@ def _time(place: Path, megapixels: int, rounds: int) -> list[Row]:
         compose(lambda: photo.open("rb"), facts, plan, fills, options=Options(), mark_as_edited=True).content.close()
 
     def whole() -> None:
-        """Compose without blocks: every pixel decoded and encoded anew."""
+        """Compose without blocks: every pixel decoded and encoded again."""
         with mock.patch.object(jpeg_blocks, "_LIBRARIES", ()):
             composing()
 
@@ -426,7 +426,7 @@ def _time(place: Path, megapixels: int, rounds: int) -> list[Row]:
     return [
         compared(f"compose and encode, {megapixels} MP JPEG, CPU time", "compose", "all", bounded=megapixels >= 48),
         compared("  the same by the wall's clock", "compose", "wall"),
-        compared("  every block encoded anew, CPU time", "whole", "all"),
+        compared("  every block encoded again, CPU time", "whole", "all"),
         compared("  the same by the wall's clock", "whole", "wall"),
         compared(f"make_view, {megapixels} MP JPEG, CPU time", "view", "all"),
         compared(f"plan_fill, {megapixels} MP JPEG, CPU time", "plan", "all"),

@@ -161,7 +161,7 @@ def started(
 def adobe(cloud: LocalCloud) -> StandIn:
     """The stand-in, which is always there."""
     if cloud.stand_in is None:
-        raise RuntimeError("This laptop has no stand-in.")
+        raise RuntimeError("This stack has no stand-in.")
     return cloud.stand_in
 
 

@@ -52,7 +52,7 @@ def run(quick: bool = False) -> Table:
             at_most("waiting added to Adobe's time, p50", statistics.median(added), _MAX_ADDED, "of Adobe's time"),
             stated("waiting added to Adobe's time, most", max(added), "of Adobe's time"),
         ),
-        (f"Embedded AWS, time unscaled; after {16} photos from which the pacer learnt.",),
+        (f"Embedded AWS, time unscaled; after {16} photos from which the rate limiter learnt.",),
     )
 
 

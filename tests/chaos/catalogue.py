@@ -30,7 +30,7 @@ def play(make_walk: MakeWalk, fault: Fault) -> tuple[Verdict, str]:
         except AssertionError as error:
             # Deliveries and the machine go round a bounded number of times.
             return Verdict(results=0, failures=0, extra_posts=0, breaches=(Breach("hang", str(error)),)), ""
-    verdict = judge(walk, walk.stage.news(), logs=heard.getvalue())
+    verdict = judge(walk, walk.stage.published(), logs=heard.getvalue())
     return verdict, _difference(walk, fault, crashed)
 
 

@@ -224,7 +224,7 @@ def walk_once(make: MakeWalk, scenario: Scenario, *cuts: Cut) -> Walked:
         walk.drain()
         walk.execute()
         told = heard.getvalue() + json.dumps(walk.answers)
-        verdict = judge(walk, walk.stage.news(), uploads=scenario.uploads, logs=told)
+        verdict = judge(walk, walk.stage.published(), uploads=scenario.uploads, logs=told)
         ends = tuple(sorted(str(job.outcome.get("reason", job.status)) for job in walk.stage.jobs()))
     return Walked(verdict, tuple(knife.passed), ends, knife.made)
 

@@ -187,7 +187,7 @@ def _replaced_before_it_is_read(walk: Walk) -> None:
     _newest_is_there(walk)
 
 
-def _news_of_the_newer_first(walk: Walk) -> None:
+def _notification_of_the_newer_first(walk: Walk) -> None:
     old, new = _upload(walk), _upload(walk, NEW)
     walk.publish(new)
     walk.execute()
@@ -326,7 +326,7 @@ def _failed_and_then_clean(walk: Walk) -> None:
     assert walk.stage.manifest("dog.heic.json")["outcome"] == "cleaned"
 
 
-def _news_and_a_request(walk: Walk) -> None:
+def _notification_and_a_request(walk: Walk) -> None:
     photo = _upload(walk)
     walk.publish(photo)
     _request(walk, photo, "r1", grow=3)
@@ -462,7 +462,7 @@ CASES: Sequence[Case] = (
     Case("the last step at once", _last_step_at_once),
     Case("replaced while in work", _replaced_in_work, _REPLACED, None, 2),
     Case("replaced before it is read", _replaced_before_it_is_read, _REPLACED, 2, 2),
-    Case("news of the newer version first", _news_of_the_newer_first, _REPLACED, 2, 2),
+    Case("news of the newer version first", _notification_of_the_newer_first, _REPLACED, 2, 2),
     Case("two versions at once", _two_versions_at_once, _REPLACED, 2, 2),
     Case(
         "an old version fails after the newer one has ended",
@@ -481,7 +481,7 @@ CASES: Sequence[Case] = (
     Case("a newer result comes while the older is composed", _covered_while_it_was_composed, _REPLACED, 4, 2),
     Case("replaced while the older is written", _replaced_while_it_writes, ("cleaned", "cleaned"), 4, 2),
     Case("two requests of one photo", _two_requests_of_one_photo, _REPLACED, 4, 2),
-    Case("news, and a request with an option of its own", _news_and_a_request, _REPLACED, 4, 2),
+    Case("news, and a request with an option of its own", _notification_and_a_request, _REPLACED, 4, 2),
     Case("a request while the result is written", _a_request_while_the_result_is_written, ("cleaned", "cleaned"), 4, 2),
     Case("two photos of one result", _two_photos_of_one_result, ("cleaned", "ResultKeyTakenError"), 2, 2),
     Case("failed and then clean, in another format", _failed_and_then_clean),
@@ -510,8 +510,8 @@ def try_case(make: MakeWalk, case: Case) -> tuple[Verdict, str]:
         try:
             case.act(walk)
         except AssertionError as error:
-            return judge(walk, walk.stage.news(), uploads=case.uploads, logs=heard.getvalue()), str(error)
-        verdict = judge(walk, walk.stage.news(), uploads=case.uploads, logs=heard.getvalue())
+            return judge(walk, walk.stage.published(), uploads=case.uploads, logs=heard.getvalue()), str(error)
+        verdict = judge(walk, walk.stage.published(), uploads=case.uploads, logs=heard.getvalue())
     return verdict, _wrong(case, walk, verdict)
 
 

@@ -321,7 +321,7 @@ class Conductor:
         """What is other than the model says; empty where nothing is."""
         jobs = self._stage.jobs()
         job = jobs[0] if jobs else None
-        self._events |= {event["Detail"]["outcome"] for event in self._stage.news()}
+        self._events |= {event["Detail"]["outcome"] for event in self._stage.published()}
         paid = self._walk.jobs_at_adobe()
         results = self._stage.results()
         manifest = json.loads(results["dog.jpg.json"])["outcome"] if "dog.jpg.json" in results else ""

@@ -86,7 +86,7 @@ def walked(route: str, action: Any) -> Check:
         walk.adobe.add_rules({"route": route, "times": 1, "action": action})
         walk.publish(walk.stage.upload("dog.jpg", photo_bytes()))
         walk.execute()
-        return _said(judge(walk, walk.stage.news()))
+        return _said(judge(walk, walk.stage.published()))
 
     return check
 
@@ -101,7 +101,7 @@ def _result_is_stolen(make: MakeWalk) -> str:
 
     walk.stage.s3.meta.events.register("after-call.s3.PutObject", steal)
     walk.execute()
-    return _said(judge(walk, walk.stage.news()))
+    return _said(judge(walk, walk.stage.published()))
 
 
 def _visibility(_: MakeWalk) -> str:

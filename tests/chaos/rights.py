@@ -139,7 +139,7 @@ def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
     return _ended(system, Dropped(key, "")) == "cleaned"
 
 
-def a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill(system: System) -> bool:
+def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System) -> bool:
     """Its fill was refused for too many requests, and somebody deletes the pacer's item before it is sent again."""
     key = f"rights/{uuid.uuid4().hex}.jpg"
     rule = {"route": "POST /v1/fill-masked-areas", "photo": key, "times": 1}
@@ -156,7 +156,7 @@ def a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill(system: System) -
     return _ended(system, dropped) == "cleaned"
 
 
-def a_photo_is_cleaned_where_the_pacer_is_lost_meanwhile(system: System) -> bool:
+def a_photo_is_cleaned_where_the_limiter_is_lost_meanwhile(system: System) -> bool:
     """Somebody deletes the pacer's item while Adobe makes the mask."""
     key = f"rights/{uuid.uuid4().hex}.jpg"
     dropped = _drop_slow(system, key)
@@ -204,7 +204,7 @@ def _drop_slow(system: System, key: str, seconds: float = 2.0) -> Dropped:
 def _forget_the_pace(system: System) -> None:
     client, table = system.aws.client("dynamodb"), system.stack.jobs_table
     for item in client.scan(TableName=table, ProjectionExpression="job_id")["Items"]:
-        if item["job_id"]["S"].startswith("pacer#"):
+        if item["job_id"]["S"].startswith("limiter#"):
             client.delete_item(TableName=table, Key={"job_id": item["job_id"]})
 
 
@@ -288,16 +288,16 @@ SPECIAL: dict[Trial, Scenario] = {
     Trial("RequestMaskFunction", "KeepWork", "s3:GetObject"): a_photo_that_adobe_cannot_read_is_cleaned,
     Trial("RequestMaskFunction", "KeepWork", "s3:PutObject"): a_photo_that_adobe_cannot_read_is_cleaned,
     Trial("RequestMaskFunction", "WriteResults", "s3:PutObject"): a_file_that_is_no_photo_is_refused,
-    Trial("RequestMaskFunction", "Announce", "events:PutEvents"): a_file_that_is_no_photo_is_refused,
+    Trial("RequestMaskFunction", "PublishOutcome", "events:PutEvents"): a_file_that_is_no_photo_is_refused,
     Trial("RequestMaskFunction", "PostponeMessages", "sqs:ChangeMessageVisibility"): a_photo_waits_for_adobe,
     Trial("CheckJobFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (
-        a_photo_is_cleaned_where_the_pacer_is_lost_meanwhile
+        a_photo_is_cleaned_where_the_limiter_is_lost_meanwhile
     ),
     Trial("FillMaskedAreasFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (
-        a_photo_is_cleaned_where_the_pacer_is_lost_before_its_fill
+        a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill
     ),
     Trial("FillMaskedAreasFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
-    Trial("SaveResultFunction", "Announce", "events:PutEvents"): a_photo_is_cleaned_without_a_detour,
+    Trial("SaveResultFunction", "PublishOutcome", "events:PutEvents"): a_photo_is_cleaned_without_a_detour,
     Trial("SaveResultFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
     Trial("RequestMaskFunction", "SetUnreadableMessagesAside", "sqs:SendMessage"): an_unreadable_message_is_set_aside,
 }

@@ -52,7 +52,7 @@ def test_every_pin_that_is_wished_for_is_the_one_that_is_compiled(project: Proje
         assert wished.items() <= compiled.items(), path
 
 
-def test_all_that_is_deployed_imports_only_what_the_layers_or_the_runtime_bring(project: Project) -> None:
+def test_deployed_code_imports_only_what_layers_or_runtime_bring(project: Project) -> None:
     brought = _pins(project, _REQUIREMENTS).keys() | _RUNTIME
     homes = packages_distributions()
     for path in [*project.package, *project.files("functions/*.py")]:
@@ -81,7 +81,7 @@ def _third_party(tree: ast.Module) -> set[str]:
     return names - sys.stdlib_module_names - {"cleanplate"}
 
 
-def test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions(project: Project) -> None:
+def test_layers_are_built_for_the_functions_runtime_and_processor(project: Project) -> None:
     runtime, (processor,) = project.globals["Runtime"], project.globals["Architectures"]
     version = runtime.removeprefix("python")
     for name, layer in project.resources("AWS::Serverless::LayerVersion").items():

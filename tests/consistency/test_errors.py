@@ -58,7 +58,7 @@ def _error_names(project: Project, field: str) -> set[str]:
     }
 
 
-def test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms(project: Project) -> None:
+def test_every_error_in_retry_or_catch_is_a_class_or_the_platforms(project: Project) -> None:
     named = _error_names(project, "Retry") | _error_names(project, "Catch")
     unknown = named - _classes(project).keys() - PLATFORM
     assert not unknown, f"nothing raises {sorted(unknown)}"
@@ -69,7 +69,7 @@ def test_every_error_that_the_template_gives_to_a_function_is_a_class(project: P
     for value in nested(project.template["Resources"]):
         if isinstance(value, str):
             given |= set(re.findall(r'"error": "(\w+)"', value))
-    assert given, f"{TEMPLATE} gives no error to record_failure any more; mend this test."
+    assert given, f"{TEMPLATE} gives no error to record_failure any more; correct this test."
     assert not given - _classes(project).keys()
 
 

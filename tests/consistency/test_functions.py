@@ -52,7 +52,7 @@ def test_every_function_has_its_log_group(project: Project) -> None:
         assert group["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{dashed}"}
 
 
-def test_every_function_has_a_sample_event_of_its_own_name_and_every_sample_a_function(project: Project) -> None:
+def test_functions_and_sample_events_match_by_name(project: Project) -> None:
     samples = {re.split(r"[/.]", path)[1] for path in project.files("events/*.json") if path.count("/") == 1}
     assert samples == set(project.function_folders)
     assert all(f"events/{folder}.json" in project.files("events/*") for folder in project.function_folders)
@@ -80,7 +80,7 @@ def test_the_samples_of_a_step_are_payloads_that_the_machine_sends(project: Proj
             assert set(project.event(path)) in keys, path
 
 
-def test_there_is_a_sample_of_every_step_that_check_job_is_asked_for(project: Project) -> None:
+def test_every_step_of_check_job_has_a_sample_event(project: Project) -> None:
     asked = {
         payload["step"]
         for state in project.states("Task").values()
@@ -124,7 +124,7 @@ def test_the_sample_keys_are_awkward_and_encoded_as_s3_does(project: Project) ->
     assert set(" +%[]é🐶'()") <= set(upload.photo.key.replace("ë", "é"))
 
 
-def test_both_ways_of_s3_tell_of_the_same_upload(project: Project) -> None:
+def test_both_kinds_of_s3_event_are_the_same_upload(project: Project) -> None:
     assert _uploads(project, "events/request_mask.json") == _uploads(project, "events/request_mask.eventbridge.json")
 
 
@@ -170,7 +170,7 @@ def _with(pattern: Any, **given: str) -> Any:
     return [_with(value, **given) for value in pattern] if isinstance(pattern, list) else pattern
 
 
-def test_the_rules_hear_what_the_samples_say(project: Project) -> None:
+def test_the_rules_match_the_sample_events(project: Project) -> None:
     rules = project.resources("AWS::Events::Rule")
     for rule, sample in {
         "UploadedRule": "events/request_mask.eventbridge.json",

@@ -28,7 +28,7 @@ def test_the_command_needs_nothing_that_only_a_checkout_has(project: Project) ->
         assert not {name.partition(".")[0] for name in imported(project.tree(path))} & {"local", "tests"}, path
 
 
-def test_nothing_deployed_imports_what_only_a_laptop_has(project: Project) -> None:
+def test_nothing_deployed_imports_local_or_tests(project: Project) -> None:
     for path in [*project.package, *project.files("functions/*.py")]:
         assert not {name.partition(".")[0] for name in imported(project.tree(path))} & {
             "cleanplate_cli",
@@ -37,7 +37,7 @@ def test_nothing_deployed_imports_what_only_a_laptop_has(project: Project) -> No
         }, path
 
 
-def test_errors_and_nouns_import_nothing_of_ours(project: Project) -> None:
+def test_errors_and_models_import_nothing_of_ours(project: Project) -> None:
     for name in ("errors", "models"):
         assert not [found for found in imported(project.tree(f"{PACKAGE}/{name}.py")) if "cleanplate" in found], name
 
@@ -87,7 +87,7 @@ def test_only_one_module_reads_the_environment_and_only_one_builds_clients(proje
         (f"{PACKAGE}/jobs/ledger.py", "from . import models"),
     ],
 )
-def test_the_linter_refuses_what_the_rooms_forbid(path: str, line: str) -> None:
+def test_the_linter_refuses_what_the_layers_forbid(path: str, line: str) -> None:
     said = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--output-format=json", "--select=TID", f"--stdin-filename={path}", "-"],
         cwd=ROOT, input=f"{line}\n", capture_output=True, text=True, check=False,

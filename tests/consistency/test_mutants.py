@@ -1,4 +1,4 @@
-"""Every agreement is seen to fail: each test here runs one of them on a project with a fault planted in it."""
+"""Every check is seen to fail: each test here runs one of them on a project with a fault put into it."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ _MODULES = (
     test_state_machine,
     test_times,
 )
-#: These compare with something outside the project's text, or plant their own faults.
-_SELF_PROVING = {test_layers.test_the_linter_refuses_what_the_rooms_forbid}
+#: These compare with something outside the project's text, or bring their own mutants.
+_SELF_PROVING = {test_layers.test_the_linter_refuses_what_the_layers_forbid}
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One edit that an agreement must not let pass. ``old`` is replaced by ``new`` once; no ``old`` is a new file."""
+    """One edit that a check must not let pass. ``old`` is replaced by ``new`` once; no ``old`` is a new file."""
 
-    agreement: Callable[..., None]
+    check: Callable[..., None]
     path: str
     old: str = ""
     new: str | None = ""
     more: dict[str, Any] = field(default_factory=dict)
 
-    def planted(self) -> Project:
+    def mutated(self) -> Project:
         """The project with this fault in it."""
         if self.new is None or not self.old:
             return Project({self.path: self.new})
         text = Project().text(self.path)
-        assert self.old in text, f"{self.path} no longer reads {self.old!r}: plant another fault"
+        assert self.old in text, f"{self.path} no longer reads {self.old!r}: choose another fault"
         return Project({self.path: text.replace(self.old, self.new, 1)})
 
 
@@ -94,11 +94,11 @@ FAULTS = [
     ),
     # --- operating ---
     Fault(
-        test_operating.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        test_operating.test_alarms_and_sections_of_the_operating_page_match,
         "docs/operating.md", "## ThrottledAlarm", "## TooManyRequestsAlarm",
     ),
     Fault(
-        test_operating.test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm,
+        test_operating.test_alarms_and_sections_of_the_operating_page_match,
         TEMPLATE, "  StuckJobsAlarm:", "  LateJobsAlarm:",
     ),
     Fault(
@@ -106,28 +106,28 @@ FAULTS = [
         "docs/operating.md", "**Do:** leave others", "**Perhaps:** leave others",
     ),
     Fault(
-        test_operating.test_the_runbook_names_errors_and_parameters_that_there_are,
+        test_operating.test_the_operating_page_names_errors_and_parameters_that_exist,
         "docs/operating.md", "`JobOverdueError`", "`JobLateError`",
     ),
     Fault(
-        test_operating.test_the_runbook_names_errors_and_parameters_that_there_are,
+        test_operating.test_the_operating_page_names_errors_and_parameters_that_exist,
         "docs/operating.md", "`ShareLeft`", "`ShareOfOthers`",
     ),
     Fault(
-        test_operating.test_the_runbook_names_functions_and_machines_that_the_outputs_tell_of,
+        test_operating.test_the_operating_page_names_resources_that_exist,
         "docs/operating.md", "YOUR-SWEEP-JOBS-FUNCTION", "YOUR-SWEEPER",
     ),
     # --- errors ---
     Fault(
-        test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
+        test_errors.test_every_error_in_retry_or_catch_is_a_class_or_the_platforms,
         MACHINE, "NotAnnouncedError", "NotAnouncedError",
     ),
     Fault(
-        test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
+        test_errors.test_every_error_in_retry_or_catch_is_a_class_or_the_platforms,
         MACHINE, "AwsUnavailableError", "AwsUnreachableError",
     ),
     Fault(
-        test_errors.test_every_error_that_the_machine_retries_or_catches_is_a_class_or_the_platforms,
+        test_errors.test_every_error_in_retry_or_catch_is_a_class_or_the_platforms,
         ERRORS, "class NotAnnouncedError(", "class EventRefusedError(",
     ),
     Fault(
@@ -218,8 +218,8 @@ FAULTS = [
         test_state_machine.test_expressions_read_the_states_own_values_and_no_variable,
         MACHINE, "$states.context.Execution.Name", "$execution",
     ),
-    Fault(test_state_machine.test_states_are_named_by_the_house_rule, MACHINE, "  WaitForSlot:\n", "  SlotWait:\n"),
-    Fault(test_state_machine.test_states_are_named_by_the_house_rule, MACHINE, "  FillReady?:\n", "  FillReady:\n"),
+    Fault(test_state_machine.test_states_are_named_by_one_rule, MACHINE, "  WaitForSlot:\n", "  SlotWait:\n"),
+    Fault(test_state_machine.test_states_are_named_by_one_rule, MACHINE, "  FillReady?:\n", "  FillReady:\n"),
     # --- times ---
     Fault(
         test_times.test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run,
@@ -234,7 +234,7 @@ FAULTS = [
         MACHINE, "TimeoutSeconds: 310", "TimeoutSeconds: 300",
     ),
     Fault(
-        test_times.test_the_machine_outlives_the_latest_slot_and_the_longest_fill_after_it,
+        test_times.test_the_machine_outlives_the_latest_slot_and_its_longest_fill,
         MACHINE, "TimeoutSeconds: 1036800", "TimeoutSeconds: 864000",
     ),
     Fault(
@@ -250,11 +250,11 @@ FAULTS = [
         f"{PACKAGE}/jobs/ledger.py", "LEASE_SECONDS = 200.0", "LEASE_SECONDS = 2000.0",
     ),
     Fault(
-        test_times.test_a_fault_is_tried_for_hours_and_each_pause_is_one_that_sqs_can_make,
+        test_times.test_a_fault_is_tried_for_hours_with_pauses_that_sqs_can_make,
         f"{PACKAGE}/aws/queue.py", "_LONGEST_PAUSE = 3600", "_LONGEST_PAUSE = 900",
     ),
     Fault(
-        test_times.test_a_fault_is_tried_for_hours_and_each_pause_is_one_that_sqs_can_make,
+        test_times.test_a_fault_is_tried_for_hours_with_pauses_that_sqs_can_make,
         TEMPLATE, "maxReceiveCount: 12", "maxReceiveCount: 5",
     ),
     Fault(
@@ -286,11 +286,11 @@ FAULTS = [
         MACHINE, "MaxAttempts: 10", "MaxAttempts: 2000",
     ),
     Fault(
-        test_times.test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again,
+        test_times.test_a_record_outlives_every_message_about_its_photo,
         TEMPLATE, "    MinValue: 100\n    MaxValue: 3650\n", "    MinValue: 30\n    MaxValue: 3650\n",
     ),
     Fault(
-        test_times.test_a_kept_answer_is_used_only_while_links_live,
+        test_times.test_a_stored_answer_is_used_only_while_links_live,
         f"{PACKAGE}/jobs/reuse.py", "ANSWER_SECONDS = 3000.0", "ANSWER_SECONDS = 4000.0",
     ),
     # --- settings ---
@@ -337,7 +337,7 @@ FAULTS = [
     ),
     Fault(test_settings.test_every_parameter_is_used, TEMPLATE, "\nRules:\n", "  Colour:\n    Type: String\n\nRules:\n"),
     Fault(
-        test_settings.test_every_parameter_is_asked_for_in_one_group,
+        test_settings.test_every_parameter_is_in_one_group,
         TEMPLATE, "Parameters: [Remove, MinScore, ", "Parameters: [Remove, ",
     ),
     Fault(
@@ -349,7 +349,7 @@ FAULTS = [
         TEMPLATE, "    MaxValue: 6000\n", "    MaxValue: 100000\n",
     ),
     Fault(
-        test_settings.test_every_name_that_a_message_tells_people_to_change_is_a_parameter,
+        test_settings.test_every_parameter_that_a_message_names_exists,
         ERRORS, "raising its MaxMegapixels", "raising its MaxPixels",
     ),
     # --- functions and events ---
@@ -365,11 +365,11 @@ FAULTS = [
     Fault(test_functions.test_every_function_has_its_step, "functions/check_job/app.py", "cleanplate.steps.check_job", "cleanplate.steps.save_result"),
     Fault(test_functions.test_every_function_has_its_log_group, TEMPLATE, "/aws/lambda/${AWS::StackName}-save-result", "/aws/lambda/save"),
     Fault(
-        test_functions.test_every_function_has_a_sample_event_of_its_own_name_and_every_sample_a_function,
+        test_functions.test_functions_and_sample_events_match_by_name,
         "events/save_result.json", "", None,
     ),
     Fault(
-        test_functions.test_every_function_has_a_sample_event_of_its_own_name_and_every_sample_a_function,
+        test_functions.test_functions_and_sample_events_match_by_name,
         "events/tidy_up.json", "", "{}",
     ),
     Fault(test_functions.test_every_handler_fits_a_screen, "functions/check_job/app.py", "\n\n", "\n" * 60),
@@ -378,7 +378,7 @@ FAULTS = [
         "events/check_job.json", '"waited"', '"wait"',
     ),
     Fault(
-        test_functions.test_there_is_a_sample_of_every_step_that_check_job_is_asked_for,
+        test_functions.test_every_step_of_check_job_has_a_sample_event,
         "events/check_job.fill.json", "", None,
     ),
     Fault(test_functions.test_the_samples_speak_of_one_photo_and_its_job, "events/save_result.json", '"4f39', '"4f38'),
@@ -390,7 +390,7 @@ FAULTS = [
     Fault(test_functions.test_the_sample_keys_are_awkward_and_encoded_as_s3_does, _UPLOAD, "holiday+2026", "holiday%202026"),
     Fault(test_functions.test_the_sample_keys_are_awkward_and_encoded_as_s3_does, _UPLOAD, "%F0%9F%90%B6", "dog"),
     Fault(
-        test_functions.test_both_ways_of_s3_tell_of_the_same_upload,
+        test_functions.test_both_kinds_of_s3_event_are_the_same_upload,
         "events/request_mask.eventbridge.json", "Zoë", "Zo%C3%AB",
     ),
     Fault(
@@ -402,11 +402,11 @@ FAULTS = [
         "events/request_mask.test_event.json", "", Project().text(_UPLOAD),
     ),
     Fault(
-        test_functions.test_the_rules_hear_what_the_samples_say,
+        test_functions.test_the_rules_match_the_sample_events,
         TEMPLATE, "detail-type: [Object Created]", "detail-type: [ObjectCreated]",
     ),
     Fault(
-        test_functions.test_the_rules_hear_what_the_samples_say,
+        test_functions.test_the_rules_match_the_sample_events,
         TEMPLATE, "detail-type: [Photo Cleaning Requested]", "detail-type: [Photo Cleaning Request]",
     ),
     Fault(
@@ -462,15 +462,15 @@ FAULTS = [
         "requirements/sam.in", "statelint==3.1.0", "statelint==3.0.0",
     ),
     Fault(
-        test_dependencies.test_all_that_is_deployed_imports_only_what_the_layers_or_the_runtime_bring,
+        test_dependencies.test_deployed_code_imports_only_what_layers_or_runtime_bring,
         f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport numpy\n",
     ),
     Fault(
-        test_dependencies.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
+        test_dependencies.test_layers_are_built_for_the_functions_runtime_and_processor,
         TEMPLATE, "Runtime: python3.13", "Runtime: python3.14",
     ),
     Fault(
-        test_dependencies.test_the_layers_are_built_for_the_runtime_and_processor_of_the_functions,
+        test_dependencies.test_layers_are_built_for_the_functions_runtime_and_processor,
         "layers/dependencies/Makefile", "aarch64-manylinux", "x86_64-manylinux",
     ),
     Fault(
@@ -491,11 +491,11 @@ FAULTS = [
         "cleanplate_cli/errors.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport local.paths\n",
     ),
     Fault(
-        test_layers.test_nothing_deployed_imports_what_only_a_laptop_has,
+        test_layers.test_nothing_deployed_imports_local_or_tests,
         f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport local.embedded_aws.server\n",
     ),
     Fault(
-        test_layers.test_errors_and_nouns_import_nothing_of_ours,
+        test_layers.test_errors_and_models_import_nothing_of_ours,
         f"{PACKAGE}/models.py", "from typing import", "from cleanplate.errors import CleanplateError\nfrom typing import",
     ),
     *(
@@ -518,17 +518,17 @@ FAULTS = [
 
 
 def _named(fault: Fault) -> str:
-    return f"{fault.agreement.__name__.removeprefix('test_')}:{fault.path.rpartition('/')[2]}"
+    return f"{fault.check.__name__.removeprefix('test_')}:{fault.path.rpartition('/')[2]}"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=_named)
-def test_a_planted_fault_is_seen(fault: Fault) -> None:
-    faulty = fault.planted()
+def test_a_mutant_fails_its_check(fault: Fault) -> None:
+    faulty = fault.mutated()
     with pytest.raises(AssertionError):
-        fault.agreement(faulty, **fault.more)
+        fault.check(faulty, **fault.more)
 
 
-def _agreements(module: ModuleType) -> set[Callable[..., None]]:
+def _checks(module: ModuleType) -> set[Callable[..., None]]:
     return {
         value
         for name, value in vars(module).items()
@@ -536,7 +536,7 @@ def _agreements(module: ModuleType) -> set[Callable[..., None]]:
     }
 
 
-def test_every_agreement_has_been_seen_to_fail() -> None:
-    agreements = {agreement for module in _MODULES for agreement in _agreements(module)}
-    unseen = agreements - {fault.agreement for fault in FAULTS} - _SELF_PROVING
-    assert not unseen, sorted(agreement.__name__ for agreement in unseen)
+def test_every_check_has_been_seen_to_fail() -> None:
+    checks = {check for module in _MODULES for check in _checks(module)}
+    unseen = checks - {fault.check for fault in FAULTS} - _SELF_PROVING
+    assert not unseen, sorted(check.__name__ for check in unseen)

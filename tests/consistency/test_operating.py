@@ -7,16 +7,16 @@ import re
 
 from tests.consistency.project import PACKAGE, Project
 
-RUNBOOK = "docs/operating.md"
+OPERATING = "docs/operating.md"
 
 
 def _sections(project: Project) -> dict[str, str]:
     """Title -> text of the sections about alarms."""
-    parts = re.split(r"^## (.+)$", project.text(RUNBOOK), flags=re.MULTILINE)
+    parts = re.split(r"^## (.+)$", project.text(OPERATING), flags=re.MULTILINE)
     return {title: text for title, text in zip(parts[1::2], parts[2::2], strict=True) if title != "Commands"}
 
 
-def test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm(project: Project) -> None:
+def test_alarms_and_sections_of_the_operating_page_match(project: Project) -> None:
     assert _sections(project).keys() == project.resources("AWS::CloudWatch::Alarm").keys()
 
 
@@ -25,8 +25,8 @@ def test_every_section_says_what_it_means_what_to_look_at_and_what_to_do(project
         assert re.findall(r"^\*\*(\w+):\*\*", text, re.MULTILINE) == ["Means", "Data", "Look", "Do"], title
 
 
-def test_the_runbook_names_errors_and_parameters_that_there_are(project: Project) -> None:
-    words = set(re.findall(r"`(\w+)`", project.text(RUNBOOK)))
+def test_the_operating_page_names_errors_and_parameters_that_exist(project: Project) -> None:
+    words = set(re.findall(r"`(\w+)`", project.text(OPERATING)))
     bodies = [project.tree(f"{PACKAGE}/{path}").body for path in ("errors.py", "adobe/errors.py")]
     errors = {node.name for body in bodies for node in body if isinstance(node, ast.ClassDef)}
     assert {word for word in words if word.endswith("Error")} <= errors
@@ -35,8 +35,8 @@ def test_the_runbook_names_errors_and_parameters_that_there_are(project: Project
     assert capitals - errors <= known
 
 
-def test_the_runbook_names_functions_and_machines_that_the_outputs_tell_of(project: Project) -> None:
-    named = set(re.findall(r"YOUR-([A-Z-]+)", project.text(RUNBOOK)))
+def test_the_operating_page_names_resources_that_exist(project: Project) -> None:
+    named = set(re.findall(r"YOUR-([A-Z-]+)", project.text(OPERATING)))
     resources = {_dashed(name) for name in project.template["Resources"]}
     unknown = {
         name

@@ -237,7 +237,7 @@ def test_every_parameter_is_used(project: Project) -> None:
     assert not unused, f"{TEMPLATE} has parameters that do nothing: {sorted(unused)}"
 
 
-def test_every_parameter_is_asked_for_in_one_group(project: Project) -> None:
+def test_every_parameter_is_in_one_group(project: Project) -> None:
     groups = project.template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in groups for name in group["Parameters"]]
     assert sorted(grouped) == sorted(project.template["Parameters"])
@@ -279,7 +279,7 @@ def _accept(project: Project, chosen: dict[str, str]) -> None:
     )
 
 
-def test_every_name_that_a_message_tells_people_to_change_is_a_parameter(project: Project) -> None:
+def test_every_parameter_that_a_message_names_exists(project: Project) -> None:
     said = {
         word
         for node in ast.walk(project.tree(f"{PACKAGE}/errors.py"))

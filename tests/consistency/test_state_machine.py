@@ -67,7 +67,7 @@ def _said_by(project: Project, step: str) -> set[str]:
     said = {
         word
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_say"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_answer"
         for word in _results(node.args[0], tree)
     }
     return said | _values_of(tree, "state")
@@ -193,7 +193,7 @@ def test_expressions_read_the_states_own_values_and_no_variable(project: Project
     assert names <= {"$states", "$merge"}
 
 
-def test_states_are_named_by_the_house_rule(project: Project) -> None:
+def test_states_are_named_by_one_rule(project: Project) -> None:
     for name, state in (item for machine in project.machines.values() for item in machine["States"].items()):
         assert re.fullmatch(r"([A-Z][a-z]+)+\??", name), name
         assert name.endswith("?") == (state["Type"] == "Choice"), name

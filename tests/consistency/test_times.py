@@ -79,7 +79,7 @@ def test_the_machine_gives_every_function_the_time_that_the_function_has(project
         assert state["TimeoutSeconds"] > project.seconds(called_by(state)), name
 
 
-def test_the_machine_outlives_the_latest_slot_and_the_longest_fill_after_it(project: Project) -> None:
+def test_the_machine_outlives_the_latest_slot_and_its_longest_fill(project: Project) -> None:
     latest_slot = _parameter(project, "PhotoDeadlineHours", "MaxValue") * _HOUR
     assert project.machine["TimeoutSeconds"] > latest_slot + _parameter(project, "FillDeadlineSeconds", "MaxValue")
 
@@ -96,7 +96,7 @@ def test_a_lease_ends_before_a_message_whose_call_died_comes_back(project: Proje
     assert _constant(project, LEDGER, "LEASE_SECONDS") < _queue(project)["VisibilityTimeout"]
 
 
-def test_a_fault_is_tried_for_hours_and_each_pause_is_one_that_sqs_can_make(project: Project) -> None:
+def test_a_fault_is_tried_for_hours_with_pauses_that_sqs_can_make(project: Project) -> None:
     first, growth, longest = (
         _constant(project, QUEUE, name) for name in ("_FIRST_PAUSE", "_PAUSE_GROWTH", "_LONGEST_PAUSE")
     )
@@ -121,7 +121,7 @@ def test_an_attendant_is_believed_to_be_there_longer_than_a_look_takes(project: 
     assert look < project.seconds("AdmitPhotosFunction") / 10
 
 
-def test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_again(project: Project) -> None:
+def test_a_record_outlives_every_message_about_its_photo(project: Project) -> None:
     """In the queue, in its execution, and among the dead letters until somebody redrives it."""
     queues = project.resources("AWS::SQS::Queue")
     kept = (queues[name]["MessageRetentionPeriod"] for name in ("UploadsQueue", "AdmittedQueue", "DeadLetterQueue"))
@@ -129,7 +129,7 @@ def test_a_record_outlives_every_message_that_could_have_its_photo_paid_for_agai
     assert _parameter(project, "RecordDays", "MinValue") * 24 * _HOUR > longest
 
 
-def test_a_kept_answer_is_used_only_while_links_live(project: Project) -> None:
+def test_a_stored_answer_is_used_only_while_links_live(project: Project) -> None:
     assert _constant(project, f"{PACKAGE}/jobs/reuse.py", "ANSWER_SECONDS") < _constant(
         project, STORAGE, "LINK_SECONDS"
     )

@@ -184,12 +184,12 @@ class System:
     def _listen(self) -> str:
         """Send every event of ours to a queue."""
         sqs, events = self.aws.client("sqs"), self.aws.client("events")
-        url = sqs.create_queue(QueueName="announced")["QueueUrl"]
+        url = sqs.create_queue(QueueName="published")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": arn}]}
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-        events.put_rule(Name="announced", EventPattern=json.dumps({"source": ["cleanplate"]}))
-        events.put_targets(Rule="announced", Targets=[{"Id": "announced", "Arn": arn}])
+        events.put_rule(Name="published", EventPattern=json.dumps({"source": ["cleanplate"]}))
+        events.put_targets(Rule="published", Targets=[{"Id": "published", "Arn": arn}])
         return url
 
 

@@ -153,7 +153,7 @@ def test_a_day_that_is_nearly_used_rings(system: System, bell: Bell) -> None:
 @contextmanager
 def nearly_used_day(system: System) -> Iterator[None]:
     """Within, 91 % of the day's million requests are used, as the rate limiter counts."""
-    dynamodb, key = system.aws.client("dynamodb"), {"job_id": {"S": "pacer#adobe"}}
+    dynamodb, key = system.aws.client("dynamodb"), {"job_id": {"S": "limiter#adobe"}}
     before = dynamodb.get_item(TableName=system.stack.jobs_table, Key=key)["Item"]
     half_hour = math.floor(time.time() / 1800)
     day: Any = {"day_first": {"N": str(half_hour)}, "day_counts": {"L": [{"N": "910000"}]}}
@@ -258,11 +258,11 @@ def test_dead_letters_are_redriven_by_one_command_that_can_be_repeated(system: S
     assert system.wait(dropped).outcome == "cleaned"
     before = system.adobe.counters()["jobs"]
     sqs: Any = system.aws.client("sqs")
-    news: dict[str, Any] = {
+    message: dict[str, Any] = {
         "detail-type": "Photo Found",
         "detail": {"bucket": system.stack.uploads_bucket, "key": dropped.key},
     }
-    for body in (news, news, {**news, "detail": {**news["detail"], "key": "nobody knows.jpg"}}):
+    for body in (message, message, {**message, "detail": {**message["detail"], "key": "nobody knows.jpg"}}):
         sqs.send_message(QueueUrl=system.stack.dead_letter_queue_url, MessageBody=json.dumps(body))
     assert system.invoke("RedriveMessagesFunction") == {"sent": 3, "left": 0}
     assert system.invoke("RedriveMessagesFunction") == {"sent": 0, "left": 0}

@@ -131,7 +131,7 @@ def test_two_photos_that_differ_only_in_their_extension_stay_two(system: System,
 def test_one_upload_heard_of_six_times_is_paid_once(system: System, photo: bytes) -> None:
     dropped = system.drop(photo)
     head = system.aws.client("s3").head_object(Bucket=system.stack.uploads_bucket, Key=dropped.key)
-    news = {
+    record = {
         "eventName": "ObjectCreated:Put",
         "s3": {
             "bucket": {"name": system.stack.uploads_bucket},
@@ -153,7 +153,7 @@ def test_one_upload_heard_of_six_times_is_paid_once(system: System, photo: bytes
         },
     }
     queue = system.stack.uploads_queue_url
-    for body in [{"Records": [news]}] * 4 + [bridged]:
+    for body in [{"Records": [record]}] * 4 + [bridged]:
         system.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(body))
     system.wait(dropped)
     _until_empty(system)

@@ -66,7 +66,7 @@ BRANCHES: dict[str, tuple[list[tuple[str, Answer]], str, str, tuple[str, ...]]] 
         [("CheckJob", CrashError("Runtime.ExitError"))] * 2 + [("RecordFailure", {})],
         "FAILED", "Runtime.ExitError", (*MASK[:2], *ENDS),
     ),
-    "a crash that a repeat mends": (
+    "a crash that a repeat repairs": (
         [("CheckJob", CrashError("Runtime.ExitError")), ("CheckJob", DONE), ("FillMaskedAreas", SENT),
          ("CheckJob", DONE), ("SaveResult", SAVED)],
         "SUCCEEDED", "", (*MASK, "FillMaskedAreas", *FILL, "SaveResult"),
@@ -115,7 +115,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[tuple[str, 
                 if isinstance(answer, SlowError):
                     time.sleep(3)
                 if isinstance(answer, Exception):
-                    payload = {"errorType": str(answer), "errorMessage": "planted"}
+                    payload = {"errorType": str(answer), "errorMessage": "injected"}
                     return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
                 return {"StatusCode": 200, "Payload": answer}
 

@@ -47,7 +47,7 @@ AWS_METRICS: dict[str, tuple[str, str, set[str]]] = {
     ),
 }
 
-RUNBOOK = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+OPERATING = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 EVERY_QUARTER = "every quarter of an hour"
 #: The metrics that the sweeper counts at every run, even if they are 0.
 SWEPT = {str(measure) for measure in COMPARED} | {
@@ -135,11 +135,11 @@ def test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy(template:
             assert "InsufficientDataActions" not in alarm, name
 
 
-def test_the_runbook_says_of_every_alarm_when_there_are_data(template: Template) -> None:
+def test_the_operating_page_says_of_every_alarm_when_it_has_data(template: Template) -> None:
     """Which of the kinds below it is follows from the metrics that the alarm looks at."""
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
         kinds = {DATA[space] if space in DATA else _data_of_ours(metric) for space, metric, _ in _of_alarm(alarm)}
-        (said,) = re.findall(rf"^## {name}$.*?^\*\*Data:\*\* (.+?)$", RUNBOOK, re.MULTILINE | re.DOTALL)[:1]
+        (said,) = re.findall(rf"^## {name}$.*?^\*\*Data:\*\* (.+?)$", OPERATING, re.MULTILINE | re.DOTALL)[:1]
         assert all(kind in said for kind in kinds), f"{name}: say {sorted(kinds)}"
 
 

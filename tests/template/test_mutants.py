@@ -56,12 +56,12 @@ def _statement(function: str, path: str) -> str:
 def _machine(edit: Callable[[dict[str, Any]], None]) -> Callable[[Any], Any]:
     """An edit of the state machine's definition, which SAM keeps as a text in lines."""
 
-    def planted(before: Any) -> str:
+    def mutated(before: Any) -> str:
         definition = json.loads("\n".join(before["Fn::Join"][1]))
         edit(definition["States"])
         return json.dumps(definition)
 
-    return planted
+    return mutated
 
 
 _DEFINITION = _p("CleanPhotoStateMachine", "DefinitionString")
@@ -151,11 +151,11 @@ FAULTS = [
     ),
     Fault(test_resources.test_every_queue_is_encrypted, _p("DeadLetterQueue", "SqsManagedSseEnabled")),
     Fault(
-        test_resources.test_every_message_is_a_call_of_its_own_and_let_in_photos_wait_for_no_other,
+        test_resources.test_every_message_is_a_call_of_its_own,
         _p("RequestMaskFunctionUploads", "FunctionResponseTypes"), [],
     ),
     Fault(
-        test_resources.test_every_message_is_a_call_of_its_own_and_let_in_photos_wait_for_no_other,
+        test_resources.test_every_message_is_a_call_of_its_own,
         _p("RequestMaskFunctionAdmitted", "BatchSize"), 5,
     ),
     Fault(
@@ -255,7 +255,7 @@ FAULTS = [
         test_alarms.test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy,
         _p("DeadLettersAlarm", "TreatMissingData"), "breaching",
     ),
-    Fault(test_alarms.test_the_runbook_says_of_every_alarm_when_there_are_data, _p("StuckJobsAlarm", "MetricName"), "AdobeThrottled"),
+    Fault(test_alarms.test_the_operating_page_says_of_every_alarm_when_it_has_data, _p("StuckJobsAlarm", "MetricName"), "AdobeThrottled"),
     Fault(
         test_alarms.test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy,
         _p("SweeperSilentAlarm", "TreatMissingData"), "breaching",
@@ -410,7 +410,7 @@ FAULTS = [
         _p("PhotoFailedRule", "Targets/0/DeadLetterConfig"),
     ),
     Fault(
-        test_rights.test_alarms_and_failures_may_be_told_to_the_topic,
+        test_rights.test_alarms_and_failures_may_be_published_to_the_topic,
         _p("NotificationsTopicPolicy", "PolicyDocument/Statement/1/Condition"),
         {"StringEquals": {"aws:SourceAccount": "123456789012"}}, {"email": ""},
     ),
@@ -443,7 +443,7 @@ FAULTS = [
     ),
     *(
         Fault(
-            test_rights.test_the_queue_takes_news_from_this_account_alone,
+            test_rights.test_the_queue_accepts_messages_from_this_account_alone,
             _p("UploadsQueuePolicy", f"PolicyDocument/Statement/{number}/Condition"), {}, {"service": service},
         )
         for number, service in enumerate(["s3.amazonaws.com", "events.amazonaws.com"])
@@ -454,7 +454,7 @@ FAULTS = [
     ),
     Fault(test_rights.test_every_queue_refuses_what_does_not_come_by_tls, "Resources/DeadLetterQueuePolicy"),
     Fault(
-        test_rights.test_the_dead_letters_take_what_rules_could_not_deliver_and_nothing_else,
+        test_rights.test_the_dead_letter_queue_accepts_only_undelivered_events,
         _p("DeadLetterQueuePolicy", "PolicyDocument/Statement/0/Principal/Service"), "s3.amazonaws.com",
     ),
     Fault(
@@ -463,7 +463,7 @@ FAULTS = [
     ),
     Fault(test_rights.test_events_are_put_under_our_own_name_alone, _statement("RecordFailure", "2/Condition"), {}),
     Fault(
-        test_rights.test_alarms_and_failures_may_be_told_to_the_topic,
+        test_rights.test_alarms_and_failures_may_be_published_to_the_topic,
         _p("NotificationsTopicPolicy", "PolicyDocument/Statement/0/Principal/Service"), "events.amazonaws.com",
         {"email": ""},
     ),
@@ -475,7 +475,7 @@ def _named(fault: Fault) -> str:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=_named)
-def test_a_planted_fault_is_seen(fault: Fault, template: Template) -> None:
+def test_a_mutant_fails_its_check(fault: Fault, template: Template) -> None:
     # A test that takes a list of one apart says so by ValueError; a missing name, by KeyError.
     faulty = fault.plant(template)
     with pytest.raises((AssertionError, KeyError, ValueError)):

@@ -149,7 +149,7 @@ def test_every_queue_is_encrypted(template: Template) -> None:
         assert queue.get("SqsManagedSseEnabled") is True or queue.get("KmsMasterKeyId"), name
 
 
-def test_every_message_is_a_call_of_its_own_and_let_in_photos_wait_for_no_other(template: Template) -> None:
+def test_every_message_is_a_call_of_its_own(template: Template) -> None:
     """An error of the call is then an error of that one message, which the alarm on errors sees."""
     sources = World(template).of_type("AWS::Lambda::EventSourceMapping").values()
     assert len(sources) == 2

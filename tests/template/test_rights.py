@@ -27,15 +27,15 @@ _JOBS: Rights = {
     ("dynamodb:GetItem", "JobsTable.Arn"): "the job",
     ("dynamodb:UpdateItem", "JobsTable.Arn"): "what became of it",
 }
-_SLOTS: Rights = {("dynamodb:PutItem", "JobsTable.Arn"): "the pacer writes its item whole"}
+_SLOTS: Rights = {("dynamodb:PutItem", "JobsTable.Arn"): "the limiter writes its item whole"}
 _ADOBE: Rights = {("secretsmanager:GetSecretValue", "AdobeSecret"): "the token for Adobe's API"}
 _TELL: Rights = {
     ("s3:PutObject", "arn:aws:s3:::ResultsBucket/*"): "the manifest",
     ("events:PutEvents", "arn:aws:events:us-east-1:123456789012:event-bus/default"): "the outcome",
 }
 _SEE_PROGRESS: Rights = {
-    ("dynamodb:BatchGetItem", "JobsTable.Arn"): "tallies of folders, and which photos have a job",
-    ("dynamodb:GetItem", "JobsTable.Arn"): "the pacer's item",
+    ("dynamodb:BatchGetItem", "JobsTable.Arn"): "counts of folders, and which photos have a job",
+    ("dynamodb:GetItem", "JobsTable.Arn"): "the limiter's item",
     ("sqs:GetQueueAttributes", "UploadsQueue.Arn"): "how many messages nobody has looked at",
 }
 _LIST_PHOTOS: Rights = {
@@ -259,7 +259,7 @@ def test_a_rule_may_reach_its_target(template: Template) -> None:
 
 
 @pytest.mark.parametrize("service", ["s3.amazonaws.com", "events.amazonaws.com"])
-def test_the_queue_takes_news_from_this_account_alone(template: Template, service: str) -> None:
+def test_the_queue_accepts_messages_from_this_account_alone(template: Template, service: str) -> None:
     policy = World(template).of_type("AWS::SQS::QueuePolicy")["UploadsQueuePolicy"]
     (allowed,) = [
         rule
@@ -271,7 +271,7 @@ def test_the_queue_takes_news_from_this_account_alone(template: Template, servic
     assert "123456789012" in str(allowed["Condition"])
 
 
-def test_the_dead_letters_take_what_rules_could_not_deliver_and_nothing_else(template: Template) -> None:
+def test_the_dead_letter_queue_accepts_only_undelivered_events(template: Template) -> None:
     policy = World(template).of_type("AWS::SQS::QueuePolicy")["DeadLetterQueuePolicy"]
     (allowed,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Effect"] == "Allow"]
     assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
@@ -309,7 +309,7 @@ def test_events_are_put_under_our_own_name_alone(template: Template) -> None:
 
 
 @pytest.mark.parametrize("email", ["", "ops@example.com"])
-def test_alarms_and_failures_may_be_told_to_the_topic(template: Template, email: str) -> None:
+def test_alarms_and_failures_may_be_published_to_the_topic(template: Template, email: str) -> None:
     world = World(template, {"NotificationEmail": email})
     (policy,) = world.of_type("AWS::SNS::TopicPolicy").values()
     allowed = {rule["Principal"]["Service"]: rule for rule in policy["PolicyDocument"]["Statement"]}

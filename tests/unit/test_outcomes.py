@@ -49,14 +49,14 @@ def test_record_manifest_and_event_say_the_same(stage: Stage) -> None:
     job = walked(stage)
     succeed(job, "cleaned", FOUND, stage.services)
     manifest = stage.manifest("dog.jpg.json")
-    (event,) = stage.news()
+    (event,) = stage.published()
     assert event["Detail"] == manifest == json.loads(json.dumps(describe(stage.job(job.job_id))))
     assert (event["Source"], event["DetailType"]) == ("cleanplate", "Photo Cleaned")
     assert event["Resources"] == [f"arn:aws:s3:::{UPLOADS}"]
     assert stage.job(job.job_id).published
 
 
-def test_a_manifest_tells_the_whole_walk(stage: Stage) -> None:
+def test_a_manifest_describes_the_whole_job(stage: Stage) -> None:
     job = walked(stage)
     stage.clock.pass_by(2)
     succeed(job, "cleaned", FOUND, stage.services)
@@ -73,13 +73,13 @@ def test_a_manifest_tells_the_whole_walk(stage: Stage) -> None:
     assert told["manifest"] == {"key": "dog.jpg.json"}
 
 
-def test_a_failure_is_told_with_its_reason_and_what_to_do_next(stage: Stage) -> None:
+def test_a_failure_has_its_reason_and_what_to_do_next(stage: Stage) -> None:
     fail(stage.claim(), GONE, stage.services)
     told = stage.manifest("dog.jpg.json")
     assert (told["outcome"], told["reason"], told["retryable"]) == ("failed", "PhotoGoneError", False)
     assert told["what_to_do"] == PhotoGoneError.what_to_do
     assert told["result"] is None
-    assert [event["DetailType"] for event in stage.news()] == ["Photo Failed"]
+    assert [event["DetailType"] for event in stage.published()] == ["Photo Failed"]
 
 
 def test_the_manifest_lies_at_the_photos_key_whatever_the_results_is(stage: Stage) -> None:
@@ -97,7 +97,7 @@ def test_a_replaced_photo_leaves_the_newer_ones_manifest_alone(stage: Stage) -> 
     stage.s3.put_object(Bucket="the-results", Key="dog.jpg.json", Body=b"{}")
     fail(stage.claim(), failure_of(PhotoReplacedError("newer")), stage.services)
     assert stage.results() == {"dog.jpg.json": b"{}"}
-    assert [event["Detail"]["reason"] for event in stage.news()] == ["PhotoReplacedError"]
+    assert [event["Detail"]["reason"] for event in stage.published()] == ["PhotoReplacedError"]
 
 
 # --- cut short ------------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_an_end_that_was_cut_short_anywhere_is_made_up_for(
         expected = ("failed", "AdobeJobFailedError")
     manifest = stage.manifest("dog.jpg.json")
     assert (manifest["outcome"], manifest.get("reason")) == expected
-    told = [event["Detail"] for event in stage.news()]
+    told = [event["Detail"] for event in stage.published()]
     assert told
     assert all(detail == manifest for detail in told)
     assert len(told) == (2 if (operation, when) == ("events.PutEvents", "after") or _died_later(operation) else 1)
@@ -149,12 +149,12 @@ def _died_later(operation: str) -> bool:
     return operation == "dynamodb.UpdateItem"
 
 
-def test_an_end_is_announced_once_however_often_it_is_come_across(stage: Stage) -> None:
+def test_an_outcome_is_published_once_however_often_it_is_met(stage: Stage) -> None:
     job = walked(stage)
     for _ in range(3):
         succeed(job, "cleaned", FOUND, stage.services)
         fail(job, GONE, stage.services)
-    assert len(stage.news()) == 1
+    assert len(stage.published()) == 1
 
 
 def test_an_event_that_the_bus_refuses_is_tried_again(stage: Stage) -> None:
@@ -167,14 +167,14 @@ def test_an_event_that_the_bus_refuses_is_tried_again(stage: Stage) -> None:
         succeed(job, "cleaned", FOUND, replace(stage.services, make_events=lambda: refusing))  # type: ignore[arg-type, return-value]
     assert not stage.job(job.job_id).published
     succeed(job, "cleaned", FOUND, stage.services)
-    assert len(stage.news()) == 1
+    assert len(stage.published()) == 1
 
 
 def test_a_run_that_was_overtaken_says_nothing_about_the_next(stage: Stage) -> None:
     """GIVEN a job that failed and is in another run WHEN a late call of the first run fails THEN the run goes on."""
     first = stage.claim()
     fail(first, GONE, stage.services)
-    stage.news()
+    stage.published()
     second = stage.ledger.reclaim(
         stage.job(first.job_id), request_id="r", now=stage.clock(), deadline_at=stage.clock() + 100
     )
@@ -182,7 +182,7 @@ def test_a_run_that_was_overtaken_says_nothing_about_the_next(stage: Stage) -> N
     fail(first, failure_of(AdobeJobFailedError("late")), stage.services)
     succeed(first, "cleaned", FOUND, stage.services)
     assert stage.job(first.job_id) == second
-    assert (stage.results(), stage.news()) == (before, [])
+    assert (stage.results(), stage.published()) == (before, [])
 
 
 # --- size -----------------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_even_the_largest_statement_fits_into_an_event_and_a_record(stage: Stage
     stage.ledger.record_facts(job, {"notes": ["n" * 100] * 10}, now=stage.clock())
     found = {"masks": [mask] * 300, "labels_seen": ["🐶" * 100] * 100, "result": {**RESULT, "key": "ü" * 500}}
     succeed(job, "cleaned", found, stage.services)
-    (event,) = stage.news()
+    (event,) = stage.published()
     assert len(json.dumps(event["Detail"], ensure_ascii=False).encode()) < 256 * 1024 - 2048
 
 
@@ -209,7 +209,7 @@ def test_an_error_of_ours_keeps_its_name_and_words() -> None:
     )
 
 
-def test_no_link_or_token_gets_into_what_is_told() -> None:
+def test_no_link_or_token_gets_into_a_manifest() -> None:
     link = "https://b.s3.amazonaws.com/dog.jpg?X-Amz-Signature=abc123&X-Amz-Credential=AKIA"
     told = failure_of(AdobeJobFailedError(f"cannot read {link} with Bearer eyJhb.ci"))
     assert told.message == "cannot read https://b.s3.amazonaws.com/dog.jpg?… with Bearer …"
@@ -236,9 +236,7 @@ def test_no_link_or_token_gets_into_what_is_told() -> None:
         ("X", "[" * 100_000, "StepCrashedError", None),
     ],
 )
-def test_what_step_functions_reports_is_told_in_our_words(
-    name: str, cause: str, reason: str, message: str | None
-) -> None:
+def test_errors_from_step_functions_become_our_reasons(name: str, cause: str, reason: str, message: str | None) -> None:
     failure = failure_named(name, cause)
     assert failure.reason == reason
     assert len(failure.message) < 600
@@ -263,7 +261,7 @@ def test_a_photo_that_has_ended_is_left_as_it_is(stage: Stage) -> None:
     answer = record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", stage.services)
     assert answer["outcome"] == "cleaned"
     assert stage.manifest("dog.jpg.json")["outcome"] == "cleaned"
-    assert len(stage.news()) == 1
+    assert len(stage.published()) == 1
 
 
 def test_an_execution_of_an_earlier_run_ends_nothing(stage: Stage) -> None:
@@ -276,15 +274,15 @@ def test_an_execution_of_an_earlier_run_ends_nothing(stage: Stage) -> None:
     assert record_failure(second, "StepCrashedError", "x", stage.services)["reason"] == StepCrashedError.__name__
 
 
-def test_an_outcome_that_was_not_announced_is_announced_when_its_execution_fails(stage: Stage) -> None:
+def test_an_unpublished_outcome_is_published_when_its_execution_fails(stage: Stage) -> None:
     job = walked(stage)
     with pytest.raises(KilledError), stage.killed("events.PutEvents"):
         succeed(job, "cleaned", FOUND, stage.services)
     record_failure(job.execution_name, "Lambda.Unknown", "", stage.services)
-    assert [event["DetailType"] for event in stage.news()] == ["Photo Cleaned"]
+    assert [event["DetailType"] for event in stage.published()] == ["Photo Cleaned"]
 
 
-def test_a_job_whose_answer_was_lost_is_told_as_a_possible_duplicate(stage: Stage) -> None:
+def test_a_job_whose_answer_was_lost_is_a_possible_duplicate(stage: Stage) -> None:
     job = stage.claim()
     request = AdobeRequest("mask", route="mask-objects", attempts=2, refusals=3, polls=1)
     stage.ledger.record_poll(job, request, now=stage.clock())

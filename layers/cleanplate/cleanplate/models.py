@@ -1,4 +1,4 @@
-"""The nouns: plain, frozen values that the rest of the package passes around."""
+"""The types: plain, frozen values that the rest of the package passes around."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Photo:
     size: int | None = None
 
     def is_same_upload(self, there: Photo) -> bool:
-        """Whether what is ``there`` under this key is still this upload."""
+        """Return whether what is ``there`` under this key is still this upload."""
         return there.version_id == self.version_id if self.version_id else there.etag == self.etag
 
 

@@ -1,7 +1,7 @@
 """How a photo ended, in one shape for record, manifest and event.
 
 The record is written first and is the truth; manifest and event are made from it, and made again by whoever finds an
-ended job that was not announced. So the three always agree, whichever call is cut short.
+ended job that was not published. So the three always agree, whichever call is cut short.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cleanplate.errors import (
     PhotoReplacedError,
     ResultKeyTakenError,
 )
-from cleanplate.jobs.folder_counts import FolderCounts, Place
+from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus, Photo
 from cleanplate.redaction import scrub
 from cleanplate.schemas import SCHEMA
@@ -45,14 +45,14 @@ DETAIL_TYPES = {"cleaned": "Photo Cleaned", "nothing_to_remove": "Nothing To Rem
 
 
 def failure_of(error: Exception) -> Failure:
-    """What to say of an error."""
+    """Return what to say of an error."""
     known = error if isinstance(error, CleanplateError) else None
     kind = type(known) if known else error_named(type(error).__name__)
     return Failure(kind.__name__, scrub(str(error)), kind.what_to_do, kind.retryable)
 
 
 def failure_named(name: str, cause: str) -> Failure:
-    """What to say of an error as Step Functions reports it: a name and Lambda's JSON, or plain words."""
+    """Return what to say of an error as Step Functions reports it: a name and Lambda's JSON, or plain words."""
     try:
         report = json.loads(cause)
         message = report["errorMessage"] if isinstance(report, dict) else cause
@@ -106,7 +106,7 @@ def publish(job: Job, services: Services) -> Job:
     if statement.get("reason") != PhotoReplacedError.__name__:
         _write_manifest(job, statement, services)
     put_outcome(services.events, statement, bus=services.event_bus)
-    # Before the photo counts as announced: whoever makes up for a call that was cut short makes up for this too.
+    # Before the photo counts as published: whoever makes up for a call that was cut short makes up for this too.
     publish_folder(job, services)
     return services.ledger.record_published(job, now=services.clock())
 
@@ -148,12 +148,12 @@ def republish(job: Job, services: Services, *, request_id: str, correlation_id: 
 
 def publish_folder(job: Job, services: Services) -> None:
     """Say that the folder is done, where this was its last photo; a folder that gets more photos will say so again."""
-    tally = services.ledger.progress.end_round(job.photo, job.job_id, now=services.clock())
-    if tally is None:
+    counts = services.ledger.progress.folder_completion(job.photo, job.job_id, now=services.clock())
+    if counts is None:
         return
-    statement = describe_folder(Place.of(job.photo), tally)
+    statement = describe_folder(FolderScope.of(job.photo), counts)
     put_event(services.events, FOLDER_DONE, statement, bucket=job.photo.bucket, bus=services.event_bus)
-    services.ledger.progress.note_said(job.photo, job.job_id, tally)
+    services.ledger.progress.record_published(job.photo, job.job_id, counts)
 
 
 def put_outcome(client: EventBridgeClient, statement: Mapping[str, Any], *, bus: str) -> None:
@@ -181,7 +181,9 @@ def put_event(
 
 
 def describe(job: Job, *, result_key: str = "") -> dict[str, Any]:
-    """The manifest of an ended job; the event's detail is the same. ``result_key`` where it is not the photo's key."""
+    """Return the manifest of an ended job; the event's detail is the same. ``result_key`` where it is not the photo's
+    key.
+    """
     outcome = dict(job.outcome)
     ended_at = float(outcome.pop("ended_at", 0.0))
     return {
@@ -226,24 +228,24 @@ def _manifest_key(result_key: str, job: Job) -> str:
     return key if len(key.encode()) <= MAX_KEY_BYTES else f"{job.job_id}.json"
 
 
-def describe_folder(place: Place, tally: FolderCounts) -> dict[str, Any]:
-    """The detail of the event that a folder is done: how many photos it has had, and how they ended."""
+def describe_folder(place: FolderScope, counts: FolderCounts) -> dict[str, Any]:
+    """Return the detail of the event that a folder is done: how many photos it has had, and how they ended."""
     return {
         "schema": SCHEMA,
         "bucket": place.bucket,
         "folder": place.folder,
-        "photos": tally.photos,
-        "cleaned": tally.cleaned,
-        "nothing_to_remove": tally.nothing_to_remove,
-        "failed": tally.failed,
-        "failed_for": dict(tally.failed_for),
-        "begun_at": tally.begun_at,
-        "ended_at": tally.ended_at,
+        "photos": counts.photos,
+        "cleaned": counts.cleaned,
+        "nothing_to_remove": counts.nothing_to_remove,
+        "failed": counts.failed,
+        "failed_for": dict(counts.failed_for),
+        "begun_at": counts.begun_at,
+        "ended_at": counts.ended_at,
     }
 
 
 def _timings(job: Job, ended_at: float) -> dict[str, float]:
-    """Seconds: the whole, and per ask from its POST to the answer that said succeeded."""
+    """Return seconds: the whole, and per request from its POST to the answer that said succeeded."""
     spans: Sequence[tuple[str, float, float]] = [
         ("total", job.claimed_at, ended_at),
         *((request.name, request.submitted_at, request.finished_at) for request in job.adobe_requests.values()),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """The ledger, the buckets, Adobe, the pacer, the clock."""
+    """The ledger, the buckets, Adobe, the rate limiter, the clock."""
 
     settings: Settings
     ledger: Ledger
@@ -59,12 +59,12 @@ class Services:
 
     @property
     def uploads_queue(self) -> Queue:
-        """News of photos."""
+        """The queue of messages about photos."""
         return Queue(self.make_sqs, self.settings.uploads_queue_url)
 
     @property
     def admitted_queue(self) -> Queue:
-        """Photos whose turn has come."""
+        """Photos whose slot has come."""
         return Queue(self.make_sqs, self.settings.admitted_queue_url)
 
     @property
@@ -74,25 +74,25 @@ class Services:
 
     @property
     def event_bus(self) -> str:
-        """The bus on which outcomes are announced."""
+        """The bus on which outcomes are published."""
         return self.settings.event_bus
 
     def result_key(self, photo: Photo) -> str:
-        """Where a photo's result lies, but for an ending that its format may add: at the photo's own key.
+        """Return where a photo's result lies, but for an ending that its format may add: at the photo's own key.
 
         What comes from another bucket than the one that is watched lies in a folder of that bucket's name.
         """
         return photo.key if photo.bucket == self.settings.uploads_bucket else f"{photo.bucket}/{photo.key}"
 
     def read_job(self, job_id: str) -> Job:
-        """A job that must exist."""
+        """Return a job that must exist."""
         job = self.ledger.get(job_id)
         if job is None:
             raise JobMovedOnError(f"There is no job {job_id}.")
         return job
 
     def request_deadline(self, status: JobStatus) -> int:
-        """How long Adobe may work on one ask, in seconds."""
+        """Return how long Adobe may work on one request, in seconds."""
         return self.settings.mask_deadline if status == "masking" else self.settings.fill_deadline
 
 

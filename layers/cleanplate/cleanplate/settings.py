@@ -1,4 +1,4 @@
-"""The one room that reads the environment: at first use, never at import."""
+"""The one module that reads the environment: at first use, never at import."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _url(environ: Mapping[str, str], name: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True for the names and addresses of this very machine."""
+    """Return True for the names and addresses of this very machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -169,5 +169,5 @@ def has_endpoint() -> bool:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     return read_settings(os.environ)

@@ -72,7 +72,7 @@ def test_another_run_renews_the_record(walk: Walk) -> None:
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
     # Once for the failure, and once more for the end of this run.
-    assert len(walk.stage.news("Folder")) == 2
+    assert len(walk.stage.published("Folder")) == 2
 
 
 # --- what was paid is ours at once ---

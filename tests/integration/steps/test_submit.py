@@ -88,7 +88,7 @@ def test_the_intent_is_written_before_adobe_hears_of_it(walk: Walk) -> None:
 
 
 @pytest.mark.parametrize("action", ["lost_answer", "reset_in_body", {"do": "error", "status": 504}, "broken_json"])
-def test_a_lost_answer_is_asked_for_once_more_and_marked(walk: Walk, action: Any) -> None:
+def test_a_post_with_a_lost_answer_is_repeated_once_and_marked(walk: Walk, action: Any) -> None:
     job = walk.stage.claim()
     rule(walk, action, times=1)
     with pytest.raises(PostponedError):
@@ -102,7 +102,7 @@ def test_a_lost_answer_is_asked_for_once_more_and_marked(walk: Walk, action: Any
     assert agreed(walk) == 2
 
 
-def test_an_answer_that_is_lost_twice_is_not_asked_for_again(walk: Walk) -> None:
+def test_a_post_whose_answer_is_lost_twice_is_not_repeated(walk: Walk) -> None:
     job = walk.stage.claim()
     rule(walk, "lost_answer")
     with pytest.raises(PostOutcomeUnknownError):
@@ -113,7 +113,7 @@ def test_an_answer_that_is_lost_twice_is_not_asked_for_again(walk: Walk) -> None
     assert walk.jobs_at_adobe() == {"mask-objects": 2}
 
 
-def test_a_process_that_dies_after_the_post_leaves_one_more_try_after_the_lease(walk: Walk) -> None:
+def test_a_crash_after_the_post_leaves_one_more_try_after_the_lease(walk: Walk) -> None:
     job = walk.stage.claim()
     with pytest.raises(KilledError), walk.stage.killed("dynamodb.UpdateItem"):
         request_once(walk, job)
@@ -125,8 +125,8 @@ def test_a_process_that_dies_after_the_post_leaves_one_more_try_after_the_lease(
     assert agreed(walk) == 2
 
 
-def test_once_adobes_job_is_in_the_ledger_nothing_that_fails_can_buy_it_again(walk: Walk) -> None:
-    """GIVEN a POST whose job was kept WHEN the pacer fails right after THEN the job is known and not a duplicate."""
+def test_no_failure_buys_a_job_again_that_the_ledger_knows(walk: Walk) -> None:
+    """GIVEN a POST whose job was kept WHEN the rate limiter fails right after THEN the job is known and not a duplicate."""
     job = walk.stage.claim()
     services = walk.stage.services
 
@@ -249,7 +249,7 @@ def test_a_link_that_adobe_could_not_read_is_signed_afresh_once(walk: Walk) -> N
     assert agreed(walk) == 4
 
 
-def test_a_job_with_a_foreign_link_is_paid_and_never_bought_again_by_itself(walk: Walk) -> None:
+def test_a_job_with_a_foreign_link_is_not_bought_again_by_itself(walk: Walk) -> None:
     job = walk.stage.claim()
     rule(walk, {"do": "foreign_status_link", "keep_id": False})
     with pytest.raises(ForeignLinkError):
@@ -259,7 +259,7 @@ def test_a_job_with_a_foreign_link_is_paid_and_never_bought_again_by_itself(walk
     assert agreed(walk) == 1
 
 
-def test_a_turn_that_would_come_after_the_photos_deadline_ends_it(walk: Walk) -> None:
+def test_a_slot_after_the_photos_deadline_ends_it(walk: Walk) -> None:
     job = walk.stage.claim()
     rule(walk, {"do": "too_many_requests", "retry_after": 86_400})
     walk.stage.clock.pass_by(3600)

@@ -1,4 +1,4 @@
-"""A photo from its news to its result, through every step, with everything that can go wrong on the way."""
+"""A photo from its notification to its result, through every step, with everything that can go wrong on the way."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ PHOTO = photo_bytes()
 ODD_KEY = "Zoë's dog + cat (100%) [final] 🐶.jpg"
 
 
-def news(walk: Walk) -> list[tuple[str, str]]:
-    """What was announced of photos: kind and reason."""
-    return [(event["DetailType"], event["Detail"].get("reason", "")) for event in walk.stage.news()]
+def published(walk: Walk) -> list[tuple[str, str]]:
+    """What was published of photos: kind and reason."""
+    return [(event["DetailType"], event["Detail"].get("reason", "")) for event in walk.stage.published()]
 
 
 def cleaned(walk: Walk, key: str, original: bytes = PHOTO) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_a_photo_comes_back_clean(walk: Walk, key: str) -> None:
     assert manifest["requests"]["posts"] == 2
     assert manifest["possible_duplicate"] is False
     assert manifest["photo"]["version_id"] == photo.version_id
-    assert news(walk) == [("Photo Cleaned", "")]
+    assert published(walk) == [("Photo Cleaned", "")]
     assert walk.adobe.counters()["downloads_with_authorization"] == 0
     assert walk.stage.s3.head_object(Bucket=RESULTS, Key=key)["Metadata"] == {"cleanplate-job": job.job_id}
 
@@ -80,7 +80,7 @@ def test_a_photo_without_its_end_mark_comes_back_clean_with_it(walk: Walk) -> No
 def test_a_file_that_is_no_photo_by_its_name_is_left(walk: Walk, key: str, request_id: str) -> None:
     photo = walk.stage.upload(key, b"anything")
     request_mask(Upload(photo, request_id=request_id), walk.stage.services)
-    assert news(walk) == []
+    assert published(walk) == []
     assert walk.stage.results() == {}
     assert walk.posts() == {}
 
@@ -160,7 +160,7 @@ def test_nothing_to_remove_passes_the_original_on(walk: Walk) -> None:
     assert manifest["labels_seen"]
     assert manifest["masks"] == []
     assert walk.posts() == {"mask-objects": 1}
-    assert news(walk) == [("Nothing To Remove", "")]
+    assert published(walk) == [("Nothing To Remove", "")]
 
 
 def test_a_photo_in_which_adobe_sees_nothing_is_passed_on_too(walk: Walk) -> None:
@@ -177,7 +177,7 @@ def test_a_mask_that_shows_nothing_is_nothing_to_remove(walk: Walk) -> None:
     assert walk.posts() == {"mask-objects": 1}
 
 
-def test_many_masks_are_one_hole_and_so_many_are_told_of(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_masks_are_one_hole_and_the_manifest_names_the_first(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cleanplate.steps.fill_masked_areas._MAX_MASKS", 5)
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "many_masks", "count": 8}})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO, remove="everything"))
@@ -295,7 +295,7 @@ def test_what_cannot_be_done_is_refused_by_name_and_costs_nothing(walk: Walk, ke
     job = walk.clean(walk.stage.upload(key, content))
     assert (job.status, job.outcome["reason"]) == ("failed", reason)
     assert walk.stage.manifest(f"{key}.json")["what_to_do"]
-    assert news(walk) == [("Photo Failed", reason)]
+    assert published(walk) == [("Photo Failed", reason)]
     assert (walk.posts(), walk.stage.executions()) == ({}, [])
 
 
@@ -337,7 +337,7 @@ def test_a_copy_of_a_result_starts_no_job(walk: Walk) -> None:
     assert walk.stage.jobs() == []
 
 
-def test_a_photo_deleted_before_it_is_read_is_told_so(walk: Walk) -> None:
+def test_a_photo_deleted_before_it_is_read_fails_by_name(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.stage.s3.delete_object(Bucket=UPLOADS, Key="dog.jpg")
     assert walk.clean(photo).outcome["reason"] == "PhotoGoneError"
@@ -363,7 +363,7 @@ def test_a_photo_replaced_while_in_work_does_not_cover_the_newer_result(walk: Wa
     walk.publish(newer)
     walk.execute()
     assert cleaned(walk, "dog.jpg", photo_bytes(seed=2))["photo"]["version_id"] == newer.version_id
-    assert sorted(news(walk)) == [("Photo Cleaned", ""), ("Photo Failed", "PhotoReplacedError")]
+    assert sorted(published(walk)) == [("Photo Cleaned", ""), ("Photo Failed", "PhotoReplacedError")]
 
 
 def test_a_photo_deleted_while_in_work_still_gets_its_result(walk: Walk) -> None:
@@ -413,12 +413,12 @@ def test_whatever_adobe_does_the_photo_ends_by_name(
     assert (job.status, job.outcome["reason"]) == ("failed", reason)
     manifest = walk.stage.manifest("dog.jpg.json")
     assert (manifest["reason"], manifest["what_to_do"]) == (reason, job.outcome["what_to_do"])
-    assert news(walk) == [("Photo Failed", reason)]
+    assert published(walk) == [("Photo Failed", reason)]
     assert "dog.jpg" not in walk.stage.results()
     assert walk.polls < 60
 
 
-def test_a_job_that_was_never_asked_about_is_asked_once_however_late_it_is(make_walk: Callable[..., Walk]) -> None:
+def test_a_job_never_checked_is_checked_once_however_late_it_is(make_walk: Callable[..., Walk]) -> None:
     """GIVEN a message that came back only after the mask's deadline THEN the mask, long ready, is not thrown away."""
     walk = make_walk(COUNT_POLLS="true", REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000")
     photo = walk.stage.upload("dog.jpg", PHOTO)
@@ -431,7 +431,7 @@ def test_a_job_that_was_never_asked_about_is_asked_once_however_late_it_is(make_
     cleaned(walk, "dog.jpg")
 
 
-def test_an_ended_job_is_never_asked_about(walk: Walk) -> None:
+def test_an_ended_job_is_never_checked(walk: Walk) -> None:
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     before = walk.adobe.counters()["requests"]
     with pytest.raises(JobMovedOnError):
@@ -451,7 +451,7 @@ def check_until_the_end(walk: Walk, job: Job) -> None:
     raise AssertionError("sixty checks and no end")
 
 
-def test_an_answer_that_is_kept_is_not_asked_for_again(walk: Walk) -> None:
+def test_a_stored_answer_is_not_requested_again(walk: Walk) -> None:
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     job = walk.stage.only_job()
     walk.settle()
@@ -472,7 +472,7 @@ def test_the_deadline_ends_a_wait_in_a_bounded_number_of_checks(walk: Walk) -> N
 # --- at least once ------------------------------------------------------------------------------------------------------------------
 
 
-def test_news_that_comes_again_at_any_time_changes_nothing(walk: Walk) -> None:
+def test_a_repeated_notification_at_any_time_changes_nothing(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     for _ in range(3):
         walk.publish(photo)
@@ -483,10 +483,10 @@ def test_news_that_comes_again_at_any_time_changes_nothing(walk: Walk) -> None:
     cleaned(walk, "dog.jpg")
     assert walk.posts() == {"mask-objects": 1, "fill-masked-areas": 1}
     assert len(walk.stage.executions()) == 1
-    assert news(walk) == [("Photo Cleaned", "")]
+    assert published(walk) == [("Photo Cleaned", "")]
 
 
-def test_a_sidecar_and_a_mask_that_come_after_the_photo_do_not_make_a_second_job(walk: Walk) -> None:
+def test_a_sidecar_or_mask_after_the_photo_makes_no_second_job(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.publish(photo)
     walk.stage.upload("dog.jpg.json", b'{"remove": "cat"}')
@@ -497,8 +497,8 @@ def test_a_sidecar_and_a_mask_that_come_after_the_photo_do_not_make_a_second_job
     assert sum(walk.posts().values()) == 2
 
 
-def test_a_broken_sidecar_that_comes_after_the_photo_does_not_end_the_job_in_work(walk: Walk) -> None:
-    """GIVEN a photo whose paid mask is in work WHEN its news comes again beside a sidecar full of nonsense
+def test_a_broken_sidecar_after_the_photo_does_not_end_its_job(walk: Walk) -> None:
+    """GIVEN a photo whose paid mask is in work WHEN its notification comes again beside a sidecar full of nonsense
     THEN the options that it was first read with hold."""
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.publish(photo)
@@ -508,7 +508,7 @@ def test_a_broken_sidecar_that_comes_after_the_photo_does_not_end_the_job_in_wor
     assert walk.stage.only_job().status == "cleaned"
 
 
-def test_a_photo_with_its_own_mask_that_is_deleted_in_mid_fill_is_finished_when_its_news_comes_again(
+def test_an_own_mask_photo_deleted_during_the_fill_is_finished(
     walk: Walk,
 ) -> None:
     walk.stage.upload("dog.mask.png", mask_bytes())
@@ -553,17 +553,17 @@ def test_a_request_starts_a_job_with_its_own_options(walk: Walk) -> None:
     assert walk.stage.only_job().photo.version_id == photo.version_id
 
 
-def test_a_request_for_a_photo_that_is_clean_already_is_answered_and_costs_nothing(walk: Walk) -> None:
+def test_a_request_for_a_cleaned_photo_is_answered_and_costs_nothing(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.clean(photo)
-    (first,) = walk.stage.news()
+    (first,) = walk.stage.published()
     paid = walk.posts()
     walk.publish(photo)
-    assert walk.stage.news() == [], "news that comes twice asks nothing"
+    assert walk.stage.published() == [], "a notification that comes twice asks nothing"
     walk.publish(asked_for(photo), request_id="r1", correlation_id="order 7")
     walk.execute()
     answer = {**first["Detail"], "request_id": "r1", "correlation_id": "order 7"}
-    assert [event["Detail"] for event in walk.stage.news()] == [answer]
+    assert [event["Detail"] for event in walk.stage.published()] == [answer]
     assert walk.posts() == paid
 
 
@@ -577,7 +577,7 @@ def test_two_requests_for_one_photo_are_told_apart(walk: Walk) -> None:
             options={"remove": remove},
         )
         walk.execute()
-    told = [event["Detail"] for event in walk.stage.news()]
+    told = [event["Detail"] for event in walk.stage.published()]
     assert [(one["request_id"], one["correlation_id"], one["options"]["remove"]) for one in told] == [
         ("r1", "order 1", ["subject"]),
         ("r2", "order 2", ["everything"]),
@@ -640,7 +640,7 @@ def test_another_try_is_not_given_what_was_of_no_use(
 
 
 @pytest.mark.parametrize("step", ["mask", "fill"])
-def test_credentials_refused_in_mid_wait_do_not_throw_away_what_adobe_is_at_work_on(walk: Walk, step: str) -> None:
+def test_credentials_refused_while_waiting_keep_the_running_job(walk: Walk, step: str) -> None:
     """GIVEN a secret that was changed at Adobe while a paid job was in work WHEN the photo is asked for again THEN the
     same job is asked about."""
     earlier = 0 if step == "mask" else 1
@@ -656,7 +656,7 @@ def test_credentials_refused_in_mid_wait_do_not_throw_away_what_adobe_is_at_work
 
 
 @pytest.mark.parametrize("route", ["mask-objects", "create-mask"])
-def test_another_try_after_two_weeks_uses_its_own_answers_and_not_the_old_ones(walk: Walk, route: str) -> None:
+def test_another_run_after_two_weeks_uses_only_its_own_answers(walk: Walk, route: str) -> None:
     walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "result_text"})
     photo = walk.stage.upload("dog.jpg", PHOTO, mask_route=route)
     assert walk.clean(photo).outcome["reason"] == "FillUnusableError"
@@ -678,7 +678,7 @@ def test_a_request_with_bad_options_never_pays_with_other_ones(walk: Walk) -> No
         walk.publish(asked_for(photo), request_id=request, options={"remove": 5})
     walk.execute()
     assert walk.posts() == {}
-    assert [kind for kind, _ in news(walk)] == ["Photo Failed"] * 3
+    assert [kind for kind, _ in published(walk)] == ["Photo Failed"] * 3
     walk.publish(asked_for(photo), request_id="r3", options={})
     walk.execute()
     cleaned(walk, "dog.jpg")
@@ -700,7 +700,7 @@ WRITES = (
 WRITES_OF_A_WALK = 32
 
 
-def test_no_write_of_a_walk_is_left_out_below(walk: Walk) -> None:
+def test_no_write_of_a_photo_is_left_out_below(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     with walk.stage.killed(*WRITES, after=1000) as writes:
         walk.publish(photo)
@@ -710,9 +710,7 @@ def test_no_write_of_a_walk_is_left_out_below(walk: Walk) -> None:
 
 
 @pytest.mark.parametrize("number", range(WRITES_OF_A_WALK))
-def test_a_process_that_dies_between_any_two_writes_loses_nothing_and_pays_at_most_once_more(
-    walk: Walk, number: int
-) -> None:
+def test_a_crash_between_any_two_writes_loses_nothing(walk: Walk, number: int) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     with walk.stage.killed(*WRITES, after=number) as writes:
         walk.publish(photo)
@@ -729,7 +727,7 @@ def test_a_process_that_dies_between_any_two_writes_loses_nothing_and_pays_at_mo
     assert again in (0, 1)
     assert manifest["possible_duplicate"] or again == 0
     assert manifest["requests"]["posts"] >= sum(walk.posts().values())
-    said = news(walk)
+    said = published(walk)
     assert set(said) == {("Photo Cleaned", "")}
     assert len(said) <= 2
     assert len(walk.stage.executions()) == 1
@@ -740,7 +738,7 @@ def test_a_step_that_is_repeated_after_it_succeeded_changes_nothing(walk: Walk) 
     before = walk.stage.results()
     assert save_result(job.job_id, walk.stage.services) == {"outcome": "cleaned"}
     assert walk.stage.results() == before
-    assert news(walk) == [("Photo Cleaned", "")]
+    assert published(walk) == [("Photo Cleaned", "")]
 
 
 def test_no_link_and_no_token_is_written_anywhere_but_into_work(walk: Walk) -> None:
@@ -758,4 +756,4 @@ def test_a_fault_of_ours_is_no_failure_of_the_photo(walk: Walk) -> None:
     with pytest.raises(Exception, match="ResourceNotFound") as raised:
         request_mask(Upload(photo), walk.stage.services)
     assert not isinstance(raised.value, CleanplateError)
-    assert (walk.stage.results(), walk.posts(), news(walk)) == ({}, {}, [])
+    assert (walk.stage.results(), walk.posts(), published(walk)) == ({}, {}, [])

@@ -38,7 +38,7 @@ def region(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_session() -> Iterator[None]:
-    """Read the services' models once for all regions; credentials and region are read anew for each client."""
+    """Read the services' models once for all regions; credentials and region are read again for each client."""
     clients._session.cache_clear()
     yield
     clients._session.cache_clear()

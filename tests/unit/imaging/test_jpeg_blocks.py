@@ -26,7 +26,7 @@ from tests.unit.imaging.test_untouched import Walked, walk
 from tests.unit.imaging.variants import encoded, exif, random_mask, scene
 
 JFIF = (0xE0, b"JFIF\x00\x01\x02\x01\x00\x48\x00\x48\x00\x00")
-ANEW = "encoded anew as a whole"
+AS_A_WHOLE = "encoded again as a whole"
 
 
 def adobe(transform: int) -> tuple[int, bytes]:
@@ -51,7 +51,7 @@ def touched(walked: Walked, picture: Jpeg) -> list[np.ndarray[Any, np.dtype[np.b
 def assert_exact(walked: Walked) -> None:
     """Blocks outside are equal, some inside are not, and all that describes them is the photo's own."""
     before, after = coefficients.read(walked.photo), coefficients.read(walked.result)
-    assert not any(ANEW in note for note in walked.notes), walked.notes
+    assert not any(AS_A_WHOLE in note for note in walked.notes), walked.notes
     assert (after.width, after.height, after.progressive) == (before.width, before.height, before.progressive)
     assert after.quantisation == before.quantisation
     assert after.restart_interval == before.restart_interval
@@ -274,13 +274,13 @@ FAILINGS = [
 
 @pytest.mark.parametrize("failing", FAILINGS, ids=lambda failing: failing.name)
 @pytest.mark.parametrize("kind", ["baseline", "progressive cmyk", "colours as RGB"])
-def test_without_blocks_the_whole_photo_is_encoded_anew(
+def test_without_blocks_the_whole_photo_is_encoded_again(
     failing: Failing, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = PILLOWS[kind](scene(120, 90), exif(6))
     failing.arrange(monkeypatch, tmp_path)
     walked = walk(photo, a_mask((90, 120)))
-    assert [note for note in walked.notes if ANEW in note and failing.note in note], walked.notes
+    assert [note for note in walked.notes if AS_A_WHOLE in note and failing.note in note], walked.notes
     before, after = coefficients.read(photo), coefficients.read(walked.result)
     assert after.quantisation == before.quantisation
     assert [(marker, data) for marker, data in after.segments if marker == 0xE1 and data[:4] == b"Exif"] == [
@@ -291,7 +291,7 @@ def test_without_blocks_the_whole_photo_is_encoded_anew(
     assert away[outside].mean() < 3
 
 
-def test_a_ycck_photo_keeps_its_colours_when_encoded_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_ycck_photo_keeps_its_colours_when_encoded_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     picture = made("cmyk halved")
     photo = bytes_of("cmyk halved", picture)
     _no_library(monkeypatch, tmp_path)

@@ -74,7 +74,7 @@ def test_a_photo_without_its_end_mark_is_cleaned_to_the_bit(photo: bytes, limit:
     facts = verified(photo[:-2])
     assert not facts.has_end_mark
     walked = walk(photo[:-2], random_mask(SIZE, 3), limit=limit, facts=facts)
-    assert not [note for note in walked.notes if "anew" in note], walked.notes
+    assert not [note for note in walked.notes if "encoded again" in note], walked.notes
     assert walked.result == walk(photo, random_mask(SIZE, 3), limit=limit).result
 
 
@@ -84,7 +84,7 @@ def test_without_blocks_a_photo_that_lacks_its_end_mark_is_cleaned(
     facts = verified(photo[:-2])
     monkeypatch.setattr(jpeg_blocks, "_LIBRARIES", ())
     walked = walk(photo[:-2], random_mask(SIZE, 3), facts=facts)
-    assert [note for note in walked.notes if "anew" in note]
+    assert [note for note in walked.notes if "encoded again" in note]
     assert walked.result == walk(photo, random_mask(SIZE, 3)).result
 
 

@@ -18,7 +18,7 @@ from cleanplate.errors import (
 )
 from cleanplate.imaging import PhotoFacts, check_own_mask, place_in_frame
 from cleanplate.imaging.masks import BLOCK, RIM, binarize, dilate, erode, feathered, union_of, with_rim, without_rim
-from cleanplate.imaging.orientation import upright
+from cleanplate.imaging.orientation import apply_orientation
 from cleanplate.models import Box
 from tests.unit.imaging.variants import encoded, pixels, random_mask
 
@@ -180,7 +180,7 @@ def test_the_rim_is_what_shares_a_jpeg_block_with_the_hole(orientation: int) -> 
             block = (slice(top, top + BLOCK), slice(left, left + BLOCK))
             if touched[block].any():
                 assert stored[block].all()
-    assert upright(hole, 1) is hole
+    assert apply_orientation(hole, 1) is hole
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def test_what_imagemagick_keeps_as_text_goes_along() -> None:
 
 
 @pytest.mark.parametrize("key", [0, 26_214, 65_535])
-def test_a_transparent_level_of_16_bits_stays_so_and_nothing_else_becomes_so(key: int) -> None:
+def test_a_transparent_level_of_16_bits_alone_stays_transparent(key: int) -> None:
     levels = np.random.default_rng(4).integers(0, 65_536, (72, 96), dtype=np.uint16)
     levels[20:50, :] = key
     photo = png_with((b"tRNS", key.to_bytes(2, "big")), image=Image.fromarray(levels))

@@ -23,18 +23,18 @@ def with_requests(*adobe_requests: AdobeRequest) -> Job:
     return replace(JOB, status="masking", adobe_requests={request.name: request for request in adobe_requests})
 
 
-def test_a_photo_that_waits_for_its_turn_has_until_its_own_deadline() -> None:
+def test_a_photo_without_a_slot_has_until_its_own_deadline() -> None:
     assert due_at(JOB) == 100_000 + SLACK
     assert due_at(with_requests(AdobeRequest("mask", refusals=1))) == 100_000 + SLACK
     assert due_at(with_requests(AdobeRequest("mask", intent_at=1500.0, lease_until=1700.0))) == 100_000 + SLACK
 
 
-def test_while_adobe_works_it_is_the_asks_deadline_that_counts() -> None:
+def test_while_adobe_works_the_requests_deadline_counts() -> None:
     assert due_at(with_requests(SENT)) == 2400 + SLACK
     assert due_at(with_requests(replace(SENT, finished_at=1600.0, polls=3))) == 2400 + SLACK
 
 
-def test_a_status_request_whose_slot_comes_after_the_deadline_is_still_waited_for() -> None:
+def test_a_first_status_request_is_made_even_after_the_deadline() -> None:
     assert due_at(with_requests(replace(SENT, check_at=9000.0))) == 9000 + SLACK
 
 

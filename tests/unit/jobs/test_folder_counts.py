@@ -1,4 +1,4 @@
-"""Tallies of folders and buckets: counted exactly once, whatever is repeated, cut short or done at the same time."""
+"""Counts of folders and buckets: counted exactly once, whatever is repeated, cut short or done at the same time."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from cleanplate.errors import (
     NotAPhotoError,
     WorkGoneError,
 )
-from cleanplate.jobs.folder_counts import SHARDS, FolderCounts, Place
+from cleanplate.jobs.folder_counts import SHARDS, FolderCounts, FolderScope
 from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import fail, failure_of, publish, succeed
 from tests.schemas import described
 from tests.stage import UPLOADS, KilledError, Stage
 
-BUCKET = Place(UPLOADS)
+BUCKET = FolderScope(UPLOADS)
 
 
-def tally(stage: Stage, folder: str | None = None) -> FolderCounts:
-    (found,) = stage.ledger.progress.read(Place(UPLOADS, folder))
+def counts(stage: Stage, folder: str | None = None) -> FolderCounts:
+    (found,) = stage.ledger.progress.read(FolderScope(UPLOADS, folder))
     assert found is not None
     return found
 
@@ -54,8 +54,8 @@ def finish(stage: Stage, job: Job, status: JobStatus = "cleaned", **outcome: Any
 
 
 def recount(stage: Stage, folder: str | None = None) -> tuple[tuple[int, int, int, int, int], dict[str, int]]:
-    """What the tallies ought to say, from the records of all jobs."""
-    jobs = [job for job in stage.jobs() if folder is None or Place.of(job.photo).folder == folder]
+    """What the counts ought to say, from the records of all jobs."""
+    jobs = [job for job in stage.jobs() if folder is None or FolderScope.of(job.photo).folder == folder]
     statuses = Counter(job.status for job in jobs)
     reasons = Counter(str(job.outcome["reason"]) for job in jobs if job.status == "failed")
     in_work = statuses["masking"] + statuses["filling"]
@@ -66,36 +66,36 @@ def recount(stage: Stage, folder: str | None = None) -> tuple[tuple[int, int, in
 # --- counting ---
 
 
-def test_a_photo_is_counted_in_its_folder_and_in_its_bucket_from_claim_to_end(stage: Stage) -> None:
+def test_a_photo_is_counted_in_folder_and_bucket_from_claim_to_end(stage: Stage) -> None:
     job = stage.claim("shoot/day 1/dog.jpg")
     for folder in ("shoot/day 1/", None):
-        assert columns(tally(stage, folder)) == (1, 0, 0, 0, 0)
+        assert columns(counts(stage, folder)) == (1, 0, 0, 0, 0)
     begin(stage, job)
     for folder in ("shoot/day 1/", None):
-        assert columns(tally(stage, folder)) == (0, 1, 0, 0, 0)
+        assert columns(counts(stage, folder)) == (0, 1, 0, 0, 0)
     assert finish(stage, stage.job(job.job_id), "nothing_to_remove")
     for folder in ("shoot/day 1/", None):
-        assert columns(tally(stage, folder)) == (0, 0, 0, 1, 0)
-    assert stage.ledger.progress.read(Place(UPLOADS, "shoot/"), Place("another-bucket")) == [None, None]
+        assert columns(counts(stage, folder)) == (0, 0, 0, 1, 0)
+    assert stage.ledger.progress.read(FolderScope(UPLOADS, "shoot/"), FolderScope("another-bucket")) == [None, None]
 
 
 def test_the_top_of_a_bucket_is_a_folder_too_and_not_the_bucket(stage: Stage) -> None:
     stage.claim("dog.jpg")
     stage.claim("in/cat.jpg")
-    assert tally(stage, "").photos == 1
-    assert tally(stage).photos == 2
+    assert counts(stage, "").photos == 1
+    assert counts(stage).photos == 2
 
 
 def test_failed_photos_are_counted_by_reason_until_they_are_taken_up_again(stage: Stage) -> None:
     jobs = [stage.claim(f"{number}.jpg") for number in range(3)]
     for job, reason in zip(jobs, ("NotAPhotoError", "NotAPhotoError", "WorkGoneError"), strict=True):
         assert finish(stage, job, "failed", reason=reason)
-    assert tally(stage).failed_for == {"NotAPhotoError": 2, "WorkGoneError": 1}
+    assert counts(stage).failed_for == {"NotAPhotoError": 2, "WorkGoneError": 1}
     again = stage.ledger.reclaim(stage.job(jobs[2].job_id), request_id="r1", now=stage.clock(), deadline_at=2e9)
     assert again == stage.job(jobs[2].job_id)
-    assert tally(stage).failed_for == {"NotAPhotoError": 2}
-    assert columns(tally(stage)) == (1, 0, 0, 0, 2)
-    assert tally(stage).begun == 4
+    assert counts(stage).failed_for == {"NotAPhotoError": 2}
+    assert columns(counts(stage)) == (1, 0, 0, 0, 2)
+    assert counts(stage).begun == 4
 
 
 def test_what_comes_twice_is_counted_once(stage: Stage) -> None:
@@ -108,15 +108,15 @@ def test_what_comes_twice_is_counted_once(stage: Stage) -> None:
     assert not finish(stage, job)
     assert not finish(stage, stage.job(job.job_id), "failed", reason="WorkGoneError")
     stage.claim()
-    assert columns(tally(stage)) == (0, 0, 1, 0, 0)
-    assert tally(stage).failed_for == {}
+    assert columns(counts(stage)) == (0, 0, 1, 0, 0)
+    assert counts(stage).failed_for == {}
 
 
-def test_a_photo_that_went_to_work_since_it_was_read_leaves_the_right_column(stage: Stage) -> None:
+def test_a_photo_that_moved_since_it_was_read_leaves_its_new_column(stage: Stage) -> None:
     seen = stage.claim()
     begin(stage, seen)
     assert finish(stage, seen, "failed", reason="StepTimedOutError")
-    assert columns(tally(stage)) == (0, 0, 0, 0, 1)
+    assert columns(counts(stage)) == (0, 0, 0, 0, 1)
 
 
 def test_a_photo_with_its_own_mask_is_in_work_from_its_fill_on(stage: Stage) -> None:
@@ -125,7 +125,7 @@ def test_a_photo_with_its_own_mask_is_in_work_from_its_fill_on(stage: Stage) -> 
     stage.ledger.begin_request(
         stage.job(job.job_id), "fill-2", route="fill-masked-areas", status="filling", now=stage.clock()
     )
-    assert columns(tally(stage)) == (0, 1, 0, 0, 0)
+    assert columns(counts(stage)) == (0, 1, 0, 0, 0)
 
 
 def test_a_stale_call_neither_writes_nor_counts(stage: Stage) -> None:
@@ -137,11 +137,11 @@ def test_a_stale_call_neither_writes_nor_counts(stage: Stage) -> None:
     assert not finish(stage, stale)
     with pytest.raises(JobMovedOnError):
         stage.ledger.reclaim(replace(stale, status="failed"), request_id="r2", now=stage.clock(), deadline_at=2e9)
-    assert columns(tally(stage)) == (1, 0, 0, 0, 0)
+    assert columns(counts(stage)) == (1, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_process_that_dies_at_a_move_has_counted_it_exactly_if_it_was_written(stage: Stage, when: str) -> None:
+def test_a_crash_at_a_move_counts_it_exactly_if_it_was_written(stage: Stage, when: str) -> None:
     def job() -> Job:
         return stage.only_job()
 
@@ -150,17 +150,17 @@ def test_a_process_that_dies_at_a_move_has_counted_it_exactly_if_it_was_written(
         with pytest.raises(KilledError), stage.killed("dynamodb.TransactWriteItems", when=when):
             move()
         if stage.jobs():
-            assert (columns(tally(stage)), dict(tally(stage).failed_for)) == recount(stage)
+            assert (columns(counts(stage)), dict(counts(stage).failed_for)) == recount(stage)
         try:
             move()
         except AskInFlightError:
             assert when == "after"
-        assert (columns(tally(stage)), dict(tally(stage).failed_for)) == recount(stage)
-    assert columns(tally(stage)) == (0, 0, 1, 0, 0)
+        assert (columns(counts(stage)), dict(counts(stage).failed_for)) == recount(stage)
+    assert columns(counts(stage)) == (0, 0, 1, 0, 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_is_done_in_whatever_order_the_tallies_agree_with_the_records(stage: Stage, seed: int) -> None:
+def test_counts_agree_with_records_after_any_order_of_moves(stage: Stage, seed: int) -> None:
     """GIVEN calls that hold old copies of jobs, and die WHEN they all go on THEN nothing is counted twice or lost."""
     chance = random.Random(seed)
     copies: list[Job] = []
@@ -188,7 +188,7 @@ def test_whatever_is_done_in_whatever_order_the_tallies_agree_with_the_records(s
             pass
         stage.clock.pass_by(chance.choice((0, 1, 300)))
     for folder in ("a/", "b/", None):
-        found = tally(stage, folder)
+        found = counts(stage, folder)
         assert (columns(found), dict(found.failed_for)) == recount(stage, folder)
 
 
@@ -203,9 +203,9 @@ def test_many_callers_at_once_count_every_photo_once(stage: Stage) -> None:
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(walk, keys))
-    assert columns(tally(stage, "many/")) == (0, 0, 30, 0, 0)
-    assert columns(tally(stage)) == (0, 0, 30, 0, 0)
-    assert tally(stage).begun == 30
+    assert columns(counts(stage, "many/")) == (0, 0, 30, 0, 0)
+    assert columns(counts(stage)) == (0, 0, 30, 0, 0)
+    assert counts(stage).begun == 30
 
 
 def test_jobs_are_spread_over_the_shards(stage: Stage) -> None:
@@ -222,16 +222,19 @@ def test_a_report_is_one_call_of_small_items_however_many_photos(stage: Stage) -
         stage.claim(f"x/{number}.jpg")
     calls: list[str] = []
     stage.dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
-    assert [found and found.photos for found in stage.ledger.progress.read(Place(UPLOADS, "x/"), BUCKET)] == [30, 30]
+    assert [found and found.photos for found in stage.ledger.progress.read(FolderScope(UPLOADS, "x/"), BUCKET)] == [
+        30,
+        30,
+    ]
     assert calls == ["BatchGetItem"]
 
 
-def test_a_tally_whose_item_was_deleted_in_mid_run_is_never_below_zero(stage: Stage) -> None:
+def test_a_count_whose_item_was_deleted_is_never_below_zero(stage: Stage) -> None:
     job = stage.claim()
-    for shard in Place(UPLOADS, "").shards():
+    for shard in FolderScope(UPLOADS, "").shards():
         stage.dynamodb.delete_item(TableName="the-jobs", Key={"job_id": {"S": shard}})
     finish(stage, job)
-    assert columns(tally(stage, "")) == (0, 0, 1, 0, 0)
+    assert columns(counts(stage, "")) == (0, 0, 1, 0, 0)
 
 
 # --- the end of a folder ---
@@ -242,7 +245,7 @@ def clean(stage: Stage, job: Job) -> None:
 
 
 def said(stage: Stage) -> list[dict[str, Any]]:
-    return [event["Detail"] for event in stage.news("Folder") if event["DetailType"] == "Folder Done"]
+    return [event["Detail"] for event in stage.published("Folder") if event["DetailType"] == "Folder Done"]
 
 
 def test_a_folder_says_once_that_its_last_photo_is_done(stage: Stage) -> None:
@@ -273,10 +276,10 @@ def test_a_folder_says_once_that_its_last_photo_is_done(stage: Stage) -> None:
     assert [event["folder"] for event in said(stage)] == ["elsewhere/"]
 
 
-def test_a_folder_whose_tally_was_deleted_says_nothing(stage: Stage) -> None:
+def test_a_folder_whose_counts_were_deleted_publishes_nothing(stage: Stage) -> None:
     job = stage.claim("shoot/1.jpg")
     finish(stage, job, outcome="cleaned")
-    for shard in Place(UPLOADS, "shoot/").shards():
+    for shard in FolderScope(UPLOADS, "shoot/").shards():
         stage.dynamodb.delete_item(TableName="the-jobs", Key={"job_id": {"S": shard}})
     publish(stage.job(job.job_id), stage.services)
     assert said(stage) == []
@@ -330,7 +333,7 @@ def test_whoever_makes_up_for_a_dead_process_says_it_and_nobody_else(
     assert [event["photos"] for event in said(stage)] == [2]
 
 
-def test_only_a_death_between_event_and_note_says_it_twice_with_the_same_name(stage: Stage) -> None:
+def test_only_a_crash_after_the_event_publishes_it_twice(stage: Stage) -> None:
     """EventBridge delivers at least once anyway: who hears it tells repetitions by ``begun_at``."""
     job = stage.claim("shoot/1.jpg")
     with pytest.raises(KilledError), stage.killed("events.PutEvents", when="after", after=1):

@@ -52,7 +52,7 @@ def reclaim(stage: Stage, job: Job) -> Job:
 # --- claiming -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_claim_is_kept_whole(stage: Stage) -> None:
+def test_a_claim_is_stored_whole(stage: Stage) -> None:
     own_mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1", size=7)
     options = Options(remove=("dog", "strasse"), min_score=0.1, grow=0, mask_route="own-mask", urgent=True)
     job = stage.claim("a/Zoë 🐶.jpg", options, own_mask=own_mask, request_id="r1")
@@ -92,24 +92,24 @@ def test_the_options_that_an_upload_was_first_read_with_hold(stage: Stage) -> No
     """GIVEN a notification that comes again WHEN a sidecar and a mask have appeared THEN it is no second job."""
     mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1")
     first = Options(remove=("dog",), min_score=0.3)
-    assert stage.ledger.earlier_choice(PHOTO) is None
-    assert stage.ledger.first_choice(PHOTO, first, None, now=stage.clock()) == (first, None)
+    assert stage.ledger.remembered_options(PHOTO) is None
+    assert stage.ledger.remember_options(PHOTO, first, None, now=stage.clock()) == (first, None)
     later = Options(remove=("cat",), mask_route="own-mask")
-    assert stage.ledger.first_choice(PHOTO, later, mask, now=stage.clock()) == (first, None)
-    assert stage.ledger.earlier_choice(PHOTO) == (first, None)
+    assert stage.ledger.remember_options(PHOTO, later, mask, now=stage.clock()) == (first, None)
+    assert stage.ledger.remembered_options(PHOTO) == (first, None)
 
 
-def test_the_first_choice_keeps_its_own_mask(stage: Stage) -> None:
+def test_remembered_options_keep_their_own_mask(stage: Stage) -> None:
     mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1", size=5)
     options = Options(mask_route="own-mask")
-    stage.ledger.first_choice(PHOTO, options, mask, now=stage.clock())
-    assert stage.ledger.first_choice(PHOTO, Options(), None, now=stage.clock()) == (options, mask)
+    stage.ledger.remember_options(PHOTO, options, mask, now=stage.clock())
+    assert stage.ledger.remember_options(PHOTO, Options(), None, now=stage.clock()) == (options, mask)
 
 
 def test_another_version_has_a_choice_of_its_own(stage: Stage) -> None:
-    stage.ledger.first_choice(PHOTO, Options(remove=("dog",)), None, now=stage.clock())
+    stage.ledger.remember_options(PHOTO, Options(remove=("dog",)), None, now=stage.clock())
     other = replace(PHOTO, version_id="v2")
-    assert stage.ledger.first_choice(other, Options(), None, now=stage.clock()) == (Options(), None)
+    assert stage.ledger.remember_options(other, Options(), None, now=stage.clock()) == (Options(), None)
 
 
 # --- paying -------------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_whoever_comes_later_finds_adobes_job_and_sends_nothing(stage: Stage) ->
         assert (request.adobe_job, request.attempts, request.lease_until) == (ADOBE_JOB, 1, 0.0)
 
 
-def test_a_lost_answer_is_asked_for_once_more_and_never_a_third_time(stage: Stage) -> None:
+def test_a_post_with_a_lost_answer_is_repeated_once(stage: Stage) -> None:
     job = stage.claim()
     begin(stage, job)
     stage.clock.pass_by(LEASE_SECONDS + 1)
@@ -174,7 +174,7 @@ def test_a_lost_answer_is_asked_for_once_more_and_never_a_third_time(stage: Stag
     assert stage.job(job.job_id).adobe_requests["mask"] == second
 
 
-def test_a_call_that_overslept_its_lease_does_not_send_beside_the_second_one(stage: Stage) -> None:
+def test_a_call_past_its_lease_does_not_send_beside_the_next_one(stage: Stage) -> None:
     job = stage.claim()
     begin(stage, job)
     stage.clock.pass_by(LEASE_SECONDS + 1)
@@ -279,7 +279,7 @@ def test_only_a_failed_job_has_another_run(stage: Stage, status: Any) -> None:
         reclaim(stage, stage.job(job.job_id))
 
 
-def test_another_run_begins_afresh_and_will_be_announced_again(stage: Stage) -> None:
+def test_another_run_begins_afresh_and_will_be_published_again(stage: Stage) -> None:
     job = stage.ledger.record_facts(stage.claim(), {"format": "jpeg"}, now=stage.clock())
     stage.ledger.record_published(failed(stage, paid(stage, job)), now=stage.clock())
     again = reclaim(stage, stage.job(job.job_id))
@@ -292,7 +292,7 @@ def test_another_run_begins_afresh_and_will_be_announced_again(stage: Stage) -> 
 
 
 def another_run(stage: Stage, reason: str, *, fill: bool, wait: float = 10, own_mask: Photo | None = None) -> set[str]:
-    """The asks whose answers another run has, after a failure with ``reason``."""
+    """The requests whose answers another run has, after a failure with ``reason``."""
     job = stage.claim(own_mask=own_mask)
     if own_mask is None:
         job = paid(stage, job, "mask", finished=True)

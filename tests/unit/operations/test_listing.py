@@ -52,7 +52,7 @@ class Queue:
         return found
 
     def keys(self) -> list[str]:
-        """The keys that the messages speak of."""
+        """The keys that the messages name."""
         return [upload.photo.key for body in self.bodies() for upload in read_uploads(body)]
 
 
@@ -352,11 +352,11 @@ def test_what_sqs_does_not_take_at_first_is_sent_again(
 
     moody = Moody()
     monkeypatch.setattr(stage, "sqs", moody)
-    stage.services.uploads_queue.send([f"news {number}" for number in range(8)])
+    stage.services.uploads_queue.send([f"message {number}" for number in range(8)])
     assert len(taken) == len(set(taken)) == 8
 
 
-def test_a_queue_that_takes_nothing_fails_the_step_by_a_name_that_is_retried(
+def test_a_queue_that_refuses_messages_fails_with_a_retried_name(
     stage: Stage, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -365,19 +365,19 @@ def test_a_queue_that_takes_nothing_fails_the_step_by_a_name_that_is_retried(
 
     monkeypatch.setattr(stage, "sqs", Broken())
     with pytest.raises(NotAnnouncedError):
-        stage.services.uploads_queue.send(["news"])
+        stage.services.uploads_queue.send(["message"])
 
 
 # --- one photo, one job ---
 
 
 def notify(stage: Stage, photo: Photo) -> Job:
-    """What S3's news of a photo claims; the photo is no picture, so nothing more comes of it."""
+    """What S3's notification of a photo claims; the photo is no picture, so nothing more comes of it."""
     return _claim(stage, Upload(photo))
 
 
 def found(stage: Stage, key: str, bucket: str = UPLOADS) -> Job:
-    """What a backfill's news of a photo claims."""
+    """What a backfill's message about a photo claims."""
     (upload,) = read_uploads(json.dumps({"detail-type": "Photo Found", "detail": {"bucket": bucket, "key": key}}))
     return _claim(stage, upload)
 
@@ -392,7 +392,7 @@ def _claim(stage: Stage, upload: Upload) -> Job:
     return new[0] if new else next(job for job in after if job.photo.key == upload.photo.key)
 
 
-def test_a_photo_that_s3_told_of_and_a_backfill_found_is_one_job(stage: Stage) -> None:
+def test_a_photo_notified_by_s3_and_found_by_a_backfill_is_one_job(stage: Stage) -> None:
     (photo,) = drop(stage, "1.jpg")
     assert notify(stage, photo) == found(stage, "1.jpg")
     drop(stage, "2.jpg")
@@ -421,7 +421,7 @@ def test_without_versions_too_whoever_speaks_first(stage: Stage, without_version
     assert len(stage.jobs()) == 2
 
 
-def test_without_versions_the_same_bytes_uploaded_again_are_cleaned_again_and_found_as_done(
+def test_without_versions_the_same_bytes_again_are_another_job(
     stage: Stage, queue: Queue, without_versions: str
 ) -> None:
     first, second = _put(stage, "1.jpg", "0A"), _put(stage, "1.jpg", "0B")
@@ -435,9 +435,7 @@ def test_without_versions_other_bytes_are_another_photo(stage: Stage, queue: Que
     assert estimate(stage, bucket="plain")["to_clean"] == 1
 
 
-def test_a_request_for_a_photo_without_version_retries_the_job_that_there_is(
-    stage: Stage, without_versions: str
-) -> None:
+def test_a_request_without_version_retries_the_existing_job(stage: Stage, without_versions: str) -> None:
     job = notify(stage, _put(stage, "1.jpg", "0A"))
     stage.ledger.finish(job, "failed", {"reason": "WorkGoneError"}, now=stage.clock())
     again = _claim(stage, Upload(Photo("plain", "1.jpg"), request_id="r1"))
@@ -452,7 +450,7 @@ def test_results_from_another_bucket_lie_in_a_folder_of_its_name(stage: Stage) -
 def test_statuses_are_found_by_hundreds_in_few_calls(stage: Stage) -> None:
     photos = [Photo(UPLOADS, f"{number}.jpg", version_id="v1") for number in range(250)]
     for photo in photos[::50]:
-        stage.ledger.first_choice(photo, Options(), None, now=stage.clock())
+        stage.ledger.remember_options(photo, Options(), None, now=stage.clock())
         stage.claim(photo.key)
     calls: list[str] = []
     stage.dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))

@@ -52,7 +52,7 @@ def test_a_report_says_how_many_photos_stand_where(stage: Stage, queue: Any) -> 
     stage.ledger.begin_request(jobs[0], "mask", route="mask-objects", status="masking", now=stage.clock())
     stage.ledger.finish(jobs[1], "cleaned", {}, now=stage.clock())
     stage.ledger.finish(jobs[2], "failed", {"reason": "NotAPhotoError"}, now=stage.clock())
-    queue.send_message(QueueUrl=stage.settings.uploads_queue_url, MessageBody="news")
+    queue.send_message(QueueUrl=stage.settings.uploads_queue_url, MessageBody="message")
     for folder in ("x/", "x"):
         told = report_progress({"folder": folder}, stage.services)
         counts = {

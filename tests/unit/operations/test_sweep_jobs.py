@@ -52,7 +52,7 @@ def test_a_job_within_its_time_is_left_alone(stage: Stage) -> None:
     assert stage.job(job.job_id) == job
 
 
-def test_a_late_job_is_ended_by_name_and_announced_and_its_execution_stopped(stage: Stage) -> None:
+def test_a_late_job_ends_by_name_and_its_execution_is_stopped(stage: Stage) -> None:
     job = sent(stage)
     execution = start(stage, job)
     stage.clock.pass_by(900 + SLACK + 1)
@@ -62,13 +62,13 @@ def test_a_late_job_is_ended_by_name_and_announced_and_its_execution_stopped(sta
     ended = stage.job(job.job_id)
     assert (ended.status, ended.outcome["reason"], ended.published) == ("failed", "JobOverdueError", True)
     assert "its execution was running" in ended.outcome["message"]
-    (event,) = stage.news()
+    (event,) = stage.published()
     assert event["DetailType"] == "Photo Failed"
     described = stage.stepfunctions.describe_execution(executionArn=execution)
     assert described["status"] == "ABORTED"
     assert open_jobs(stage) == []
     assert sweep(stage) == {"swept": 0, "delivered": 0, "more": False}
-    assert stage.news() == []
+    assert stage.published() == []
 
 
 def test_a_photo_whose_turn_never_came_says_so(stage: Stage) -> None:
@@ -107,18 +107,18 @@ def test_an_execution_that_failed_unheard_gives_its_reason(stage: Stage, monkeyp
 
 @pytest.mark.parametrize("call", ["s3.PutObject", "events.PutEvents", "dynamodb.UpdateItem"])
 @pytest.mark.parametrize("status", ["cleaned", "failed"])
-def test_an_outcome_that_nobody_announced_is_delivered(stage: Stage, call: str, status: JobStatus) -> None:
+def test_an_unpublished_outcome_is_published(stage: Stage, call: str, status: JobStatus) -> None:
     job = sent(stage)
     found: dict[str, Any] = {"result": described("dog.jpg")} if status == "cleaned" else {"reason": "PhotoGoneError"}
     with stage.killed(call), pytest.raises(KilledError):
         succeed(job, status, found, stage.services)
-    stage.news()
+    stage.published()
     assert sweep(stage)["delivered"] == 0
     stage.clock.pass_by(TO_ANNOUNCE + 1)
 
     assert sweep(stage) == {"swept": 0, "delivered": 1, "more": False}
 
-    assert len(stage.news()) == 1
+    assert len(stage.published()) == 1
     ended = stage.only_job()
     assert (ended.status, ended.published) == (status, True)
     assert stage.manifest("dog.jpg.json")["outcome"] == status
@@ -165,21 +165,21 @@ def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
 ) -> None:
     in_time, ended = sent(stage, "1.jpg"), sent(stage, "2.jpg")
     succeed(ended, "cleaned", {"result": described("dog.jpg")}, stage.services)
-    stage.news()
+    stage.published()
     stale = iter([in_time.job_id, ended.job_id, "0" * 40])
     monkeypatch.setattr(stage.ledger, "late", lambda _: stale)
     assert sweep(stage) == {"swept": 0, "delivered": 0, "more": False}
     assert [stage.job(job.job_id).status for job in (in_time, ended)] == ["masking", "cleaned"]
-    assert stage.news() == []
+    assert stage.published() == []
 
 
 def test_a_job_that_ends_while_it_is_swept_keeps_its_outcome(stage: Stage) -> None:
     job = sent(stage)
     succeed(job, "cleaned", {"result": described("dog.jpg")}, stage.services)
-    stage.news()
+    stage.published()
     fail(job, failure_of(PhotoGoneError("gone")), stage.services)
     assert stage.only_job().status == "cleaned"
-    assert stage.news() == []
+    assert stage.published() == []
 
 
 def test_another_run_of_a_job_is_open_again_with_a_time_of_its_own(stage: Stage) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOW = 1_800_000_000.0
 MASK = "mask-objects"
 LIMITS = RateLimits(per_day=None)
-KEY = {"job_id": {"S": "pacer#adobe"}}
+KEY = {"job_id": {"S": "limiter#adobe"}}
 
 
 class Clock:
@@ -137,7 +137,7 @@ def test_a_first_reservation_writes_the_item_and_goes_at_once(make: Make, client
     assert client.get_item(TableName="Jobs", Key=KEY)["Item"]["version"]
 
 
-def test_a_slot_costs_a_read_and_a_write_and_right_after_another_call_the_write_alone(make: Make, clock: Clock) -> None:
+def test_a_slot_costs_a_read_and_a_write_and_soon_after_a_write(make: Make, clock: Clock) -> None:
     limiter, calls = make()
     limiter.reserve("mask", route=MASK)
     calls.calls.clear()
@@ -155,7 +155,7 @@ def test_two_callers_never_get_the_same_slot(make: Make) -> None:
     assert len(set(slots)) == 20
 
 
-def test_a_caller_that_was_passed_by_works_on_with_what_the_refusal_brought(make: Make) -> None:
+def test_a_refused_write_continues_with_the_item_it_returned(make: Make) -> None:
     (one, calls), (other, _) = make(), make()
     one.reserve("fill", route=FILL_ROUTE)
     other.reserve("fill", route=FILL_ROUTE)
@@ -256,7 +256,7 @@ def test_polls_that_do_not_count_cost_no_call(make: Make) -> None:
     assert calls.calls == []
 
 
-def test_it_learns_how_long_jobs_take(make: Make) -> None:
+def test_it_observes_how_long_jobs_take(make: Make) -> None:
     limiter, _ = make()
     assert limiter.expected(MASK) == 6
     for _ in range(30):
@@ -276,7 +276,7 @@ def test_learning_gives_way_to_others(make: Make) -> None:
 
 
 class TestLostItem:
-    def test_who_remembers_begins_anew_from_there(self, make: Make, client: DynamoDBClient, clock: Clock) -> None:
+    def test_a_lost_item_is_written_again_from_memory(self, make: Make, client: DynamoDBClient, clock: Clock) -> None:
         limiter, _ = make()
         slots = [limiter.reserve("fill", route=FILL_ROUTE).at for _ in range(5)]
         client.delete_item(TableName="Jobs", Key=KEY)
@@ -304,10 +304,10 @@ class TestLostItem:
         slots.sort()
         assert all(later - earlier > LIMITS.spacing - 1e-3 for earlier, later in pairwise(slots))
 
-    def test_a_stranger_in_its_place_is_named(self, make: Make, client: DynamoDBClient) -> None:
+    def test_an_item_of_another_kind_is_named(self, make: Make, client: DynamoDBClient) -> None:
         client.put_item(TableName="Jobs", Item={**KEY, "version": {"N": "1"}, "taken": {"N": "7"}})
         limiter, _ = make()
-        with pytest.raises(ValueError, match="not a pacer's item"):
+        with pytest.raises(ValueError, match="not a rate limiter's item"):
             limiter.reserve("mask", route=MASK)
 
 
@@ -345,14 +345,14 @@ class TestClocks:
 
     def test_callers_whose_clocks_differ_share_the_minute(self, make: Make, clock: Clock) -> None:
         """In true time: what leaves at the slot's time by the caller's own clock."""
-        pacers = [make(Clock(NOW + error))[0] for error in (-2.0, -1.0, 0.0, 1.0, 2.0)]
-        clocks = [limiter._clock for limiter in pacers]
+        limiters = [make(Clock(NOW + error))[0] for error in (-2.0, -1.0, 0.0, 1.0, 2.0)]
+        clocks = [limiter._clock for limiter in limiters]
         sent = []
         for n in range(400):
             clock.now = NOW + n / 5
             for own, error in zip(clocks, (-2.0, -1.0, 0.0, 1.0, 2.0), strict=True):
                 own.now = clock.now + error  # type: ignore[attr-defined]
-            limiter = pacers[n % 5]
+            limiter = limiters[n % 5]
             slot = limiter.reserve("mask", route=MASK)
             if slot.granted:
                 sent.append(clock.now + slot.at - limiter.now())

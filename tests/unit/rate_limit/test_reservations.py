@@ -101,7 +101,7 @@ class TestMinuteLimit:
     def test_a_first_request_goes_at_once(self) -> None:
         assert request(fresh(MINUTE_ONLY, NOW), NOW)[1] == Slot(NOW)
 
-    def test_a_beginning_leaves_every_second_slot_to_those_that_a_lost_state_gave(self) -> None:
+    def test_a_new_state_leaves_every_second_slot_to_older_grants(self) -> None:
         state, slots = fresh(MINUTE_ONLY, NOW), []
         for _ in range(4):
             state, slot = request(state, NOW, "fill")
@@ -501,7 +501,7 @@ class TestForecast:
         midnight = math.ceil(NOW / 86400) * 86400
         assert midnight + 86400 < at < midnight + 86400 + 2 * 3600
 
-    def test_it_learns_what_photos_take(self) -> None:
+    def test_it_observes_how_many_requests_photos_take(self) -> None:
         state = warm()
         for n in range(3000):
             state, _ = request(state, NOW + n)
@@ -553,7 +553,7 @@ class TestItem:
         "item", [{}, {"version": 1, "taken": 5}, {"version": 1, "route_next": 3}, {"version": "x"}]
     )
     def test_something_else_is_not_taken_for_one(self, item: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="not a pacer's item"):
+        with pytest.raises(ValueError, match="not a rate limiter's item"):
             RateLimitState.from_item(item)
 
     def test_a_lost_one_does_not_begin_with_a_burst(self) -> None:

@@ -62,7 +62,7 @@ def _items(value: object) -> list[Mapping[str, Any]]:
 
 
 def read_adobe_job(body: Mapping[str, Any], headers: Mapping[str, str], *, status_root: str) -> AdobeJob:
-    """Return the job that a 202 speaks of.
+    """Return the job that a 202 names.
 
     The link is, first found first taken: ``statusUrl``, ``_links.self.href``, the Location or Link header, else
     ``status_root`` (such as ``https://image.adobe.io/v1/status``; empty where there is none) with the percent-encoded

@@ -44,7 +44,7 @@ class PromptRefusedError(AdobeError):
 
 
 class InputLinkRefusedError(AdobeError):
-    """410, 403/404 that speak of the input link, or a job that failed for it: Adobe could not fetch the photo from S3."""
+    """410, 403/404 that name the input link, or a job that failed for it: Adobe could not fetch the photo from S3."""
 
     what_to_do = "Check that the bucket's policy and key let presigned links be read from outside, then retry."
     retryable = True

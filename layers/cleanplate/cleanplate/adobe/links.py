@@ -57,7 +57,7 @@ def check_picture_link(url: str, api_url: str) -> str:
 
 
 def check_address(host: str, address: str, origins: tuple[str, ...]) -> None:
-    """The address that a connection to ``host`` has ended at: a public one, so that no answer leads into a network of ours.
+    """Refuse a connection to ``host`` that has ended at no public address, so that no answer leads into a network of ours.
 
     ``origins`` are the URLs that the stack is configured for. Their own hosts may be wherever they are, but for Adobe's;
     and where one of them is on loopback, every host may. Raises :class:`ForeignLinkError`.

@@ -1,4 +1,4 @@
-"""The one room that builds clients: each at first use, all on one session, kept for the life of the process."""
+"""The one module that builds clients: each at first use, all on one session, kept for the life of the process."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def sqs() -> SQSClient:
 
 @lru_cache(maxsize=1)
 def events() -> EventBridgeClient:
-    """EventBridge, for announcing outcomes."""
+    """EventBridge, for publishing outcomes."""
     return _session().client("events", config=_AWS)
 
 
@@ -90,7 +90,7 @@ def lambda_() -> LambdaClient:
 
 @lru_cache(maxsize=1)
 def adobe() -> AdobeClient:
-    """Adobe's API with the stack's account."""
+    """Return Adobe's API with the stack's account."""
     # With its HTTP library, a sixth of a cold start; many calls end before Adobe is asked.
     from cleanplate.adobe.account import make_client  # noqa: PLC0415
 

@@ -39,7 +39,7 @@ def retry_on_conflict(
     jitter: Callable[[], float] = random.random,
     sleep: Callable[[float], None] = time.sleep,
 ) -> _T:
-    """The call's answer, asked for again after a moment where others were at the same items.
+    """Return the call's answer, asked for again after a moment where others were at the same items.
 
     DynamoDB refuses such a call and changes nothing; botocore does not repeat it by itself. Raises
     :class:`LedgerBusyError` where it stays like that.
@@ -55,7 +55,7 @@ def retry_on_conflict(
 
 
 def get_many(client: DynamoDBClient, table: str, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """The items that there are, by key; a hundred in one call."""
+    """Return the items that there are, by key; a hundred in one call."""
     found: dict[str, Mapping[str, Any]] = {}
     ahead = list(dict.fromkeys(keys))
     while ahead:
@@ -69,7 +69,7 @@ def get_many(client: DynamoDBClient, table: str, keys: Iterable[str]) -> dict[st
 
 
 def reasons(error: ClientError) -> list[str]:
-    """Why a transaction was cancelled, action by action; empty where it was something else."""
+    """Return why a transaction was cancelled, action by action; empty where it was something else."""
     return [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
 
 

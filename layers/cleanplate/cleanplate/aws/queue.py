@@ -17,7 +17,7 @@ _BATCH = 10
 _SENDINGS = 4
 #: SQS delays a message for a quarter of an hour at most. Seconds.
 _LONGEST_DELAY = 900
-#: A message is hidden for so long while it is sent anew. Seconds.
+#: A message is hidden for so long while it is sent again. Seconds.
 _HIDDEN = 60
 _LONGEST_REASON = 500
 #: Seconds that a message is hidden after its first fault, by how much more after each further one, and at most: a dozen

@@ -61,7 +61,7 @@ class Belongings:
 
 
 def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belongings:
-    """Everything but the pixels of ``image``, which was opened from ``file`` and decoded."""
+    """Return everything but the pixels of ``image``, which was opened from ``file`` and decoded."""
     kept = Belongings(facts.format, xmp=_bytes(image.info.get("xmp")), exif=_bytes(image.info.get("exif")))
     kept.inventory = take_inventory(file, facts.format)
     colours = colours_of(image, file, facts.format)
@@ -174,7 +174,7 @@ def _take_tiff(image: TiffImagePlugin.TiffImageFile, file: BinaryIO, kept: Belon
 
 
 def _take_heif(file: BinaryIO, kept: Belongings) -> None:
-    # Pillow writes anew what it hands out, where the orientation lies in the container.
+    # Pillow rewrites what it hands out where the orientation lies in the container.
     kept.exif = boxes.exif_of(file) or kept.exif
     if any(item.kind == b"jumb" or b"c2pa" in item.media_type for item in boxes.items(file, boxes.boxes(file))):
         kept.notes.append(_CREDENTIALS)

@@ -40,7 +40,9 @@ class Item:
 
 
 def boxes(file: BinaryIO) -> list[Box]:
-    """All boxes of ``file``, those inside ``meta``, ``iprp``, ``ipco`` and ``jp2h`` too, as far as they can be read."""
+    """Return all boxes of ``file``, those inside ``meta``, ``iprp``, ``ipco`` and ``jp2h`` too, as far as they can be
+    read.
+    """
     return list(_boxes(file, 0, file.seek(0, 2), ()))
 
 
@@ -61,24 +63,24 @@ def _boxes(file: BinaryIO, at: int, end: int, path: tuple[bytes, ...]) -> Iterat
 
 
 def content(file: BinaryIO, box: Box) -> bytes:
-    """What ``box`` holds; empty where that is absurdly long."""
+    """Return what ``box`` holds; empty where that is absurdly long."""
     file.seek(box.start)
     return file.read(box.end - box.start) if box.end - box.start <= _LARGEST else b""
 
 
 def first(file: BinaryIO, found: list[Box], kind: bytes) -> bytes:
-    """What the first box of ``kind`` holds; empty where there is none."""
+    """Return what the first box of ``kind`` holds; empty where there is none."""
     return next((content(file, box) for box in found if box.kind == kind), b"")
 
 
 def in_uuid(file: BinaryIO, uuid: bytes) -> bytes:
-    """What the first ``uuid`` box of this number holds; empty where there is none."""
+    """Return what the first ``uuid`` box of this number holds; empty where there is none."""
     packets = (content(file, box) for box in boxes(file) if box.kind == b"uuid")
     return next((data[16:] for data in packets if data.startswith(uuid)), b"")
 
 
 def properties(file: BinaryIO, found: list[Box], number: int) -> list[Box]:
-    """The property boxes of item ``number``, in their order."""
+    """Return the property boxes of item ``number``, in their order."""
     places = [box for box in found if box.path[-1:] == (b"ipco",)]
     table = _Reader(first(file, found, b"ipma"))
     version, flags = table.number(1), table.number(3)
@@ -91,13 +93,13 @@ def properties(file: BinaryIO, found: list[Box], number: int) -> list[Box]:
 
 
 def primary(file: BinaryIO, found: list[Box]) -> int:
-    """The number of the item that is the picture."""
+    """Return the number of the item that is the picture."""
     head = first(file, found, b"pitm")
     return int.from_bytes(head[4:6] if head[:1] == b"\x00" else head[4:8], "big")
 
 
 def items(file: BinaryIO, found: list[Box]) -> list[Item]:
-    """The items of ``file``: pictures, EXIF, XMP and others."""
+    """Return the items of ``file``: pictures, EXIF, XMP and others."""
     table = next((box for box in found if box.kind == b"iinf"), None)
     if table is None:
         return []
@@ -120,7 +122,7 @@ def items(file: BinaryIO, found: list[Box]) -> list[Item]:
 
 
 def item_content(file: BinaryIO, item: Item) -> bytes:
-    """The bytes of ``item``."""
+    """Return the bytes of ``item``."""
     parts = []
     for start, length in item.spans:
         file.seek(start)
@@ -140,7 +142,7 @@ def shown_size(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def exif_of(file: BinaryIO) -> bytes:
-    """The EXIF block of an AVIF or HEIC as it lies in the file; empty where there is none."""
+    """Return the EXIF block of an AVIF or HEIC as it lies in the file; empty where there is none."""
     for item in items(file, boxes(file)):
         if item.kind == b"Exif":
             data = item_content(file, item)
@@ -150,7 +152,7 @@ def exif_of(file: BinaryIO) -> bytes:
 
 
 def _locations(file: BinaryIO, found: list[Box]) -> dict[int, tuple[tuple[int, int], ...]]:
-    """Where the bytes of each item lie, of those that lie in the file or in its ``idat``."""
+    """Return where the bytes of each item lie, of those that lie in the file or in its ``idat``."""
     table = _Reader(first(file, found, b"iloc"))
     inside = next((box.start for box in found if box.kind == b"idat"), 0)
     version = table.number(1)

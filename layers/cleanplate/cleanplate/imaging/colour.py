@@ -22,7 +22,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 
 def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
-    """The profile, or None where there is none, it does not parse, or it is for another kind of pixels."""
+    """Return the profile, or None where there is none, it does not parse, or it is for another kind of pixels."""
     if not icc:
         return None
     try:
@@ -49,7 +49,7 @@ def _transform(
 
 
 def kind_of_profile(icc: bytes | None, mode: str) -> str:
-    """``none``, ``srgb``, ``other`` or ``unreadable`` for a photo of this 8-bit ``mode``.
+    """Return ``none``, ``srgb``, ``other`` or ``unreadable`` for a photo of this 8-bit ``mode``.
 
     A profile counts as sRGB when it maps a cube of colours to within 2 levels of themselves, whatever its name is.
     """
@@ -79,7 +79,7 @@ def kind_of_profile(icc: bytes | None, mode: str) -> str:
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """``image`` of any mode as 8-bit sRGB, mode RGB; what is transparent lies on white.
+    """Return ``image`` of any mode as 8-bit sRGB, mode RGB; what is transparent lies on white.
 
     A profile that does not parse, or fits another kind of pixels, is treated like none. The answer may be ``image``
     itself.
@@ -98,7 +98,7 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def from_srgb(image: Image.Image, icc: bytes | None, mode: str) -> Image.Image:
-    """An sRGB ``image`` (mode RGB) as pixels of ``mode`` (L, RGB or CMYK) in the photo's own profile."""
+    """Return an sRGB ``image`` (mode RGB) as pixels of ``mode`` (L, RGB or CMYK) in the photo's own profile."""
     profile = _profile(icc, mode)
     transform = _transform(_srgb(), profile, "RGB", mode) if profile else None
     converted = ImageCms.applyTransform(image, transform) if transform else None
@@ -108,7 +108,9 @@ def from_srgb(image: Image.Image, icc: bytes | None, mode: str) -> Image.Image:
 
 
 def beside_key(old: Image.Image, painted: Image.Image, key: int) -> Image.Image:
-    """``painted`` (mode I) where ``key`` means "transparent": what was so in ``old`` stays, nothing else becomes so."""
+    """Return ``painted`` (mode I) where ``key`` means "transparent": what was so in ``old`` stays, nothing else becomes
+    so.
+    """
     step = 1 if key == 0 else -1
     kept: Image.Image = ImageMath.lambda_eval(
         lambda args: (

@@ -20,7 +20,7 @@ from cleanplate.imaging.inventory import differences, take_inventory
 from cleanplate.imaging.jpeg_blocks import BlockCanvas, BlocksUnavailableError, JpegBlocks
 from cleanplate.imaging.jpeg_markers import read_parts
 from cleanplate.imaging.jpeg_writing import write_jpeg_around
-from cleanplate.imaging.orientation import upright
+from cleanplate.imaging.orientation import apply_orientation
 from cleanplate.imaging.painting import Painter
 from cleanplate.imaging.profiles import HIGH_RANGE
 from cleanplate.imaging.reading import decode, eight_bit, quiet
@@ -105,7 +105,7 @@ def _written_block_by_block(
             notes += write_jpeg_around(blocks.write(), parts, kept, content, mark_as_edited=mark_as_edited)
         notes += differences(kept.inventory, take_inventory(content, "jpeg"))
     except BlocksUnavailableError as error:
-        notes.append(f"The JPEG was encoded anew as a whole, with its own tables: {error}.")
+        notes.append(f"The JPEG was encoded again as a whole, with its own tables: {error}.")
         return False
     return True
 
@@ -132,7 +132,7 @@ def _write_whole(
         kept.forget_colours()
     turned = target != facts.format and facts.orientation != 1
     if turned:
-        canvas = upright(canvas, facts.orientation)
+        canvas = apply_orientation(canvas, facts.orientation)
     if target == facts.format == "jpeg":
         with tempfile.TemporaryFile() as body:
             notes += write(canvas, target, kept, body, turned=False, mark_as_edited=mark_as_edited)
@@ -143,7 +143,7 @@ def _write_whole(
 
 
 def _canvas(image: Image.Image, target: str, notes: list[str]) -> Image.Image:
-    """The picture to paint on: the decoded one itself where its mode allows it, so that nothing is held twice."""
+    """Return the picture to paint on: the decoded one itself where its mode allows it, so that nothing is held twice."""
     if image.mode not in _DEEP_GREY:
         return eight_bit(image)
     if "I;16" in writable_modes(target):
@@ -155,7 +155,7 @@ def _canvas(image: Image.Image, target: str, notes: list[str]) -> Image.Image:
 def _in_mode(
     canvas: Image.Image, target: str, icc: bytes, facts: PhotoFacts, notes: list[str]
 ) -> tuple[Image.Image, bool]:
-    """``canvas`` in a mode that ``target`` can hold, and whether the photo's profile still fits it."""
+    """Return ``canvas`` in a mode that ``target`` can hold, and whether the photo's profile still fits it."""
     modes = writable_modes(target)
     if facts.profile in HIGH_RANGE.values() and target not in ("png", "avif"):
         notes.append(

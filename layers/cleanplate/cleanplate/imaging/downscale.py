@@ -10,7 +10,7 @@ from PIL import Image, JpegImagePlugin
 
 from cleanplate.imaging.colour import to_srgb
 from cleanplate.imaging.facts import PhotoFacts, reopen
-from cleanplate.imaging.orientation import turned_size, upright
+from cleanplate.imaging.orientation import apply_orientation, turned_size
 from cleanplate.imaging.reading import decode, eight_bit, quiet
 from cleanplate.imaging.stated import colours_of
 
@@ -31,7 +31,9 @@ class View:
 
 
 def fitted(width: int, height: int, limit: int) -> tuple[int, int]:
-    """The size of ``width`` x ``height`` scaled down, proportions kept, so that no side is longer than ``limit``."""
+    """Return the size of ``width`` x ``height`` scaled down, proportions kept, so that no side is longer than
+    ``limit``.
+    """
     longest = max(width, height)
     if longest <= limit:
         return width, height
@@ -39,7 +41,7 @@ def fitted(width: int, height: int, limit: int) -> tuple[int, int]:
 
 
 def sendable_jpeg(image: Image.Image) -> bytes:
-    """``image`` (sRGB) as JPEG of quality 95 with full colour resolution."""
+    """Return ``image`` (sRGB) as JPEG of quality 95 with full colour resolution."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
     return buffer.getvalue()
@@ -47,7 +49,8 @@ def sendable_jpeg(image: Image.Image) -> bytes:
 
 @quiet
 def make_view(file: BinaryIO, facts: PhotoFacts, *, limit: int) -> View:
-    """The whole photo upright, sRGB, 8 bits, as JPEG; scaled down only where a side is longer than ``limit`` pixels.
+    """Return the whole photo upright, sRGB, 8 bits, as JPEG; scaled down only where a side is longer than ``limit``
+    pixels.
 
     Raises ``TruncatedPhotoError``.
     """
@@ -61,5 +64,5 @@ def make_view(file: BinaryIO, facts: PhotoFacts, *, limit: int) -> View:
     picture: Image.Image = eight_bit(image)
     if picture.size != stored_size:
         picture = picture.resize(stored_size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    picture = upright(to_srgb(picture, icc), facts.orientation)
+    picture = apply_orientation(to_srgb(picture, icc), facts.orientation)
     return View(sendable_jpeg(picture), "image/jpeg", ".jpg", picture.width, picture.height)

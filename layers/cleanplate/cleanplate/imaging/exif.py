@@ -23,7 +23,8 @@ _JPEG_STARTS = tuple(b"\xff\xd8\xff" + bytes([second]) for second in (0xC0, 0xC2
 
 
 def read_exif(exif: bytes) -> tuple[bytearray, Header, Directory]:
-    """The TIFF block inside ``exif``, whose prefix may be missing or doubled, its header and its first directory.
+    """Return the TIFF block inside ``exif``, whose prefix may be missing or doubled, its header and its first
+    directory.
 
     Raises ``ValueError``.
     """
@@ -37,7 +38,7 @@ def read_exif(exif: bytes) -> tuple[bytearray, Header, Directory]:
 
 
 def orientation_of(exif: bytes) -> int | None:
-    """The orientation that ``exif`` states, 1 to 8; None where it states none."""
+    """Return the orientation that ``exif`` states, 1 to 8; None where it states none."""
     try:
         _, _, root = read_exif(exif)
     except ValueError:
@@ -48,7 +49,7 @@ def orientation_of(exif: bytes) -> int | None:
 
 
 def clean_exif(exif: bytes, notes: list[str]) -> bytes:
-    """``exif`` with its prefix, without thumbnail directory and without embedded previews.
+    """Return ``exif`` with its prefix, without thumbnail directory and without embedded previews.
 
     A sound block is edited in place, so that every other byte stays, a maker's note and its offsets included. From a
     damaged one the tags that can be read are rewritten. Empty, with a note, where nothing can be read: what cannot be
@@ -77,7 +78,9 @@ def clean_exif(exif: bytes, notes: list[str]) -> bytes:
 
 
 def with_orientation(exif: bytes, orientation: int) -> bytes:
-    """``exif`` stating ``orientation``; a block with nothing else in it where ``exif`` is empty or cannot be read."""
+    """Return ``exif`` stating ``orientation``; a block with nothing else in it where ``exif`` is empty or cannot be
+    read.
+    """
     try:
         block, header, root = read_exif(exif)
     except ValueError:
@@ -96,7 +99,9 @@ def with_orientation(exif: bytes, orientation: int) -> bytes:
 
 
 def fitted_exif(exif: bytes, limit: int, notes: list[str]) -> bytes:
-    """``exif`` in no more than ``limit`` bytes: what no tag points at goes first, then the maker's note, then the longest."""
+    """Return ``exif`` in no more than ``limit`` bytes: what no tag points at goes first, then the maker's note, then
+    the longest.
+    """
     if len(exif) <= limit:
         return exif
     block, header, root = read_exif(exif)

@@ -84,12 +84,12 @@ class PhotoFacts:
         return self.width * self.height / 1e6
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the job's record."""
+        """Return plain values for the job's record."""
         return {**asdict(self), "notes": list(self.notes)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PhotoFacts:
-        """The reverse of ``to_dict``; numbers may come back from DynamoDB as ``Decimal``."""
+        """Return the reverse of ``to_dict``; numbers may come back from DynamoDB as ``Decimal``."""
         return cls(
             format=str(values["format"]),
             width=int(values["width"]),
@@ -106,7 +106,7 @@ class PhotoFacts:
 
 @quiet
 def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
-    """The facts about the photo in ``file`` (seekable), read from its header; no pixel is decoded.
+    """Return the facts about the photo in ``file`` (seekable), read from its header; no pixel is decoded.
 
     JPEG, PNG, TIFF and JPEG 2000 read only their headers; GIF is walked through for its frames; WebP, AVIF and HEIC
     are read whole by their libraries. Raises ``EmptyPhotoError``, ``NotAPhotoError``, ``UnsupportedFormatError``,
@@ -140,7 +140,9 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
 
 
 def reopen(file: BinaryIO, facts: PhotoFacts) -> Image.Image:
-    """The photo that ``facts`` are about, opened but not decoded. Raises ``PhotoReplacedError`` where it is another."""
+    """Return the photo that ``facts`` are about, opened but not decoded. Raises ``PhotoReplacedError`` where it is
+    another.
+    """
     image = open_image(file, facts.format)
     if image.size != (facts.width, facts.height):
         raise PhotoReplacedError(
@@ -217,7 +219,7 @@ def _avif_depth(file: BinaryIO) -> int:
 
 
 def _refuse_camera_raw(image: TiffImagePlugin.TiffImageFile) -> None:
-    """A raw file is a TIFF whose first picture is a thumbnail: cleaning that would be a bad joke."""
+    """Refuse a raw file: it is a TIFF whose first picture is a thumbnail, and that is not what people want cleaned."""
     tags = image.tag_v2
     if _DNG_VERSION in tags:
         raise UnsupportedFormatError("the file is a camera's raw photo (DNG)")
@@ -284,7 +286,9 @@ def _compare_checksums(image: Image.Image) -> None:
 
 
 def can_send_as_is(facts: PhotoFacts, *, limit: int, formats: frozenset[str] = frozenset({"jpeg", "png"})) -> bool:
-    """True where Adobe can be given a link to the photo itself: upright, 8-bit sRGB or grey, opaque, within ``limit``."""
+    """Return True where Adobe can be given a link to the photo itself: upright, 8-bit sRGB or grey, opaque, within
+    ``limit``.
+    """
     return (
         facts.format in formats
         and facts.orientation == 1

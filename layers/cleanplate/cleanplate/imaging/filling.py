@@ -14,7 +14,7 @@ from cleanplate.imaging.colour import to_srgb
 from cleanplate.imaging.downscale import sendable_jpeg
 from cleanplate.imaging.facts import MIN_GROW, PhotoFacts, can_send_as_is, reopen
 from cleanplate.imaging.masks import binarize, dilate, union_of, with_rim
-from cleanplate.imaging.orientation import Rectangle, stored_rectangle, turned_size, upright
+from cleanplate.imaging.orientation import Rectangle, apply_orientation, stored_rectangle, turned_size
 from cleanplate.imaging.reading import decode, eight_bit, quiet
 from cleanplate.imaging.stated import colours_of
 from cleanplate.imaging.windows import Crop, plan_crops
@@ -58,7 +58,7 @@ class Window:
         return max(self.sent_width, self.sent_height) / max(self.width, self.height)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the pictures."""
+        """Return plain values, without the pictures."""
         return {
             "x": self.x,
             "y": self.y,
@@ -72,7 +72,7 @@ class Window:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Window:
-        """The reverse of ``to_dict``: the pictures are missing."""
+        """Return the reverse of ``to_dict``: the pictures are missing."""
         left, top, right, bottom = (int(value) for value in values["hole_box"])
         return cls(
             x=int(values["x"]),
@@ -91,7 +91,7 @@ class FillPlan:
     """What to send, and what ``compose`` needs to put the answers back. No windows means: nothing to remove.
 
     ``hole`` is a PNG (mode L) of the upright photo's size: 0 is kept, 255 gets filled; 170, in JPEGs only, shares a
-    block with what gets filled: it is not painted on, but encoded anew together with it. ``grow`` and ``feather`` are
+    block with what gets filled: it is not painted on, but encoded again together with it. ``grow`` and ``feather`` are
     pixels of the photo, ``covered`` is the hole's share of the photo, ``detail`` the share of the hole's pixels that is
     sent (1 where every window has native resolution).
     """
@@ -111,7 +111,7 @@ class FillPlan:
         return not self.windows
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the pictures."""
+        """Return plain values, without the pictures."""
         return {
             "windows": [window.to_dict() for window in self.windows],
             "width": self.width,
@@ -124,7 +124,7 @@ class FillPlan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], hole: bytes = b"") -> FillPlan:
-        """The reverse of ``to_dict``, with the hole as it was stored beside it."""
+        """Return the reverse of ``to_dict``, with the hole as it was stored beside it."""
         return cls(
             windows=tuple(Window.from_dict(window) for window in values["windows"]),
             hole=hole,
@@ -179,7 +179,9 @@ def plan_fill(
 
 
 def _grow(options: Options, size: tuple[int, int], mask_size: tuple[int, int]) -> int:
-    """Pixels of the photo by which the mask is grown; a mask of a scaled view is unsure by one of its own pixels."""
+    """Return pixels of the photo by which the mask is grown; a mask of a scaled view is unsure by one of its own
+    pixels.
+    """
     if options.grow is not None:
         return options.grow
     unsure = -(-size[0] // mask_size[0]) if mask_size[0] < size[0] else 0
@@ -187,7 +189,7 @@ def _grow(options: Options, size: tuple[int, int], mask_size: tuple[int, int]) -
 
 
 def _hole(union: Image.Image, size: tuple[int, int], grow: int) -> Image.Image | None:
-    """The hard grown mask in the photo's size, or None where there is nothing in ``union``.
+    """Return the hard grown mask in the photo's size, or None where there is nothing in ``union``.
 
     Only the box around the mask is worked on at full size.
     """
@@ -221,7 +223,7 @@ def _window(crop: Crop, hole: Image.Image) -> Window:
 
 
 def _pictures(open_photo: Callable[[], BinaryIO], facts: PhotoFacts, crops: Sequence[Crop]) -> list[bytes]:
-    """For each crop the JPEG to send: upright, sRGB, of the sent size."""
+    """Return the JPEG to send for each crop: upright, sRGB, of the sent size."""
     with open_photo() as file:
         image = reopen(file, facts)
         decode(image)
@@ -239,7 +241,7 @@ def _pictures(open_photo: Callable[[], BinaryIO], facts: PhotoFacts, crops: Sequ
                 part = to_srgb(picture.crop(box), icc).resize(sent, Image.Resampling.LANCZOS, reducing_gap=2.0)
             else:
                 part = to_srgb(picture.resize(sent, Image.Resampling.LANCZOS, box=box, reducing_gap=2.0), icc)
-            pictures.append(sendable_jpeg(upright(part, facts.orientation)))
+            pictures.append(sendable_jpeg(apply_orientation(part, facts.orientation)))
         return pictures
 
 
@@ -250,7 +252,7 @@ def _png(mask: Image.Image) -> bytes:
 
 
 def _small_png(hole: Image.Image) -> bytes:
-    """A hole with its rim in two bits per pixel: a quarter of the bytes to pack, and to unpack again."""
+    """Return a hole with its rim in two bits per pixel: a quarter of the bytes to pack, and to unpack again."""
     buffer = io.BytesIO()
     hole.save(buffer, "PNG", compress_level=1, bits=2)
     return buffer.getvalue()

@@ -68,12 +68,12 @@ class Directory:
 
 
 def short(number: int) -> Value:
-    """One number of 16 bits as a tag's value."""
+    """Return one number of 16 bits as a tag's value."""
     return Value(_SHORT, 1, number.to_bytes(2, "little"))
 
 
 def read_header(file: BinaryIO) -> Header:
-    """The header of ``file``. Headers with the magic number turned around are taken as their first letters say.
+    """Return the header of ``file``. Headers with the magic number turned around are taken as their first letters say.
 
     Raises ``ValueError``.
     """
@@ -90,7 +90,8 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def read_directory(file: BinaryIO, header: Header, at: int, *, tag: int = 0, unread: Collection[int] = ()) -> Directory:
-    """The directory at offset ``at``, and those below it; the values of tags in ``unread`` are left where they are.
+    """Return the directory at offset ``at``, and those below it; the values of tags in ``unread`` are left where they
+    are.
 
     Entries that cannot be right (unknown kind, values outside the file) are skipped, whatever the count says.
     Raises ``ValueError`` where there is no directory at all.
@@ -167,7 +168,7 @@ def _turned(data: bytes, kind: int) -> bytes:
 
 
 def serialise(directory: Directory, order: str, at: int) -> bytes:
-    """``directory`` and what lies below it as bytes that begin at offset ``at`` (even) of a classic TIFF.
+    """Return ``directory`` and what lies below it as bytes that begin at offset ``at`` (even) of a classic TIFF.
 
     Values that were not read, or that only BigTIFF can hold, are left out.
     """
@@ -191,12 +192,14 @@ def serialise(directory: Directory, order: str, at: int) -> bytes:
 
 
 def writable(value: Value) -> bool:
-    """True where a classic TIFF can hold ``value``."""
+    """Return True where a classic TIFF can hold ``value``."""
     return value.data is not None and value.kind not in _BIG_ONLY
 
 
 def entry(tag: int, value: Value, order: str, at: int) -> bytes:
-    """The 12 bytes of a directory that stand for ``value``, which lies at offset ``at`` where it is too long for them."""
+    """Return the 12 bytes of a directory that stand for ``value``, which lies at offset ``at`` where it is too long for
+    them.
+    """
     data = value.data or b""
     if len(data) > 4:
         return struct.pack(order + "HHII", tag, value.kind, value.count, at)
@@ -205,7 +208,7 @@ def entry(tag: int, value: Value, order: str, at: int) -> bytes:
 
 
 def outside(value: Value, order: str) -> bytes:
-    """What of ``value`` lies outside its entry, of even length."""
+    """Return what of ``value`` lies outside its entry, of even length."""
     data = value.data or b""
     if len(data) <= 4:
         return b""
@@ -213,13 +216,13 @@ def outside(value: Value, order: str) -> bytes:
 
 
 def block(directory: Directory, order: str) -> bytes:
-    """``directory`` as a TIFF block of its own, as EXIF is kept."""
+    """Return ``directory`` as a TIFF block of its own, as EXIF is kept."""
     head = b"II*\x00" if order == "<" else b"MM\x00*"
     return head + struct.pack(order + "I", 8) + serialise(directory, order, 8)
 
 
 def without(directory: Directory, tags: Collection[int]) -> Directory:
-    """A copy of ``directory`` without ``tags``, which may be directories."""
+    """Return a copy of ``directory`` without ``tags``, which may be directories."""
     return Directory(
         {tag: value for tag, value in directory.values.items() if tag not in tags},
         {tag: child for tag, child in directory.children.items() if tag not in tags},
@@ -227,7 +230,7 @@ def without(directory: Directory, tags: Collection[int]) -> Directory:
 
 
 def flat(directory: Directory, path: str = "") -> Mapping[str, Value]:
-    """All values by the names of their tags, ``0x8769/0x927c`` for one in the EXIF directory."""
+    """Return all values by the names of their tags, ``0x8769/0x927c`` for one in the EXIF directory."""
     found = {f"{path}0x{tag:04x}": value for tag, value in directory.values.items() if tag not in directory.children}
     for tag, child in directory.children.items():
         found.update(flat(child, f"{path}0x{tag:04x}/"))

@@ -46,7 +46,7 @@ _CODED_BOXES = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"ihdr", b"bpcc", 
 
 
 def take_inventory(file: BinaryIO, picture_format: str) -> Inventory:
-    """The parts of ``file``. It is left where it stood; what cannot be read ends the list."""
+    """Return the parts of ``file``. It is left where it stood; what cannot be read ends the list."""
     walk = _WALKS.get(picture_format)
     place = file.tell()
     found: dict[str, hashlib.blake2b] = {}
@@ -141,7 +141,9 @@ def _segment(marker: int, data: bytes) -> Iterator[_Part]:
 
 
 def _behind_the_end(file: BinaryIO) -> int:
-    """How many bytes lie behind the end of the JPEG, which is read from within its first scan; zeros do not count."""
+    """Return how many bytes lie behind the end of the JPEG, which is read from within its first scan; zeros do not
+    count.
+    """
     block = b""
     while more := file.read(1 << 20):
         block = block[-1:] + more

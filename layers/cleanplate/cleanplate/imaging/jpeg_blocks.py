@@ -1,7 +1,7 @@
 """A JPEG that is painted on block by block: every block that is not touched keeps its coefficients to the bit.
 
 The boundary to ``jpeg_worker``, the process that holds the photo. Whatever goes wrong in it is a
-``BlocksUnavailableError``; the caller then encodes the whole photo anew, or has Pillow look at it.
+``BlocksUnavailableError``; the caller then encodes the whole photo again, or has Pillow look at it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BlocksUnavailableError(Exception):
 
 
 def find_library() -> str:
-    """The path of the libjpeg that Pillow brought with it. Raises ``BlocksUnavailableError``."""
+    """Return the path of the libjpeg that Pillow brought with it. Raises ``BlocksUnavailableError``."""
     home = Path(PIL.__file__).parent
     for pattern in _LIBRARIES:
         folder, _, name = pattern.rpartition("/")
@@ -67,7 +67,7 @@ class Layout:
         return 8 * max(across for across, _ in self.sampling), 8 * max(down for _, down in self.sampling)
 
     def around(self, box: Rectangle, margin: int = 0) -> Rectangle:
-        """``box`` widened by ``margin`` MCUs on every side and to whole MCUs, within the photo."""
+        """Return ``box`` widened by ``margin`` MCUs on every side and to whole MCUs, within the photo."""
         wide, high = self.mcu
         return (
             max(0, box[0] // wide - margin) * wide,
@@ -77,7 +77,9 @@ class Layout:
         )
 
     def touched_blocks(self, weights: Image.Image) -> list[bytes]:
-        """For each component one byte a block: 255 where ``weights`` (mode L, whole MCUs) is not 0 all over the block."""
+        """Return for each component one byte a block: 255 where ``weights`` (mode L, whole MCUs) is not 0 all over the
+        block.
+        """
         eighths = weights.point(_ANY).reduce(8).point(_ANY)
         most_across, most_down = self.mcu[0] // 8, self.mcu[1] // 8
         return [
@@ -181,7 +183,7 @@ class JpegBlocks(_Worker):
         return layout
 
     def crop(self, box: Rectangle) -> Image.Image:
-        """The photo's pixels in ``box``, which starts and ends on whole MCUs: opened, not decoded."""
+        """Return the photo's pixels in ``box``, which starts and ends on whole MCUs: opened, not decoded."""
         self._send(b"crop" + struct.pack("<4I", *box))
         content = self.answer()
         # Without the segments that the library made up, and with the photo's own instead.
@@ -203,7 +205,7 @@ class JpegBlocks(_Worker):
         self.answer()
 
     def write(self) -> BinaryIO:
-        """The whole photo as it is now, without any APPn segment; the file is closed with this."""
+        """Return the whole photo as it is now, without any APPn segment; the file is closed with this."""
         self._send(b"done")
         self.answer()
         self._result.seek(0)
@@ -244,7 +246,7 @@ class BlockCanvas:
         self.step = blocks.layout.mcu
 
     def seen(self, place: Rectangle, size: tuple[int, int]) -> Image.Image:
-        """What is in ``place`` (stored pixels), in ``size``, in the photo's own colours."""
+        """Return what is in ``place`` (stored pixels), in ``size``, in the photo's own colours."""
         box = self._blocks.layout.around(place, 1)
         image = self._blocks.crop(box)
         factor = max(1, (place[2] - place[0]) // size[0])

@@ -46,11 +46,11 @@ class Segment:
     data: bytes
 
     def to_bytes(self) -> bytes:
-        """The segment as it stands in a file."""
+        """Return the segment as it stands in a file."""
         return bytes([0xFF, self.marker]) + (2 + len(self.data)).to_bytes(2, "big") + self.data
 
     def starts_with(self, marker: int, *beginnings: bytes) -> bool:
-        """True where it is such a segment and begins with one of these."""
+        """Return True where it is such a segment and begins with one of these."""
         return self.marker == marker and self.data.startswith(beginnings)
 
 
@@ -72,12 +72,12 @@ class JpegParts:
         return sum(each.starts_with(_EXIF_OR_XMP, _EXIF) for each in self.segments) > 1
 
     def joined(self, marker: int, beginning: bytes) -> bytes:
-        """What segments of one kind hold together, their beginning left out."""
+        """Return what segments of one kind hold together, their beginning left out."""
         return b"".join(each.data[len(beginning) :] for each in self.segments if each.starts_with(marker, beginning))
 
 
 def read_parts(file: BinaryIO) -> JpegParts:
-    """The parts of the JPEG in ``file``. Raises ``TruncatedPhotoError`` where no picture begins in it."""
+    """Return the parts of the JPEG in ``file``. Raises ``TruncatedPhotoError`` where no picture begins in it."""
     try:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _parts_of(content)
@@ -106,7 +106,7 @@ def _parts_of(content: mmap.mmap | bytes) -> JpegParts:
 
 
 def split_body(body: BinaryIO) -> tuple[list[Segment], int]:
-    """The segments that an encoder put at the start of ``body``, and where the rest begins."""
+    """Return the segments that an encoder put at the start of ``body``, and where the rest begins."""
     segments = []
     body.seek(2)
     while (head := body.read(4))[1] == _COM or _JFIF <= head[1] <= 0xEF:
@@ -115,7 +115,7 @@ def split_body(body: BinaryIO) -> tuple[list[Segment], int]:
 
 
 def replace_prologue(parts: JpegParts, own: Sequence[Segment]) -> JpegParts:
-    """``parts`` with an encoder's own word on what the components mean, where it says one."""
+    """Return ``parts`` with an encoder's own word on what the components mean, where it says one."""
     meaning = [each for each in own if _is_meaning(each)]
     if not meaning:
         return parts
@@ -129,7 +129,8 @@ def _is_meaning(segment: Segment) -> bool:
 def segments_for_result(
     parts: JpegParts, *, exif: bytes, xmp: bytes, photoshop: bytes, extension: bool, notes: list[str]
 ) -> list[Segment]:
-    """The segments of the result: the photo's own, in their order, with ``exif``, ``xmp`` and ``photoshop`` as edited.
+    """Return the segments of the result: the photo's own, in their order, with ``exif``, ``xmp`` and ``photoshop`` as
+    edited.
 
     Left out: thumbnails, previews, further pictures and signed credentials, which show or vouch for what is no longer
     there. ``extension`` says whether the long part of the XMP stays. Sentences on what is not obvious go to ``notes``.
@@ -174,7 +175,7 @@ def _split(marker: int, beginning: bytes, content: bytes) -> list[Segment]:
 
 
 def _exif(parts: JpegParts, exif: bytes) -> list[Segment]:
-    """``exif`` in one segment, or cut as it was in the photo."""
+    """Return ``exif`` in one segment, or cut as it was in the photo."""
     sizes = [len(each.data) - len(_EXIF) for each in parts.segments if each.starts_with(_EXIF_OR_XMP, _EXIF)]
     if len(sizes) < 2 or sum(sizes) != len(exif):
         return _split(_EXIF_OR_XMP, _EXIF, exif)
@@ -206,18 +207,20 @@ def _has_preview(segment: Segment) -> bool:
 
 
 def _credentials(segments: Sequence[Segment]) -> set[bytes]:
-    """The numbers of the JUMBF boxes that hold Content Credentials; one box may go over several segments."""
+    """Return the numbers of the JUMBF boxes that hold Content Credentials; one box may go over several segments."""
     return {each.data[2:4] for each in segments if each.marker == _JUMBF and b"c2pa" in each.data[:256]}
 
 
 def keeps_extension(parts: JpegParts) -> bool:
-    """True where the long part of the XMP is there and holds no pictures."""
+    """Return True where the long part of the XMP is there and holds no pictures."""
     long = parts.joined(_EXIF_OR_XMP, _XMP_EXTENSION)
     return bool(long) and _PICTURES_IN_XMP.search(long) is None
 
 
 def trailer_for_result(trailer: bytes, notes: list[str]) -> bytes:
-    """What follows the picture, less films and further pictures; Samsung's directory is written anew where it must."""
+    """Return what follows the picture, less films and further pictures; Samsung's directory is written again where it
+    must.
+    """
     if _FILM_OR_PICTURE.search(trailer) is None:
         return trailer
     notes.append("The film or the further pictures behind the picture are left out: they show what was removed.")

@@ -165,7 +165,7 @@ class _Libjpeg:
         self.lib.jpeg_std_error(self._errors)
 
     def collect_warnings(self) -> dict[int, bytes]:
-        """What the library complains of from now on, by its number: numbers differ between versions, words do not."""
+        """Return what the library warns of from now on, by its number: numbers differ between versions, words do not."""
         said: dict[int, bytes] = {}
         # error_exit, emit_message, output_message, format_message, reset_error_mgr, msg_code
         functions, code = (c_void_p * 5).from_buffer(self._errors), c_int.from_buffer(self._errors, 40)
@@ -188,7 +188,7 @@ class _Libjpeg:
         return cinfo
 
     def compressor(self, source: _Decompress) -> _Compress:
-        """One with the tables, sampling and colour space of ``source``."""
+        """Return one with the tables, sampling and colour space of ``source``."""
         cinfo = _Compress()
         cinfo.common.err = ctypes.addressof(self._errors)
         self.lib.jpeg_CreateCompress(byref(cinfo), c_int(_VERSION), c_size_t(ctypes.sizeof(cinfo)))
@@ -197,7 +197,7 @@ class _Libjpeg:
 
 
 def _row(cinfo: _Decompress | _Compress, array: int | None, row: int, *, writable: bool = False) -> int:
-    """The address of one row of blocks."""
+    """Return the address of one row of blocks."""
     memory = cinfo.common.mem.contents
     return int(memory.access_virt_barray(ctypes.addressof(cinfo), array, row, 1, writable)[0] or 0)
 
@@ -242,14 +242,14 @@ class Photo:
         self._coefficients = self._jpeg.lib.jpeg_read_coefficients(byref(self._cinfo))
 
     def _blocks(self, part: _Component, box: Box) -> Box:
-        """``box`` in blocks of one component."""
+        """Return ``box`` in blocks of one component."""
         wide, high = _BLOCK * self._across, _BLOCK * self._down
         left, top = box[0] // wide * part.h_samp_factor, box[1] // high * part.v_samp_factor
         right = left + -(-(box[2] - box[0]) * part.h_samp_factor // wide)
         return left, top, right, top + -(-(box[3] - box[1]) * part.v_samp_factor // high)
 
     def block_counts(self, box: Box) -> list[int]:
-        """For each component how many blocks the whole MCUs of ``box`` have."""
+        """Return for each component how many blocks the whole MCUs of ``box`` have."""
         mcus = -(-(box[2] - box[0]) // (_BLOCK * self._across)) * -(-(box[3] - box[1]) // (_BLOCK * self._down))
         return [mcus * part.h_samp_factor * part.v_samp_factor for part in self._parts]
 
@@ -295,7 +295,7 @@ class Photo:
         self._jpeg.lib.jpeg_destroy_decompress(byref(small))
 
     def _encoded(self, width: int, height: int, pixels: bytes) -> bytes:
-        """``pixels`` as a JPEG with the photo's tables and sampling."""
+        """Return ``pixels`` as a JPEG with the photo's tables and sampling."""
         out = self._jpeg.compressor(self._cinfo)
         out.image_width, out.image_height = width, height
         out.in_color_space = {1: _GREY, 3: _RGB, 4: _CMYK}[out.num_components]
@@ -337,7 +337,7 @@ class Photo:
             raise OSError("the result cannot be written")
 
     def _has_common_tables(self, out: _Compress) -> bool:
-        """Whether the photo was encoded with the standard's example tables, which fit every photo."""
+        """Return whether the photo was encoded with the standard's example tables, which fit every photo."""
         for ours, theirs in (
             (out.dc_huff_tbl_ptrs, self._cinfo.dc_huff_tbl_ptrs),
             (out.ac_huff_tbl_ptrs, self._cinfo.ac_huff_tbl_ptrs),

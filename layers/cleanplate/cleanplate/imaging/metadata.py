@@ -39,7 +39,7 @@ def photoshop_without_thumbnail(resources: bytes) -> bytes:
 
 
 def photoshop_resources(resources: bytes) -> Iterator[tuple[int, int, int]]:
-    """Number, start and end of each image resource, as far as they can be told apart.
+    """Yield number, start and end of each image resource, as far as they can be told apart.
 
     Adobe's "Photoshop File Formats Specification", section "Image Resource Blocks".
     """
@@ -89,12 +89,12 @@ _PACKET = (
 
 
 def xmp_upright(xmp: bytes) -> bytes:
-    """``xmp`` with orientation 1, for pixels that have been turned."""
+    """Return ``xmp`` with orientation 1, for pixels that have been turned."""
     return _TURNED.sub(rb"\g<1>1", xmp)
 
 
 def xmp_for_result(xmp: bytes, *, mark_as_edited: bool, notes: list[str], keep_extension: bool = False) -> bytes:
-    """The photo's XMP packet for the result: without pointers to what is gone, with the digital source type.
+    """Return the photo's XMP packet for the result: without pointers to what is gone, with the digital source type.
 
     The packet is edited as text, so that everything else in it stays byte for byte. Sentences about what could not
     be kept are added to ``notes``. Empty bytes mean: write none.
@@ -127,7 +127,7 @@ def xmp_for_result(xmp: bytes, *, mark_as_edited: bool, notes: list[str], keep_e
 
 
 def _without(xmp: bytes, start: bytes, end: bytes) -> bytes:
-    """``xmp`` without what lies between ``start`` and ``end``, which go too."""
+    """Return ``xmp`` without what lies between ``start`` and ``end``, which go too."""
     kept = []
     head, *parts = xmp.split(start)
     kept.append(head)

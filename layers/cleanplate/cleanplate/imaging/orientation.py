@@ -21,14 +21,14 @@ _UPRIGHT = {
 _STORED = {**_UPRIGHT, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
-def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """``image``, stored with EXIF ``orientation``, as people see it."""
+def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
+    """Return ``image``, stored with EXIF ``orientation``, as people see it."""
     turn = _UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
 def stored(image: Image.Image, orientation: int) -> Image.Image:
-    """The upright ``image`` as it is stored in a file with EXIF ``orientation``."""
+    """Return the upright ``image`` as it is stored in a file with EXIF ``orientation``."""
     turn = _STORED.get(orientation)
     return image if turn is None else image.transpose(turn)
 
@@ -39,7 +39,7 @@ def turned_size(width: int, height: int, orientation: int) -> tuple[int, int]:
 
 
 def stored_rectangle(box: Rectangle, orientation: int, upright_size: tuple[int, int]) -> Rectangle:
-    """Where an upright rectangle lies among the stored pixels."""
+    """Return where an upright rectangle lies among the stored pixels."""
     left, top, right, bottom = box
     width, height = upright_size
     if orientation in (5, 6, 7, 8):
@@ -54,5 +54,5 @@ def stored_rectangle(box: Rectangle, orientation: int, upright_size: tuple[int, 
 
 
 def upright_rectangle(box: Rectangle, orientation: int, stored_size: tuple[int, int]) -> Rectangle:
-    """Where a rectangle of the stored pixels lies in the upright picture."""
+    """Return where a rectangle of the stored pixels lies in the upright picture."""
     return stored_rectangle(box, {6: 8, 8: 6}.get(orientation, orientation), stored_size)

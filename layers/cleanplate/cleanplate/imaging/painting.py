@@ -22,10 +22,10 @@ from cleanplate.imaging.filling import FillPlan, Window
 from cleanplate.imaging.masks import dilate, feathered, without_rim
 from cleanplate.imaging.orientation import (
     Rectangle,
+    apply_orientation,
     stored,
     stored_rectangle,
     turned_size,
-    upright,
     upright_rectangle,
 )
 from cleanplate.imaging.reading import decode, format_of, open_image
@@ -87,7 +87,7 @@ class Painter:
 
 
 def _hole(plan: FillPlan) -> Image.Image:
-    """The plan's hole, its rim included."""
+    """Return the plan's hole, its rim included."""
     hole = open_image(io.BytesIO(plan.hole), "png")
     decode(hole)
     if hole.size != (plan.width, plan.height):
@@ -96,7 +96,7 @@ def _hole(plan: FillPlan) -> Image.Image:
 
 
 def _fill(content: bytes, window: Window) -> Image.Image:
-    """The fill as sRGB, mode RGB, in the sent size."""
+    """Return the fill as sRGB, mode RGB, in the sent size."""
     file = io.BytesIO(content)
     expected = (window.sent_width, window.sent_height)
     try:
@@ -156,7 +156,9 @@ class _Part:
             top = end
 
     def _tone_shift(self) -> tuple[float, float, float]:
-        """By how many levels of R, G, B the fill's surroundings are darker than the photo's; zeros where unclear."""
+        """Return by how many levels of R, G, B the fill's surroundings are darker than the photo's; zeros where
+        unclear.
+        """
         facts, window, box = self.facts, self.window, self.window.hole_box
         none = (0.0, 0.0, 0.0)
         scale = max(1.0, max(box[2] - box[0], box[3] - box[1]) / _RING_SIDE)
@@ -178,7 +180,7 @@ class _Part:
         original = to_srgb(seen, self.icc)
         if original.size != seen_size:
             original = original.resize(seen_size, Image.Resampling.BOX)
-        original = upright(original, facts.orientation)
+        original = apply_orientation(original, facts.orientation)
         answer = self.fill.resize(size, Image.Resampling.BOX, box=_in_fill(self.fill, window, area), reducing_gap=1.0)
         difference = ImageStat.Stat(ImageChops.subtract(original, answer, 1.0, 128), ring)
         red, green, blue = (mean - 128 for mean in difference.mean)
@@ -188,7 +190,7 @@ class _Part:
 
 
 def _part_of_fill(fill: Image.Image, window: Window, box: Rectangle) -> Image.Image:
-    """What the fill shows in ``box`` (upright pixels of the photo), one pixel for each of the photo's."""
+    """Return what the fill shows in ``box`` (upright pixels of the photo), one pixel for each of the photo's."""
     left, top, right, bottom = _in_fill(fill, window, box)
     if fill.size == (window.width, window.height):
         return fill.crop((round(left), round(top), round(right), round(bottom)))
@@ -201,7 +203,7 @@ def _part_of_fill(fill: Image.Image, window: Window, box: Rectangle) -> Image.Im
 
 
 def _in_fill(fill: Image.Image, window: Window, box: Rectangle) -> tuple[float, float, float, float]:
-    """Where ``box`` (upright pixels of the photo) lies in the fill."""
+    """Return where ``box`` (upright pixels of the photo) lies in the fill."""
     across, down = fill.width / window.width, fill.height / window.height
     return (
         (box[0] - window.x) * across,
@@ -212,7 +214,7 @@ def _in_fill(fill: Image.Image, window: Window, box: Rectangle) -> tuple[float, 
 
 
 def _weights(hole: Image.Image, box: Rectangle, feather: int) -> Image.Image:
-    """How much of the fill each pixel of ``box`` takes; the hole around the box is seen as far as it matters."""
+    """Return how much of the fill each pixel of ``box`` takes; the hole around the box is seen as far as it matters."""
     around = (
         max(0, box[0] - feather),
         max(0, box[1] - feather),

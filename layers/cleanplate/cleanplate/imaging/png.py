@@ -31,7 +31,9 @@ _IPTC_RESOURCE = b"8BIM\x04\x04\x00\x00"
 
 
 def read_chunks(file: BinaryIO, *, until: bytes = b"IEND") -> list[Chunk]:
-    """Name and content of each chunk of ``file`` up to ``until``; of pixels, and of what is absurdly long, no content."""
+    """Return name and content of each chunk of ``file`` up to ``until``; of pixels, and of what is absurdly long, no
+    content.
+    """
     file.seek(8)
     found = []
     while len(head := file.read(8)) == 8:
@@ -48,12 +50,12 @@ def read_chunks(file: BinaryIO, *, until: bytes = b"IEND") -> list[Chunk]:
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
-    """One chunk as it lies in a file."""
+    """Return one chunk as it lies in a file."""
     return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
 
 
 def carried(chunks: list[Chunk], mode: str) -> list[Chunk]:
-    """The chunks that go along into a PNG of ``mode`` (Pillow's), changed where they depend on it.
+    """Return the chunks that go along into a PNG of ``mode`` (Pillow's), changed where they depend on it.
 
     What may depend on the pixels in an unknown way stays behind; XMP and raw profiles are left to the caller.
     """
@@ -78,12 +80,12 @@ _KNOWN = frozenset({
 
 
 def is_edited(data: bytes) -> bool:
-    """True for text that is taken out and put back by other ways: XMP, EXIF and IPTC."""
+    """Return True for text that is taken out and put back by other ways: XMP, EXIF and IPTC."""
     return data.startswith(_XMP + b"\x00") or (data.startswith(_RAW) and _raw_kind(data) is not None)
 
 
 def _significant_bits(data: bytes, mode: str) -> bytes:
-    """``sBIT`` for ``mode``: a channel for each of its, none with more bits than there are."""
+    """Return ``sBIT`` for ``mode``: a channel for each of its, none with more bits than there are."""
     if mode == "I;16":
         return data[:1]
     channels = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[mode]
@@ -95,7 +97,7 @@ def _significant_bits(data: bytes, mode: str) -> bytes:
 
 
 def _background(data: bytes, heads: dict[bytes, bytes], mode: str) -> bytes:
-    """``bKGD`` for ``mode``: a palette's colour, and 16 bits cut to 8."""
+    """Return ``bKGD`` for ``mode``: a palette's colour, and 16 bits cut to 8."""
     depth, kind = heads.get(b"IHDR", bytes(13))[8:10]
     if kind == 3:
         palette = heads.get(b"PLTE", b"")
@@ -111,7 +113,9 @@ def _background(data: bytes, heads: dict[bytes, bytes], mode: str) -> bytes:
 
 
 def raw_profiles(chunks: list[Chunk]) -> dict[str, bytes]:
-    """What the text chunks "Raw profile type …" hold, by ``exif``, ``xmp`` and ``photoshop``; and ``xmp`` from its own."""
+    """Return what the text chunks "Raw profile type …" hold, by ``exif``, ``xmp`` and ``photoshop``; and ``xmp`` from
+    its own.
+    """
     found: dict[str, bytes] = {}
     for name, data in chunks:
         kind = _raw_kind(data) if name in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(_RAW) else None
@@ -123,7 +127,7 @@ def raw_profiles(chunks: list[Chunk]) -> dict[str, bytes]:
 
 
 def _international(data: bytes) -> bytes:
-    """The text of an ``iTXt`` chunk, as UTF-8."""
+    """Return the text of an ``iTXt`` chunk, as UTF-8."""
     _, _, rest = data.partition(b"\x00")
     packed, rest = rest[:1] == b"\x01", rest[2:]
     _, _, rest = rest.partition(b"\x00")
@@ -132,7 +136,7 @@ def _international(data: bytes) -> bytes:
 
 
 def unpacked(data: bytes) -> bytes:
-    """``data`` without its compression, as far as it goes; empty where it is none."""
+    """Return ``data`` without its compression, as far as it goes; empty where it is none."""
     try:
         return zlib.decompressobj().decompress(data, _LARGEST_UNPACKED)
     except zlib.error:
@@ -140,7 +144,7 @@ def unpacked(data: bytes) -> bytes:
 
 
 def _raw_kind(data: bytes) -> tuple[str, bytes] | None:
-    """What a raw profile is of, and its content; None where it is of another kind or cannot be read."""
+    """Return what a raw profile is of, and its content; None where it is of another kind or cannot be read."""
     keyword, _, rest = data.partition(b"\x00")
     text = unpacked(rest[1:]) if rest[:1] == b"\x00" else rest
     try:
@@ -163,7 +167,7 @@ def _raw_kind(data: bytes) -> tuple[str, bytes] | None:
 
 
 def xmp_chunk(xmp: bytes) -> Chunk:
-    """``xmp`` as PNG keeps it."""
+    """Return ``xmp`` as PNG keeps it."""
     return b"iTXt", _XMP + bytes(5) + xmp
 
 
@@ -174,7 +178,7 @@ def photoshop_chunk(resources: bytes) -> Chunk:
 
 
 def stated_profile(chunks: list[Chunk], *, grey: bool) -> tuple[bytes, int]:
-    """A profile for the colours that the chunks state (empty for sRGB's), and the code point of their curve.
+    """Return a profile for the colours that the chunks state (empty for sRGB's), and the code point of their curve.
 
     What counts is ``cICP``, then ``iCCP`` (left to the caller), ``sRGB``, ``gAMA`` with ``cHRM``.
     """

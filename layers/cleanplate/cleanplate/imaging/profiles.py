@@ -45,7 +45,7 @@ _D50 = (0.96420, 1.0, 0.82491)
 
 
 def profile_of_code_points(primaries: int, transfer: int, *, grey: bool) -> bytes:
-    """An ICC profile for these code points; empty where they are sRGB's, or unknown.
+    """Return an ICC profile for these code points; empty where they are sRGB's, or unknown.
 
     For PQ and HLG it is one to convert with: its curve presses highlights into the range of a display.
     """
@@ -56,7 +56,7 @@ def profile_of_code_points(primaries: int, transfer: int, *, grey: bool) -> byte
 
 
 def profile_of_gamma(chromaticities: Chromaticities, gamma: float | None, *, grey: bool) -> bytes:
-    """An ICC profile for these chromaticities and this exponent (None: sRGB's curve); empty where that is sRGB."""
+    """Return an ICC profile for these chromaticities and this exponent (None: sRGB's curve); empty where that is sRGB."""
     same = all(abs(a - b) < 0.002 for a, b in zip(chromaticities, SRGB_PRIMARIES, strict=True))
     if gamma is None and (same or grey):
         return b""
@@ -139,7 +139,7 @@ def _pressed(nits: float, peak: float) -> float:
 
 
 def _to_d50(chromaticities: Chromaticities) -> Matrix:
-    """From linear RGB to XYZ under the white of profiles."""
+    """Return the matrix from linear RGB to XYZ under the white of profiles."""
     white_x, white_y, *rest = chromaticities
     white = _multiply_row(_as_xyz(white_x, white_y), 1.0)
     columns = [_as_xyz(rest[at], rest[at + 1]) for at in (0, 2, 4)]

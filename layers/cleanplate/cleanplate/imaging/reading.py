@@ -138,7 +138,7 @@ def quiet(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def format_of(head: bytes) -> str:
-    """Our name for the format that these first bytes (32 are enough) belong to.
+    """Return our name for the format that these first bytes (32 are enough) belong to.
 
     Raises ``NotAPhotoError`` or ``UnsupportedFormatError``.
     """
@@ -173,7 +173,7 @@ def _format_of_brands(head: bytes) -> str:
 
 
 def open_image(file: BinaryIO, picture_format: str) -> Image.Image:
-    """The picture in ``file`` (read from its start), opened but not decoded.
+    """Return the picture in ``file`` (read from its start), opened but not decoded.
 
     Raises ``TruncatedPhotoError`` where the header cannot be read, ``CleanplateError`` as ``file`` itself raises it.
     """
@@ -198,7 +198,7 @@ def in_words(error: BaseException) -> str:
 
 
 def _unsupported_kind(file: BinaryIO, picture_format: str) -> str:
-    """What a whole header says of the pixels, where it is the decoder that does not know their kind; else empty."""
+    """Return what a whole header says of the pixels, where it is the decoder that does not know their kind; else empty."""
     file.seek(0)
     if picture_format == "jpeg":
         return _kind_of_jpeg(file)
@@ -217,7 +217,7 @@ def _unsupported_kind(file: BinaryIO, picture_format: str) -> str:
 
 
 def _kind_of_jpeg(file: BinaryIO) -> str:
-    """The coding of a JPEG's frame, where it is not one of 8 bits that is sequential or progressive."""
+    """Return the coding of a JPEG's frame, where it is not one of 8 bits that is sequential or progressive."""
     file.seek(2)
     while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
         body = file.read(max(0, int.from_bytes(head[2:], "big") - 2))
@@ -274,7 +274,8 @@ def supply_end_mark(image: Image.Image) -> None:
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """``image`` with 8 bits per channel: 16-bit grey is divided by 257, 1-bit becomes grey, a palette its colours.
+    """Return ``image`` with 8 bits per channel: 16-bit grey is divided by 257, 1-bit becomes grey, a palette its
+    colours.
 
     The modes that come out are L, LA, RGB, RGBA and CMYK. Pillow's own ``convert('L')`` of 16-bit grey saturates.
     """

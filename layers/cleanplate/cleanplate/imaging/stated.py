@@ -33,7 +33,7 @@ class Colours:
 
 
 def colours_of(image: Image.Image, file: BinaryIO, picture_format: str) -> Colours:
-    """The colours of ``image``, which was opened from ``file``. The file is left where it stood."""
+    """Return the colours of ``image``, which was opened from ``file``. The file is left where it stood."""
     place = file.tell()
     try:
         return _colours_of(image, file, picture_format)

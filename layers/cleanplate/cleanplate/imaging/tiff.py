@@ -21,7 +21,7 @@ X_RESOLUTION = 282
 PHOTOMETRIC, _BITS, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _SUBSAMPLING = 262, 258, 277, 338, 339, 530
 _ICC, _LAYERS, SUB_IFDS = 34675, 37724, 330
 
-#: How the pixels lie in the file and what they are made of: the result's encoder says so anew.
+#: How the pixels lie in the file and what they are made of: the result's encoder says so again.
 LAYOUT = frozenset({
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 287, 288, 289),
     *(290, 291, 292, 293, 297, 317, 320, 321, 322, 323, 324, 325, 326, 327, 328, 332, 334, 336, 338, 339, 340, 341),
@@ -42,7 +42,8 @@ _ALPHA = ((), (1,), (2,), (999,))
 
 
 def read_tags(file: BinaryIO, notes: list[str]) -> Directory:
-    """The tags of the first page of ``file`` that say something about the photo, with EXIF, GPS and what lies below.
+    """Return the tags of the first page of ``file`` that say something about the photo, with EXIF, GPS and what lies
+    below.
 
     Raises ``ValueError`` where there is no directory.
     """
@@ -69,7 +70,7 @@ def read_tags(file: BinaryIO, notes: list[str]) -> Directory:
 
 
 def exif_of(tags: Directory, order: str = ">") -> bytes:
-    """``tags`` as the EXIF block of another format; empty where there are none."""
+    """Return ``tags`` as the EXIF block of another format; empty where there are none."""
     described = ifd.without(tags, _EDITED | {IPTC})
     return ifd.block(described, order) if described.values or described.children else b""
 
@@ -101,7 +102,7 @@ def add_tags(file: BinaryIO, tags: Directory) -> None:
 
 
 def _end(file: BinaryIO) -> int:
-    """The end of the file, where a value may begin: at an even offset."""
+    """Return the end of the file, where a value may begin: at an even offset."""
     at = file.seek(0, 2)
     if at % 2:
         file.write(b"\x00")
@@ -109,7 +110,7 @@ def _end(file: BinaryIO) -> int:
 
 
 def unsupported_samples(image: TiffImagePlugin.TiffImageFile) -> str | None:
-    """Why the samples of ``image`` cannot be kept as what they mean; None where they can.
+    """Return why the samples of ``image`` cannot be kept as what they mean; None where they can.
 
     TIFF 6.0, sections 18 (ExtraSamples), 19 (SampleFormat) and 21 (YCbCr).
     """
@@ -131,7 +132,7 @@ def unsupported_samples(image: TiffImagePlugin.TiffImageFile) -> str | None:
 
 
 def is_negative(image: TiffImagePlugin.TiffImageFile) -> bool:
-    """True where the decoder hands out a negative: 16-bit grey in which 0 is white."""
+    """Return True where the decoder hands out a negative: 16-bit grey in which 0 is white."""
     return image.mode.startswith("I;16") and image.tag_v2.get(PHOTOMETRIC) == _WHITE_IS_ZERO
 
 

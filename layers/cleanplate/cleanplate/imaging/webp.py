@@ -15,7 +15,9 @@ UNKNOWN_QUALITY = 92
 
 
 def webp_manner(file: BinaryIO) -> tuple[bool, int]:
-    """Whether the (first) frame in ``file`` is lossless, and otherwise the quality, 75 to 100, to encode it again."""
+    """Return whether the (first) frame in ``file`` is lossless, and otherwise the quality, 75 to 100, to encode it
+    again.
+    """
     file.seek(12)
     while len(header := file.read(8)) == 8:
         name, size = header[:4], int.from_bytes(header[4:], "little")
@@ -42,7 +44,7 @@ def _quality(frame: bytes) -> int:
 
 
 def _quantiser(frame: bytes) -> float:
-    """The quantiser index, 0 (finest) to 127, of a key frame; the mean where its four segments have their own."""
+    """Return the quantiser index, 0 (finest) to 127, of a key frame; the mean where its four segments have their own."""
     bits = _Bits(frame[10:])
     bits.number(2)
     segments: list[int] = []
@@ -81,14 +83,14 @@ class _Bits:
         self._shifted = 0
 
     def number(self, width: int) -> int:
-        """The next ``width`` bits, most significant first. Raises ``IndexError`` at the end of the data."""
+        """Return the next ``width`` bits, most significant first. Raises ``IndexError`` at the end of the data."""
         number = 0
         for _ in range(width):
             number = number << 1 | self._bit()
         return number
 
     def signed(self, width: int) -> int:
-        """An optional number with its sign behind it; 0 where it is left out."""
+        """Return an optional number with its sign behind it; 0 where it is left out."""
         if not self.number(1):
             return 0
         size = self.number(width)

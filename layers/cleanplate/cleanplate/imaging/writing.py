@@ -48,7 +48,7 @@ _WEBP_SIDE = 16_383
 
 
 def target_format(facts: PhotoFacts, output_format: OutputFormat, notes: list[str]) -> str:
-    """The format of the result: the one asked for, or the photo's own where Pillow writes it well."""
+    """Return the format of the result: the one asked for, or the photo's own where Pillow writes it well."""
     # A JPEG has no place for PQ and HLG.
     lossless = facts.has_alpha or facts.format in ("png", "gif") or facts.profile in HIGH_RANGE.values()
     instead = "png" if lossless else "jpeg"
@@ -66,7 +66,7 @@ def result_extension(facts: PhotoFacts, output_format: OutputFormat) -> str:
 
 
 def extension_for(facts: PhotoFacts, target: str) -> str:
-    """What is added to the key where the format changes; empty where it stays."""
+    """Return what is added to the key where the format changes; empty where it stays."""
     return "" if target == facts.format else _EXTENSIONS[target]
 
 
@@ -224,7 +224,7 @@ def _write_tiff(image: Image.Image, kept: Belongings, file: BinaryIO, xmp: bytes
 
 
 def writable_modes(target: str) -> Sequence[str]:
-    """The modes that ``target`` can hold."""
+    """Return the modes that ``target`` can hold."""
     return {
         "jpeg": ("L", "RGB", "CMYK"),
         "png": ("L", "LA", "RGB", "RGBA", "I;16"),

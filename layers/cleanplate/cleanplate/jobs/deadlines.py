@@ -12,14 +12,14 @@ from cleanplate.models import TERMINAL, AdobeRequest, Job
 
 #: Seconds past a deadline; every repeat of the last steps fits in (saving a result, at worst: 7 times 310 s and pauses).
 SLACK = 3600.0
-#: Seconds in which an ended job's outcome is announced by whoever ended it, or by the step's own repeats.
+#: Seconds in which an ended job's outcome is published by whoever ended it, or by the step's own repeats.
 TO_ANNOUNCE = 3600.0
 
 
 def due_at(job: Job) -> float | None:
-    """When the job is late, in seconds since the epoch; None where nothing more is to come of it.
+    """Return when the job is late, in seconds since the epoch; None where nothing more is to come of it.
 
-    While Adobe works, it is the ask's own deadline that counts; while the photo waits for its turn, which may take
+    While Adobe works, it is the request's own deadline that counts; while the photo waits for its slot, which may take
     days, the photo's. Nothing that is merely repeated moves it: each move costs writes to the index, see ``ledger``.
     """
     if job.status in TERMINAL:
@@ -33,10 +33,10 @@ def due_at(job: Job) -> float | None:
 
 
 def _waits(request: AdobeRequest) -> bool:
-    """Whether its turn at Adobe is still to come: never begun, refused for now, or put off."""
+    """Return whether its slot at Adobe is still to come: never begun, refused for now, or put off."""
     return not request.intent_at or bool(request.slot_at)
 
 
 def _leases(adobe_requests: list[AdobeRequest]) -> Iterator[float]:
-    """While a POST is on its way, its caller may still be alive."""
+    """Return when each lease of a POST on its way ends: until then its caller may still be alive."""
     return (request.lease_until for request in adobe_requests)

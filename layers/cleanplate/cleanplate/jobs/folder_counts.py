@@ -1,20 +1,20 @@
-"""How far the photos of a folder are: tallies that are written together with the very change that they count.
+"""How far the photos of a folder are: counts that are written together with the very change that they count.
 
 A job moves from waiting to in work to one of three ends. Each move is one transaction of the job's item and two
-tallies, its folder's and its bucket's, and the job's condition decides all three: whatever is redelivered, repeated or
+counts, its folder's and its bucket's, and the job's condition decides all three: whatever is redelivered, repeated or
 cut short, a photo is counted exactly once, in exactly one column. A folder is everything up to a key's last ``/``;
 folders inside it are folders of their own.
 
-Each tally is spread over ``SHARDS`` items by job id, so that callers at work at once seldom meet in one. A job always
+Each count is spread over ``SHARDS`` items by job id, so that callers at work at once seldom meet in one. A job always
 counts in the same shard, so no shard is ever below zero.
 
 **Cost per photo** that meets no delay, as DynamoDB counts it for records of usual size: 20 write units (claim 6, to work
-6, end 8; two tallies take 4 of each), where 5 would do to write the job alone. Besides 2 for the last photo of a folder, and 12 for
+6, end 8; two counts take 4 of each), where 5 would do to write the job alone. Besides 2 for the last photo of a folder, and 12 for
 the index of open jobs (see ``ledger``).
 A read unit at the claim, one at the end, and 16 more where no other photo of the shard is open, to see whether the whole
 folder is done. A message that comes back from waiting costs one read unit.
 
-**A report** is one batch of 16 small items (a folder and its bucket) and the pacer's item, 17 read units in two calls,
+**A report** is one batch of 16 small items (a folder and its bucket) and the rate limiter's item, 17 read units in two calls,
 whatever the number of photos.
 """
 
@@ -50,8 +50,8 @@ _DAY = 86_400
 class FolderCounts:
     """The photos of a folder or a bucket, each in one column; ``failed_for`` splits the failed ones by reason.
 
-    ``begun`` counts runs ever begun and ``begun_at`` is when the last of them was: together they name a round, from
-    the first photo to the last one's end. Times are seconds since the epoch.
+    ``begun`` counts runs ever begun and ``begun_at`` is when the last of them was: together they name a completion of
+    the folder: the next one begins with another run. Times are seconds since the epoch.
     """
 
     waiting: int = 0
@@ -76,28 +76,28 @@ class FolderCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FolderScope:
     """A folder of a bucket, with its last slash, empty for the top of the bucket; or with None the whole bucket."""
 
     bucket: str
     folder: str | None = None
 
     @classmethod
-    def of(cls, photo: Photo) -> Place:
-        """The folder that a photo lies in."""
+    def of(cls, photo: Photo) -> FolderScope:
+        """Return the folder that a photo lies in."""
         return cls(photo.bucket, photo.key[: photo.key.rfind("/") + 1])
 
     @property
     def name(self) -> str:
-        """Its partition key in the Jobs table; a bucket's name has no slash, so no two places share one."""
+        """Its partition key in the Jobs table; a bucket's name has no slash, so no two scopes share one."""
         return f"bucket#{self.bucket}" if self.folder is None else f"folder#{self.bucket}/{self.folder}"
 
     def shards(self) -> list[str]:
-        """The partition keys of its tally."""
+        """Return the partition keys of its shards."""
         return [f"{self.name}#{shard}" for shard in range(SHARDS)]
 
     def shard_of(self, job_id: str) -> str:
-        """The partition key of the shard in which a job counts."""
+        """Return the partition key of the shard in which a job counts."""
         return f"{self.name}#{int(job_id[-8:], 16) % SHARDS}"
 
 
@@ -126,72 +126,72 @@ def counted_moves(
         "ExpressionAttributeNames": {**names, "#at": at},
         "ExpressionAttributeValues": to_item({**values, ":at": now, ":expires": expires_at}),
     }
-    places = (Place.of(after.photo), Place(after.photo.bucket))
+    scopes = (FolderScope.of(after.photo), FolderScope(after.photo.bucket))
     return cast(
         "list[TransactWriteItemTypeDef]",
-        [{"Update": {**update, "Key": item_key(place.shard_of(after.job_id))}} for place in places],
+        [{"Update": {**update, "Key": item_key(scope.shard_of(after.job_id))}} for scope in scopes],
     )
 
 
 class Progress:
-    """The tallies, read; and who says that a folder is done. The DynamoDB client is handed in."""
+    """Read the counts, and decide which job publishes that a folder is done. The DynamoDB client is handed in."""
 
     def __init__(self, client: DynamoDBClient, *, table: str, record_days: int) -> None:
         self._db = client
         self._table = table
         self._record_days = record_days
 
-    def read(self, *places: Place) -> list[FolderCounts | None]:
-        """The tally of each place; None where no photo of it is known. Up to six places are one call."""
-        found = get_many(self._db, self._table, (key for place in places for key in place.shards()))
-        shards = [[found[key] for key in place.shards() if key in found] for place in places]
+    def read(self, *scopes: FolderScope) -> list[FolderCounts | None]:
+        """Return the counts of each scope; None where no photo of it is known. Up to six scopes are one call."""
+        found = get_many(self._db, self._table, (key for scope in scopes for key in scope.shards()))
+        shards = [[found[key] for key in scope.shards() if key in found] for scope in scopes]
         return [_sum(items) if items else None for items in shards]
 
-    def end_round(self, photo: Photo, job_id: str, *, now: float) -> FolderCounts | None:
-        """The folder's tally, where its last photo has ended and nobody but this job is to say so.
+    def folder_completion(self, photo: Photo, job_id: str, *, now: float) -> FolderCounts | None:
+        """Return the folder's counts where its last photo has ended and this job is the one to publish that; else None.
 
-        The same job may ask again, until :meth:`note_said`: whoever makes up for a call that was cut short says it.
+        The same job may ask again, until :meth:`record_published`: whoever makes up for a call that was cut short publishes it.
         """
-        place = Place.of(photo)
-        own = self._db.get_item(TableName=self._table, Key=item_key(place.shard_of(job_id)), ConsistentRead=True)
+        scope = FolderScope.of(photo)
+        own = self._db.get_item(TableName=self._table, Key=item_key(scope.shard_of(job_id)), ConsistentRead=True)
         # While a photo of the own shard is open, the folder is; the last one to end in its shard looks at them all.
         if _sum([own.get("Item", {})]).open > 0:
             return None
-        tally = self._read_at_once(place)
-        if tally.open > 0 or not tally.begun:
+        counts = self._read_at_once(scope)
+        if counts.open > 0 or not counts.begun:
             return None
-        return tally if self._take_the_word(place, tally, job_id, now) else None
+        return counts if self._claim_completion(scope, counts, job_id, now) else None
 
-    def note_said(self, photo: Photo, job_id: str, tally: FolderCounts) -> None:
-        """The event that the folder is done is out."""
-        self._update_word(
-            Place.of(photo),
+    def record_published(self, photo: Photo, job_id: str, counts: FolderCounts) -> None:
+        """Record that the event of the folder's completion was published."""
+        self._update_completion(
+            FolderScope.of(photo),
             "SET said = :yes",
             "#by = :job AND round_at = :at AND round_number = :number",
-            {":yes": {"BOOL": True}, **_round(tally), ":job": {"S": job_id}},
+            {":yes": {"BOOL": True}, **_completion(counts), ":job": {"S": job_id}},
         )
 
-    def _take_the_word(self, place: Place, tally: FolderCounts, job_id: str, now: float) -> bool:
+    def _claim_completion(self, scope: FolderScope, counts: FolderCounts, job_id: str, now: float) -> bool:
         # Newer by time, or by number where two clocks disagree by a moment; a shard that expired lowers the number.
         newer = "round_at < :at OR (round_at = :at AND round_number < :number)"
         mine = "round_at = :at AND round_number = :number AND #by = :job AND said = :no"
-        return self._update_word(
-            place,
+        return self._update_completion(
+            scope,
             "SET round_at = :at, round_number = :number, #by = :job, said = :no, expires_at = :expires",
             f"attribute_not_exists(round_at) OR {newer} OR ({mine})",
             {
-                **_round(tally),
+                **_completion(counts),
                 ":job": {"S": job_id},
                 ":no": {"BOOL": False},
                 ":expires": {"N": str(int(now) + self._record_days * _DAY)},
             },
         )
 
-    def _update_word(self, place: Place, update: str, condition: str, values: Mapping[str, Any]) -> bool:
+    def _update_completion(self, scope: FolderScope, update: str, condition: str, values: Mapping[str, Any]) -> bool:
         try:
             self._db.update_item(
                 TableName=self._table,
-                Key=item_key(place.name),
+                Key=item_key(scope.name),
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#by": "by"},
@@ -201,15 +201,15 @@ class Progress:
             return False
         return True
 
-    def _read_at_once(self, place: Place) -> FolderCounts:
-        """All shards as they are at one moment: read one after the other they could show an end that never was."""
-        gets: list[Any] = [{"Get": {"TableName": self._table, "Key": item_key(shard)}} for shard in place.shards()]
+    def _read_at_once(self, scope: FolderScope) -> FolderCounts:
+        """Return all shards as they are at one moment: read one after the other they could show an end that never was."""
+        gets: list[Any] = [{"Get": {"TableName": self._table, "Key": item_key(shard)}} for shard in scope.shards()]
         answer = retry_on_conflict(lambda: self._db.transact_get_items(TransactItems=gets))
         return _sum(found.get("Item", {}) for found in answer["Responses"])
 
 
-def _round(tally: FolderCounts) -> dict[str, Any]:
-    return {":at": {"N": repr(tally.begun_at)}, ":number": {"N": str(tally.begun)}}
+def _completion(counts: FolderCounts) -> dict[str, Any]:
+    return {":at": {"N": repr(counts.begun_at)}, ":number": {"N": str(counts.begun)}}
 
 
 def _sum(shards: Iterable[Mapping[str, Any]]) -> FolderCounts:

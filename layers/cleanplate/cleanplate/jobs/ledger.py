@@ -98,8 +98,8 @@ class Ledger:
     def one_upload(self, photo: Photo, *, now: float) -> Photo:
         """Return the upload that an object stands for; where it has a version, that says it.
 
-        Without one an upload is told by ETag and sequencer, and only S3's own news brings a sequencer. Whoever finds
-        the object in another way is given the sequencer of that news, and news that comes after it becomes the same
+        Without one an upload is told by ETag and sequencer, and only S3's own notification brings a sequencer. Whoever finds
+        the object in another way is given the sequencer of that notification, and one that comes after it becomes the same
         upload: one object is one job, however it was heard of.
         """
         if photo.version_id or not photo.etag:
@@ -110,7 +110,7 @@ class Ledger:
             return photo
         return replace(photo, sequencer=found["sequencer"])
 
-    def first_choice(
+    def remember_options(
         self, photo: Photo, options: Options, own_mask: Photo | None, *, now: float
     ) -> tuple[Options, Photo | None]:
         """Return the options that an upload was first read with.
@@ -121,8 +121,8 @@ class Ledger:
         found = self._put_if_absent(upload_key(photo), item, now)
         return (options, own_mask) if found is None else selection_from_item(found)
 
-    def earlier_choice(self, photo: Photo) -> tuple[Options, Photo | None] | None:
-        """Return what :meth:`first_choice` has kept of an upload, if anything."""
+    def remembered_options(self, photo: Photo) -> tuple[Options, Photo | None] | None:
+        """Return what :meth:`remember_options` has kept of an upload, if anything."""
         item = self._read(upload_key(photo))
         return selection_from_item(item) if item else None
 
@@ -222,7 +222,7 @@ class Ledger:
         return self._change_open(job, begin, now)
 
     def withdraw_request(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
-        """Adobe certainly made no job of this POST: it does not count as an attempt, but as a refusal."""
+        """Record that Adobe certainly made no job of this POST: it counts as a refusal, not as an attempt."""
         withdrawn = replace(
             request,
             attempts=request.attempts - 1,
@@ -234,7 +234,7 @@ class Ledger:
         return self.record_poll(job, withdrawn, now=now)
 
     def record_answer_lost(self, job: Job, request: AdobeRequest, *, now: float, until: float) -> Job:
-        """The answer to a POST was lost: it may be sent once more, from ``until`` on."""
+        """Record that the answer to a POST was lost: it may be sent once more, from ``until`` on."""
         return self.record_poll(job, replace(request, lease_until=until), now=now)
 
     def record_adobe_job(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
@@ -267,7 +267,7 @@ class Ledger:
         return self._change_open(job, lambda current: replace(current, status=status, outcome=outcome), now)
 
     def record_published(self, job: Job, *, now: float) -> Job:
-        """The event of this run's outcome is out."""
+        """Record that the event of this run's outcome was published."""
 
         def published(current: Job) -> Job:
             if current.run != job.run:
@@ -398,7 +398,7 @@ class Ledger:
         return from_item(answer["Item"]) if "Item" in answer else None
 
     def _put_if_absent(self, key: str, values: Mapping[str, object], now: float) -> dict[str, Any] | None:
-        """None where the item was written, else what was there."""
+        """Return None where the item was written, else what was there."""
         item = {"job_id": key, **values, "expires_at": expiry(now, self._record_days)}
         try:
             self._db.put_item(

@@ -91,7 +91,7 @@ class ResultOwners:
     def _update(
         self, key: str, update: str, condition: str, names: dict[str, str], **values: object
     ) -> dict[str, Any] | None:
-        """None where it was written, else what was there."""
+        """Return None where it was written, else what was there."""
         try:
             self._db.update_item(
                 TableName=self._table,

@@ -1,4 +1,4 @@
-"""The photos whose turn at Adobe has not come, in the Jobs table: a sparse index in exact order of turn.
+"""The photos whose slot at Adobe has not come, in the Jobs table: a sparse index in exact order.
 
 A claimed photo always has a holder: a message, this room, or an execution. It is handed over by giving it to the new
 holder first and taking it from the old one then, so a crash in between leaves it with two, never with none; what two do

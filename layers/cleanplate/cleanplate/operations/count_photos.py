@@ -10,7 +10,7 @@ from cleanplate.errors import (
     InvalidBackfillError,
     WrongConfirmationError,
 )
-from cleanplate.jobs.folder_counts import FolderCounts, Place
+from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.models import Photo
 from cleanplate.operations.inputs import BACKFILL, check_names
 from cleanplate.operations.listing import count, describe, why_not
@@ -27,7 +27,8 @@ def count_photos(
     counted: Mapping[str, int],
     services: Services,
 ) -> dict[str, Any]:
-    """``more`` to count, or ``nothing_there``, ``nothing_to_clean``, ``estimated``; ``confirmed`` where it may begin.
+    """Return ``more`` to count, or ``nothing_there``, ``nothing_to_clean``, ``estimated``; ``confirmed`` where it may
+    begin.
 
     ``asked`` is the input of the execution: ``bucket``, ``prefix``, ``confirm``, ``ahead_hours``, all optional. ``confirm`` is the number of photos that were agreed to: at least as many as would be sent, at most as many as are
     there. Raises :class:`InvalidBackfillError`, :class:`BucketRefusedError` and :class:`WrongConfirmationError`.
@@ -45,7 +46,7 @@ def count_photos(
             return {"state": "more", "bucket": bucket, "after": after, "counted": counted, "estimate": {}}
     estimate = {"bucket": bucket, "prefix": prefix, **describe(counted, max_fills=stack.max_fills)}
     state = _decide(agreed, estimate)
-    estimate |= _say(state, estimate, services)
+    estimate |= _answer(state, estimate, services)
     return {"state": state, "bucket": bucket, "after": {}, "counted": {}, "estimate": estimate}
 
 
@@ -88,15 +89,15 @@ def _decide(confirm: int, estimate: Mapping[str, Any]) -> str:
     return "confirmed"
 
 
-def _say(state: str, estimate: Mapping[str, Any], services: Services) -> dict[str, Any]:
-    """The estimate in a sentence, and when it would be done."""
+def _answer(state: str, estimate: Mapping[str, Any], services: Services) -> dict[str, Any]:
+    """Return the estimate in a sentence, and when it would be done."""
     where = f"{estimate['bucket']}/{estimate['prefix']}"
     if state == "nothing_there":
         return {"answer": f"There is no photo below {where}."}
     if state == "nothing_to_clean":
         return {"answer": f"All {estimate['photos']} photos below {where} are done or in work already."}
     limiter = services.limiter
-    (waiting,) = services.ledger.progress.read(Place(services.settings.uploads_bucket))
+    (waiting,) = services.ledger.progress.read(FolderScope(services.settings.uploads_bucket))
     before = services.uploads_queue.unseen()
     now, new = limiter.now(), estimate["to_clean"]
     done_at = done_by(limiter.state(), limiter.limits, now, waiting or FolderCounts(), before + new)

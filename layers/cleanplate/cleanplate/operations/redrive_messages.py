@@ -11,7 +11,8 @@ _TIME_FOR_TEN = 15.0
 
 
 def redrive_messages(seconds_left: Callable[[], float], services: Services) -> dict[str, int]:
-    """``{"sent": n, "left": m}``; no more are sent than there were, for one that is still unreadable comes back at once.
+    """Return ``{"sent": n, "left": m}``; no more are sent than there were, for one that is still unreadable comes back
+    at once.
 
     Safe to repeat: what is sent twice becomes one job all the same.
     """

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cleanplate.errors import UnknownFolderError
-from cleanplate.jobs.folder_counts import FolderCounts, Place
+from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.operations.inputs import PROGRESS, check_names
 from cleanplate.rate_limit import forecast
 from cleanplate.rate_limit.limits import RateLimits
@@ -30,24 +30,24 @@ def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, A
     """
     check_names(asked, PROGRESS, UnknownFolderError)
     place = _place(asked.get("bucket"), asked.get("folder"), services)
-    whole = Place(place.bucket)
-    tally, all_of_it = services.ledger.progress.read(place, whole)
-    answer = "" if tally else _nothing_seen(place)
-    tally = tally or FolderCounts()
+    whole = FolderScope(place.bucket)
+    counts, all_of_it = services.ledger.progress.read(place, whole)
+    answer = "" if counts else _nothing_seen(place)
+    counts = counts or FolderCounts()
     unseen = services.uploads_queue.unseen()
     state, limits, now = services.limiter.state(), services.limiter.limits, services.limiter.now()
-    done_at = done_by(state, limits, now, (all_of_it or tally), unseen) if tally.open or unseen else None
+    done_at = done_by(state, limits, now, (all_of_it or counts), unseen) if counts.open or unseen else None
     return {
         "answer": answer,
         "bucket": place.bucket,
         "folder": place.folder,
-        "photos": tally.photos,
-        "waiting": tally.waiting,
-        "in_work": tally.in_work,
-        "cleaned": tally.cleaned,
-        "nothing_to_remove": tally.nothing_to_remove,
-        "failed": tally.failed,
-        "failed_for": dict(tally.failed_for),
+        "photos": counts.photos,
+        "waiting": counts.waiting,
+        "in_work": counts.in_work,
+        "cleaned": counts.cleaned,
+        "nothing_to_remove": counts.nothing_to_remove,
+        "failed": counts.failed,
+        "failed_for": dict(counts.failed_for),
         "not_yet_seen": unseen,
         "done_at": clock_time(done_at) if done_at else None,
         "done_in_seconds": math.ceil(done_at - now) if done_at else 0,
@@ -55,17 +55,17 @@ def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, A
     }
 
 
-def done_by(state: RateLimitState, limits: RateLimits, now: float, tally: FolderCounts, more: int = 0) -> float:
-    """When the last photo of a tally, and of so many more, will have its result."""
+def done_by(state: RateLimitState, limits: RateLimits, now: float, counts: FolderCounts, more: int = 0) -> float:
+    """Return when the last photo of a count, and of so many more, will have its result."""
     # A photo in work has had its mask request and still needs its fill.
-    photos = tally.waiting + math.ceil(tally.in_work / 2) + more
+    photos = counts.waiting + math.ceil(counts.in_work / 2) + more
     start = max([now, *(breaker.until for breaker in state.breakers.values() if breaker.is_open)])
     last_slot = forecast.forecast(state, limits, start, photos, within=3 * 365 * limits.day)
     return last_slot + _job_time(state) + _SAVING
 
 
 def describe_pace(state: RateLimitState, limits: RateLimits, now: float) -> dict[str, Any]:
-    """How fast requests go to Adobe, against what is allowed, and in words what holds them up."""
+    """Return how fast requests go to Adobe, against what is allowed, and in words what holds them up."""
     used = forecast.used_in_a_day(state, limits, now)
     spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
     return {
@@ -102,25 +102,25 @@ def _held(state: RateLimitState, limits: RateLimits, now: float, used: int, spen
     return held
 
 
-def _nothing_seen(place: Place) -> str:
+def _nothing_seen(place: FolderScope) -> str:
     where = place.bucket if place.folder is None else f"{place.bucket}/{place.folder}"
     return f"No photo in {where} has been seen. {UnknownFolderError.what_to_do}"
 
 
 def clock_time(seconds: float) -> str:
-    """A time as people and programs read it: UTC, in whole seconds."""
+    """Return a time as people and programs read it: UTC, in whole seconds."""
     return datetime.fromtimestamp(math.ceil(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _job_time(state: RateLimitState) -> float:
-    """Mask and fill, as long as they usually take; the slowest mask route that is in use."""
+    """Return mask and fill, as long as they usually take; the slowest mask route that is in use."""
     masks = [expected(durations) for route, durations in state.durations.items() if route != FILL_ROUTE]
     return max(masks, default=expected(None)) + expected(state.durations.get(FILL_ROUTE))
 
 
-def _place(bucket: str | None, folder: str | None, services: Services) -> Place:
+def _place(bucket: str | None, folder: str | None, services: Services) -> FolderScope:
     for word in (bucket, folder):
         if word is not None and not isinstance(word, str):
             raise UnknownFolderError(f"{word!r} is no name of a bucket or a folder.")
     name = f"{folder}/" if folder and not folder.endswith("/") else folder
-    return Place(bucket or services.settings.uploads_bucket, name)
+    return FolderScope(bucket or services.settings.uploads_bucket, name)

@@ -30,7 +30,7 @@ _AHEAD_HOURS = 12
 def retry_photos(
     asked: Mapping[str, Any], after: str, sent: int, failed_for: Mapping[str, int], services: Services
 ) -> dict[str, Any]:
-    """``more`` to look at, ``full`` where the queue is, or ``done`` with the answer.
+    """Return ``more`` to look at, ``full`` where the queue is, or ``done`` with the answer.
 
     ``asked`` has ``bucket``, ``prefix``, ``reason``, ``confirm`` and ``retry_id``; the rest is how far the call before
     came. Without a reason only those are taken that a retry may help. Raises :class:`InvalidRetryError` and
@@ -44,7 +44,7 @@ def retry_photos(
     room = ahead - photos_ahead(bucket, services) if confirm else ahead
     while True:
         if room <= 0:
-            return _say("full", after, sent, found, wait_seconds=look_again_in(per_day, ahead))
+            return _answer("full", after, sent, found, wait_seconds=look_again_in(per_day, ahead))
         jobs, after = services.ledger.failed(bucket, prefix, after=after)
         # What failed before its name was known to be no photo's would only be left alone.
         jobs = [job for job in jobs if not skip_reason(job.photo)]
@@ -54,9 +54,9 @@ def retry_photos(
         count(Metric.RETRIED, len(chosen))
         sent, room = sent + len(chosen), room - len(chosen)
         if not after or 0 < confirm <= sent:
-            return _say("done", "", sent, found, answer=_answer(found, reason, confirm, sent))
+            return _answer("done", "", sent, found, answer=_sentence(found, reason, confirm, sent))
         if services.clock() - begun > _ENOUGH:
-            return _say("more", after, sent, found)
+            return _answer("more", after, sent, found)
 
 
 def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, str, int]:
@@ -83,7 +83,7 @@ def _is_meant(found: str, wanted: str) -> bool:
     return found == wanted if wanted else error_named(found).retryable
 
 
-def _say(state: str, after: str, sent: int, failed_for: Mapping[str, int], **more: object) -> dict[str, Any]:
+def _answer(state: str, after: str, sent: int, failed_for: Mapping[str, int], **more: object) -> dict[str, Any]:
     return {
         "state": state,
         "after": after,
@@ -95,7 +95,7 @@ def _say(state: str, after: str, sent: int, failed_for: Mapping[str, int], **mor
     }
 
 
-def _answer(failed_for: Mapping[str, int], reason: str, confirm: int, sent: int) -> dict[str, Any]:
+def _sentence(failed_for: Mapping[str, int], reason: str, confirm: int, sent: int) -> dict[str, Any]:
     meant = sum(number for found, number in failed_for.items() if _is_meant(found, reason))
     told = {"failed": sum(failed_for.values()), "failed_for": dict(sorted(failed_for.items())), "sent": sent}
     if confirm:

@@ -1,4 +1,4 @@
-"""A backfill's second step: news of photos into the uploads queue, as many as have room there."""
+"""A backfill's second step: put messages about photos into the uploads queue, as many as it has room for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cleanplate.errors import InvalidBackfillError
-from cleanplate.jobs.folder_counts import Place
+from cleanplate.jobs.folder_counts import FolderScope
 from cleanplate.models import Photo
 from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day, why_not
 from cleanplate.services import Services
@@ -20,7 +20,7 @@ _PAGE = 1000
 def send_photos(
     bucket: str, prefix: str, after: Mapping[str, str], sent: int, confirm: int, ahead_hours: object, services: Services
 ) -> dict[str, Any]:
-    """``more`` to send, ``full`` where the queue is and when to look again, or ``sent`` where all are.
+    """Return ``more`` to send, ``full`` where the queue is and when to look again, or ``sent`` where all are.
 
     Photos that have a job already are passed over, so that repeating this sends nothing twice that was begun; what is
     sent twice becomes one job all the same. No more than ``confirm`` photos are sent in all.
@@ -37,21 +37,21 @@ def send_photos(
         queue.send([found_message(photo) for photo in new])
         after, sent, room = page.after, sent + len(new), room - len(new)
         if not after:
-            return _say("sent", {}, sent)
+            return _answer("sent", {}, sent)
         if services.clock() - begun > _ENOUGH:
-            return _say("more", after, sent)
+            return _answer("more", after, sent)
     if sent >= confirm:
-        return _say("sent", {}, sent)
-    return _say("full", after, sent, wait_seconds=look_again_in(per_day, ahead))
+        return _answer("sent", {}, sent)
+    return _answer("full", after, sent, wait_seconds=look_again_in(per_day, ahead))
 
 
 def photos_ahead(bucket: str, services: Services) -> int:
-    """Return about how many photos are on their way to Adobe: their news in the queue, or waiting for their turn."""
-    (counts,) = services.ledger.progress.read(Place(bucket))
+    """Return about how many photos are on their way to Adobe: as messages in the queue, or waiting for their slot."""
+    (counts,) = services.ledger.progress.read(FolderScope(bucket))
     return services.uploads_queue.length() + (counts.waiting if counts else 0)
 
 
-def _say(state: str, after: Mapping[str, str], sent: int, wait_seconds: int = 0) -> dict[str, Any]:
+def _answer(state: str, after: Mapping[str, str], sent: int, wait_seconds: int = 0) -> dict[str, Any]:
     return {"state": state, "after": after, "sent": sent, "wait_seconds": wait_seconds}
 
 

@@ -1,4 +1,4 @@
-"""End the jobs of which nothing more was heard, announce outcomes that nobody announced, and tell how full the day is."""
+"""End the jobs of which nothing more was heard, publish outcomes that nobody published, and tell how full the day is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _TIME_FOR_ONE = 20.0
 
 
 def sweep_jobs(seconds_left: Callable[[], float], services: Services) -> dict[str, Any]:
-    """How many jobs were ended and how many outcomes announced, and whether late ones are left for the next call.
+    """Return how many jobs were ended and how many outcomes published, and whether late ones are left for the next
+    call.
 
     A job that cannot be ended does not keep the others from it; its error is raised when they are done.
     """
@@ -63,7 +64,7 @@ def _sweep(job_id: str, services: Services) -> Metric | None:
         return None
     if job.status in TERMINAL:
         publish(job, services)
-        logger.warning("outcome announced late", extra={"job_id": job.job_id, "outcome": job.status})
+        logger.warning("outcome published late", extra={"job_id": job.job_id, "outcome": job.status})
         return Metric.DELIVERED_LATE
     execution = _execution(job, services)
     failure = _why(job, execution, services)
@@ -81,7 +82,7 @@ def _sweep(job_id: str, services: Services) -> Metric | None:
 
 
 def _execution(job: Job, services: Services) -> DescribeExecutionOutputTypeDef | None:
-    """The execution of this run; None where there is none, or it is too long ago for Step Functions to know."""
+    """Return the execution of this run; None where there is none, or it is too long ago for Step Functions to know."""
     client = services.make_stepfunctions()
     machine = services.settings.state_machine_arn.replace(":stateMachine:", ":execution:")
     try:

@@ -17,7 +17,7 @@ PROBE = 60.0  # seconds that the one probe of a half-open breaker has for its an
 
 
 def close(state: RateLimitState, limits: RateLimits, now: float, until: float | None, reason: str) -> RateLimitState:
-    """The gate closed for everybody after a 429, until ``until``, or for a time that doubles with each closure.
+    """Return the state with the gate closed for everybody after a 429, until ``until``, or for a time that doubles with each closure.
 
     A time that is over, or none, counts as not told; a day is the longest. What Adobe names holds for a first closure;
     a further one before any success lasts at least a second, then two, then four …, so that an account that is refused
@@ -35,7 +35,8 @@ def close(state: RateLimitState, limits: RateLimits, now: float, until: float | 
 
 
 def succeeded(state: RateLimitState, now: float, route: str) -> RateLimitState:
-    """After an answer that was not an error: the route's breaker is closed, the gate's next closure is a first one.
+    """Return the state after an answer that was not an error: the route's breaker is closed, the gate's next closure is a first
+    one.
 
     A success while the gate is closed was sent before and says nothing about it.
     """
@@ -47,7 +48,7 @@ def succeeded(state: RateLimitState, now: float, route: str) -> RateLimitState:
 
 
 def unavailable(state: RateLimitState, now: float, route: str) -> RateLimitState:
-    """After a 502 or 503 of ``route``: a streak opens its breaker, a failed probe opens it for twice as long."""
+    """Return the state after a 502 or 503 of ``route``: a streak opens its breaker, a failed probe opens it for twice as long."""
     breaker = state.breakers.get(route, Breaker())
     streak = breaker.streak + 1
     # Answers to requests that were on their way when it opened do not open it further.
@@ -63,7 +64,9 @@ def unavailable(state: RateLimitState, now: float, route: str) -> RateLimitState
 def closed_route(
     state: RateLimitState, now: float, kind: Kind, route: str, held: float = 0.0, in_work: int = 0
 ) -> float:
-    """Until when a breaker keeps this request back; 0 where none does. ``held``: the slot that it has, 0 for none."""
+    """Return until when a breaker keeps this request back; 0 where none does. ``held``: the slot that it has, 0 for
+    none.
+    """
     if kind == "poll":
         return 0.0
     closed = 0.0

@@ -1,4 +1,4 @@
-"""The pacer's item in the Jobs table: one state for all callers, changed by conditional writes.
+"""The rate limiter's item in the Jobs table: one state for all callers, changed by conditional writes.
 
 DynamoDB calls: one read and one conditional write for a slot, the write alone within a second of the call before, and
 one write more for each caller that was faster in between (a refused write brings the item back). A refusal costs the
@@ -57,7 +57,7 @@ class RateLimiter:
         self.limits = limits
         self._client = client
         self._table_name = table_name
-        self._key: dict[str, AttributeValueTypeDef] = {"job_id": {"S": f"pacer#{name}"}}
+        self._key: dict[str, AttributeValueTypeDef] = {"job_id": {"S": f"limiter#{name}"}}
         self._count_in_work = count_in_work
         self._clock = clock
         self._random = random
@@ -69,7 +69,7 @@ class RateLimiter:
         self._max_ahead = float("inf")
 
     def now(self) -> float:
-        """The time by which slots are given: the local clock, moved where DynamoDB's answers prove it wrong."""
+        """Return the time by which slots are given: the local clock, moved where DynamoDB's answers prove it wrong."""
         return self._clock() + min(max(0.0, self._min_ahead), self._max_ahead)
 
     def reserve(
@@ -109,7 +109,8 @@ class RateLimiter:
         return slot
 
     def close_gate(self, retry_after: float | None, reason: str) -> float:
-        """After a 429: nobody goes until ``retry_after`` seconds from now, or for a growing time where it is None.
+        """Close the gate after a 429: nobody goes until ``retry_after`` seconds from now, or for a growing time where it is
+        None.
 
         Answers when the gate opens.
         """
@@ -125,13 +126,13 @@ class RateLimiter:
         return until if until is not None else self.now() + _PAUSE_OF_THE_REST
 
     def record_success(self, route: str) -> None:
-        """After an answer that was not an error. Without a call where no closure or streak is known."""
+        """Record an answer that was not an error; without a call where no closure or streak is known."""
         if self._known is not None and breakers.succeeded(self._known, self.now(), route) is self._known:
             return
         self._change(lambda state: (breakers.succeeded(state, self.now(), route), True))
 
     def record_unavailable(self, route: str) -> None:
-        """After a 502 or 503."""
+        """Record a 502 or 503 of ``route``."""
         self._change(lambda state: (breakers.unavailable(state, self.now(), route), True))
 
     def first_wait(self, route: str, jitter: float) -> int:
@@ -149,7 +150,7 @@ class RateLimiter:
         return polling.expected(state.durations.get(route) if state else None)
 
     def observe(self, route: str, seen_at: float, *, pending_at: float = 0.0) -> None:
-        """A job of ``route`` was seen finished so many seconds after its POST, and unfinished last at ``pending_at``.
+        """Record that a job of ``route`` was seen finished so many seconds after its POST, and last unfinished at ``pending_at``.
 
         Given up without a word where others write at once: one observation less does no harm.
         """
@@ -161,7 +162,7 @@ class RateLimiter:
         self._change(change, attempts=2)
 
     def state(self) -> RateLimitState:
-        """What the pacer knows now, for reports: queue, gate, breakers, budget. One read."""
+        """Return what the rate limiter knows now, for reports: queue, gate, breakers, budget. One read."""
         return self._read() or fresh(self.limits, self.now())
 
     def _change(
@@ -182,7 +183,8 @@ class RateLimiter:
         return None
 
     def _restart(self) -> RateLimitState:
-        """What to write where there is no item: never written, or deleted. What this caller remembers is the best guess.
+        """Return what to write where there is no item: never written, or deleted. What this caller remembers is the
+        best guess.
 
         The version begins at the time in milliseconds, so that it never meets one from before the deletion.
         """
@@ -235,13 +237,13 @@ class RateLimiter:
         )
 
     def _remember(self, state: RateLimitState | None) -> RateLimitState | None:
-        """Keep what was seen; a missing item leaves the memory of the one before, from which to begin anew."""
+        """Keep what was seen; a missing item leaves the memory of the one before, from which to begin again."""
         if state is not None:
             self._known, self._known_at = state, self._clock()
         return state
 
     def _compare_clocks(self, asked: float, answer: Mapping[str, Any]) -> None:
-        """Every answer carries DynamoDB's time in whole seconds: the one clock that all callers can see."""
+        """Compare with DynamoDB's time, which every answer carries in whole seconds: the one clock that all callers can see."""
         date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if not date:
             return
@@ -251,14 +253,14 @@ class RateLimiter:
             return
         least, most = theirs - self._clock(), theirs + 1 - asked
         if least > self._max_ahead or most < self._min_ahead:
-            # One of the clocks was set in between: begin anew.
+            # One of the clocks was set in between: begin again.
             self._min_ahead, self._max_ahead = least, most
         else:
             self._min_ahead, self._max_ahead = max(least, self._min_ahead), min(most, self._max_ahead)
 
 
 def _state(item: Mapping[str, Any] | None) -> RateLimitState | None:
-    """The state in an item; none where there is no item, or something else in its place."""
+    """Return the state in an item; none where there is no item, or something else in its place."""
     if not item:
         return None
     return RateLimitState.from_item(from_item(item))

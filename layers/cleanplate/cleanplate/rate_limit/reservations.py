@@ -94,7 +94,7 @@ def reserve(
 def opening(state: RateLimitState, limits: RateLimits, now: float, in_work: int = 0) -> tuple[float, Reason]:
     """Return when new photos are next let in, and what holds them until then; ``now`` and nothing where nothing does.
 
-    Those ahead in the waiting room are not meant: this speaks of the gate, the fill's breaker, the day and the budget.
+    Those ahead in the waiting room are not meant: this is about the gate, the fill's breaker, the day and the budget.
     """
     state = advance(state, limits, now)
     opens, why = _opens(state, limits, max(now, state.gate_until), "mask", "", in_work)

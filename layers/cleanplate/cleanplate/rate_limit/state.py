@@ -81,7 +81,7 @@ class RateLimitState:
     durations: Mapping[str, DurationHistogram] = field(default_factory=dict)
 
     def to_item(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and maps; below one kilobyte, so that a write costs one unit."""
+        """Return plain numbers, strings, lists and maps; below one kilobyte, so that a write costs one unit."""
         return {
             "version": self.version,
             "spacing": self.spacing,
@@ -106,7 +106,7 @@ class RateLimitState:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> RateLimitState:
-        """The reverse of ``to_item``; what an older release did not write is at its default.
+        """Return the reverse of ``to_item``; what an older release did not write is at its default.
 
         Raises ``ValueError`` for values that are not what ``to_item`` wrote.
         """
@@ -136,11 +136,11 @@ class RateLimitState:
                 },
             )
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"not a pacer's item: {error!r}") from error
+            raise ValueError(f"not a rate limiter's item: {error!r}") from error
 
 
 def fresh(limits: RateLimits, now: float) -> RateLimitState:
-    """The state where there is none: never used before, or lost in mid-run.
+    """Return the state where there is none: never used before, or lost in mid-run.
 
     As if the last minute had been full, and as if the lost state had given slots for as long as anybody may usually
     reserve ahead: every second one of those is left to them. The first request may go at once.
@@ -151,7 +151,7 @@ def fresh(limits: RateLimits, now: float) -> RateLimitState:
 
 
 def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitState:
-    """Return the state as of now: past slots forgotten, the grid begun anew where it lies idle or its spacing changed."""
+    """Return the state as of now: past slots forgotten, the grid started again where it lies idle or its spacing changed."""
     spacing, base, taken = state.spacing, state.base, state.taken
     if not math.isclose(spacing, limits.spacing, rel_tol=1e-9):
         # The stack was deployed with other limits: all that was given stays, the new grid begins behind it.
@@ -191,7 +191,7 @@ def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitS
 
 
 def counted(state: RateLimitState, limits: RateLimits, at: float, n: int) -> RateLimitState:
-    """The day's counts with ``n`` more requests at ``at``."""
+    """Return the day's counts with ``n`` more requests at ``at``."""
     part = math.floor(at * HALF_HOURS / limits.day)
     counts = list(state.day_counts)
     first = state.day_first if counts else part

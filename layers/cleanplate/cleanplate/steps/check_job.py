@@ -91,7 +91,7 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
 
 
 def _is_sent(job: Job, services: Services) -> bool:
-    """Whether every window of the plan has its job at Adobe; a plan that is gone is for the next step to name."""
+    """Return whether every window of the plan has its job at Adobe; a plan that is gone is for the next step to name."""
     plan = read_plan(job, services)
     numbers = range(1, len(plan.windows) + 1) if plan else ()
     fills = [job.adobe_requests.get(fill_name(number)) for number in numbers]
@@ -133,7 +133,7 @@ def _give_back(job: Job, name: str, services: Services) -> None:
 
 
 def _unfinished(job: Job, step: Step) -> list[str]:
-    """The requests that are not finished; a fill that only has a slot is of a plan that turned out to need none."""
+    """Return the requests that are not finished; a fill that only has a slot is of a plan that turned out to need none."""
     return [
         name
         for name, request in sorted(job.adobe_requests.items())
@@ -142,7 +142,7 @@ def _unfinished(job: Job, step: Step) -> list[str]:
 
 
 def _request_status(job: Job, request: AdobeRequest, waited: float, services: Services) -> tuple[Job, Answer | None]:
-    """Adobe's last word on one request, or None while there is none; when to ask next is then in the job."""
+    """Return Adobe's last word on one request, or None while there is none; when to ask next is then in the job."""
     if request.adobe_job is None:
         raise JobMovedOnError(f"Job {job.job_id} has no job at Adobe for its {request.name} request.")
     if (later := _without_slot(job, request, services)) is not None:
@@ -165,7 +165,7 @@ def _request_status(job: Job, request: AdobeRequest, waited: float, services: Se
 def _ask_and_keep(
     job: Job, request: AdobeRequest, adobe_job: AdobeJob, services: Services
 ) -> tuple[Answer, AdobeRequest]:
-    """Adobe's answer, whose pictures are then in our bucket, and the request with what was refused in a row."""
+    """Return Adobe's answer, whose pictures are then in our bucket, and the request with what was refused in a row."""
     if request.name == "mask" and (stored := stored_answer(services.storage, job, request.name)) is not None:
         return stored, replace(request, outages=0)
     try:
@@ -186,7 +186,7 @@ def _ask_and_keep(
 
 
 def _without_slot(job: Job, request: AdobeRequest, services: Services) -> Job | None:
-    """The job with the next slot, where none is free for a status request now; None where it may go.
+    """Return the job with the next slot, where none is free for a status request now; None where it may go.
 
     Status requests take slots where they count towards Adobe's limits.
     """

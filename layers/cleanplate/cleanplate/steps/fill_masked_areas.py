@@ -49,7 +49,7 @@ class FillAnswer(TypedDict):
 
 
 def fill_masked_areas(job_id: str, services: Services) -> FillAnswer:
-    """``submitted`` with the first wait, ``waiting`` for a slot, or ``nothing_to_remove``."""
+    """Return ``submitted`` with the first wait, ``waiting`` for a slot, or ``nothing_to_remove``."""
     job = services.read_job(job_id)
     if job.status in TERMINAL:
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")

@@ -1,4 +1,4 @@
-"""Step one: claim the photo, look at it, request its mask and start the execution, or let it wait its turn."""
+"""Step one: claim the photo, look at it, request its mask and start the execution, or let it wait for its slot."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def request_mask(upload: Upload, services: Services) -> None:
 
 
 def request_admitted(admitted: Admitted, services: Services) -> None:
-    """Bring a photo on whose turn has come; like :func:`request_mask`, which has claimed it."""
+    """Bring a photo on whose slot has come; like :func:`request_mask`, which has claimed it."""
     logger.append_keys(job_id=admitted.job_id)
     job = services.ledger.get(admitted.job_id)
     if job is None or job.status in TERMINAL:
@@ -140,7 +140,7 @@ def _deadline(services: Services) -> float:
 
 
 def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Job, PhotoRefusedError | None]:
-    """The job, and why it must be refused where its options cannot be read."""
+    """Return the job, and why it must be refused where its options cannot be read."""
     photo = services.ledger.one_upload(_pinned(upload, found), now=services.clock())
     refusal: PhotoRefusedError | None = None
     options, own_mask = Options(), None
@@ -151,8 +151,8 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
     if not upload.request_id:
         # A notification may come twice, with other companions beside the photo; the first time holds.
         if refusal is None:
-            options, own_mask = services.ledger.first_choice(photo, options, own_mask, now=services.clock())
-        elif (earlier := services.ledger.earlier_choice(photo)) is not None:
+            options, own_mask = services.ledger.remember_options(photo, options, own_mask, now=services.clock())
+        elif (earlier := services.ledger.remembered_options(photo)) is not None:
             refusal, (options, own_mask) = None, earlier
     job = Job(
         job_id=refused_id(photo) if refusal else job_id(photo, options, own_mask),
@@ -169,7 +169,7 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
 
 
 def _pinned(upload: Upload, found: UploadedObject | None) -> Photo:
-    """The photo with its version, so that every later step reads the very bytes that were uploaded."""
+    """Return the photo with its version, so that every later step reads the very bytes that were uploaded."""
     photo = upload.photo
     if found is None or photo.version_id:
         return photo
@@ -303,7 +303,7 @@ def _mask_request(job: Job, route: Route, services: Services) -> Request:
 
 def _link_to_view(job: Job, facts: PhotoFacts, route: Route, services: Services) -> str:
     key = work_key(job.job_id, "view.jpg")
-    # A photo that had to wait its turn has one already, unless it waited for so long that it is gone.
+    # A photo that had to wait has one already, unless it waited for so long that it is gone.
     if services.storage.look_up(services.settings.work_bucket, key) is None:
         with scratch_file() as file:
             services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)

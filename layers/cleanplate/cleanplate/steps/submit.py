@@ -50,7 +50,7 @@ def send(
     """Return the job with Adobe's for the request ``name``, sending the POST only where there is none yet.
 
     ``slot_at`` is the slot that a new photo was let in with; without one it must find one at once. Raises
-    :class:`PostponedError` where it is not its turn, and the error itself where the photo must fail.
+    :class:`PostponedError` where it has no slot yet, and the error itself where the photo must fail.
     """
     request = job.adobe_requests.get(name, AdobeRequest(name))
     if request.adobe_job:
@@ -98,7 +98,7 @@ def send(
 
 
 def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeRequest:
-    """The ask with its next status request at ``at`` or, where those take slots too, at the first slot after it."""
+    """Return the request with its next status request at ``at`` or, where those take slots too, at the first slot after it."""
     slot = services.limiter.reserve("poll", route=request.route, not_before=at, instead_of=request.slot_at)
     return replace(request, check_at=max(at, slot.at), slot_at=slot.at if slot.granted else 0.0)
 
@@ -106,7 +106,7 @@ def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeReq
 def take_turn(job: Job, *, route: Route, slot_at: float, services: Services) -> float:
     """Take a new photo's slot and wait for it, a moment at most; return when it is.
 
-    Without ``slot_at`` it may only go where nobody waits. Raises :class:`PostponedError` where it has to wait its turn.
+    Without ``slot_at`` it may only go where nobody waits. Raises :class:`PostponedError` where it has to wait.
     """
     now = services.clock()
     if not slot_at and services.room.attendance().until > now:

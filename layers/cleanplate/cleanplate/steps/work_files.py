@@ -39,12 +39,14 @@ class Plan:
 
 
 def work_key(job_id: str, name: str) -> str:
-    """The key of one thing of a job."""
+    """Return the key of one thing of a job."""
     return f"jobs/{job_id}/{name}"
 
 
 def request_key(job: Job, request: str, name: str) -> str:
-    """The key of what came of one request. It names Adobe's job too: another run's must not be taken for this one's."""
+    """Return the key of what came of one request. It names Adobe's job too: another run's must not be taken for this
+    one's.
+    """
     adobe_job = job.adobe_requests[request].adobe_job if request in job.adobe_requests else None
     # Adobe's ids may hold anything; an own mask has none.
     made_by = hashlib.sha256(adobe_job.job_id.encode()).hexdigest()[:12] if adobe_job else "own"
@@ -64,7 +66,7 @@ def save_answer(storage: Storage, job: Job, request: str, answer: Answer) -> Non
 
 
 def stored_answer(storage: Storage, job: Job, request: str) -> Answer | None:
-    """The answer that was kept, or None."""
+    """Return the answer that was kept, or None."""
     content = storage.read_work(picture_key(job, request, "answer.json"))
     if content is None:
         return None
@@ -74,12 +76,12 @@ def stored_answer(storage: Storage, job: Job, request: str) -> Answer | None:
 
 
 def fill_name(number: int) -> str:
-    """The request that fills one window of the plan; they are counted from 1."""
+    """Return the request that fills one window of the plan; they are counted from 1."""
     return f"fill-{number}"
 
 
 def plan_key(job: Job) -> str:
-    """Where the plan of what to fill is kept."""
+    """Return where the plan of what to fill is kept."""
     return request_key(job, "mask", "plan.json")
 
 

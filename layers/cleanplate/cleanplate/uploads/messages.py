@@ -1,6 +1,6 @@
-"""What arrives in the uploads queue, read into our nouns.
+"""What arrives in the uploads queue, read into our types.
 
-Four kinds of message: S3's notification, the same news through EventBridge, our own request event
+Four kinds of message: S3's notification, the same notification through EventBridge, our own request event
 ``Photo Cleaning Requested``, and ``Photo Found``, which a backfill sends of a photo that was there already. Only S3's direct notifications encode the key, so only there it is decoded, once.
 """
 
@@ -47,7 +47,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A claimed photo whose turn has come, and its slot in seconds since the epoch; 0 where it only is to be ended."""
+    """A claimed photo whose slot has come, and that slot in seconds since the epoch; 0 where it only is to be ended."""
 
     job_id: str
     slot_at: float
@@ -74,7 +74,7 @@ def admitted_message(job_id: str, slot_at: float) -> str:
 
 
 def read_uploads(body: str) -> Iterator[Upload]:
-    """The uploads that one queue message speaks of; none for a test event or news of a deletion.
+    """Yield the uploads that one queue message names; none for a test event or a deletion.
 
     Raises :class:`InvalidRequestError` where the message is none of the four kinds.
     """
@@ -191,12 +191,14 @@ def _size(size: object) -> int | None:
 
 
 def found_message(photo: Photo) -> str:
-    """The message body about a photo that was found: its place alone, for whatever is newest there when it is read."""
+    """Return the message body about a photo that was found: its place alone, for whatever is newest there when it is
+    read.
+    """
     return json.dumps({"detail-type": FOUND_DETAIL_TYPE, "detail": {"bucket": photo.bucket, "key": photo.key}})
 
 
 def retry_message(job: Job, retry_id: str) -> str:
-    """The message body that asks for another run of a failed job: the same photo with the same options.
+    """Return the message body that asks for another run of a failed job: the same photo with the same options.
 
     The request's id follows from the retry's and the job's, so that sending it twice is one request.
     """
