@@ -22,6 +22,7 @@ from tests.consistency import (
     test_settings,
     test_state_machine,
     test_times,
+    test_words,
 )
 from tests.consistency.project import MACHINE, PACKAGE, TEMPLATE, Project
 
@@ -42,6 +43,7 @@ _MODULES = (
     test_settings,
     test_state_machine,
     test_times,
+    test_words,
 )
 #: These compare with something outside the project's text, or bring their own mutants.
 _SELF_PROVING = {test_layers.test_the_linter_refuses_what_the_layers_forbid}
@@ -513,6 +515,14 @@ FAULTS = [
     Fault(
         test_layers.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
         f"{PACKAGE}/services.py", "clients.dynamodb()", 'boto3.client("dynamodb")',
+    ),
+    Fault(
+        test_words.test_no_test_has_a_name_longer_than_seventy_characters,
+        "tests/unit/test_long.py", new=f"def test_{'long_' * 14}() -> None: ...\n",
+    ),
+    Fault(
+        test_words.test_code_and_docs_use_the_projects_terms,
+        f"{PACKAGE}/services.py", "    stack = settings()\n", "    laptop_settings = settings()\n",
     ),
 ]  # fmt: skip
 
