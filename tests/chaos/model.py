@@ -10,29 +10,30 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import requests
 
+from cleanplate.adobe.routes import ROUTES
 from cleanplate.errors import (
     JobMovedOnError,
     PostponedError,
 )
-from cleanplate.jobs.ledger import Ledger
+from cleanplate.jobs.ledger import LEASE_SECONDS, Ledger
+from cleanplate.jobs.waiting_room import CLASSES, Attendance, Waiting, WaitingRoom
 from cleanplate.models import TERMINAL, Job
 from cleanplate.models import AdobeRequest as OurRequest
 from cleanplate.steps.check_job import check_job
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
-from cleanplate.steps.request_mask import request_mask
+from cleanplate.steps.request_mask import request_admitted, request_mask
 from cleanplate.steps.save_result import save_result
-from cleanplate.uploads.messages import Upload
+from cleanplate.uploads.messages import Admitted, Upload
 from tests.chaos.protocol import (
     BROKEN_RULES,
     MACHINE,
-    OVER,
     RULE,
     AdobeRequest,
     Move,
@@ -94,6 +95,8 @@ class Actor(threading.Thread):
         self._order = ""
         self.gate = ""
         self.passed: set[str] = set()
+        #: Whether it has put its photo into the waiting room.
+        self.waits = False
         self.fault: BaseException | None = None
 
     def run(self) -> None:
@@ -191,6 +194,23 @@ def _before_events(params: dict[str, Any], **_: Any) -> None:
         _at("event")
 
 
+def _watched_enter(enter: Callable[..., Attendance]) -> Callable[..., Attendance]:
+    def watched(room: WaitingRoom, job: Job, **named: Any) -> Attendance:
+        attendance = enter(room, job, **named)
+        actor: Actor | None = getattr(_here, "actor", None)
+        if actor is not None:
+            actor.waits = True
+        return attendance
+
+    return watched
+
+
+def _before_start(params: dict[str, Any], **_: Any) -> None:
+    # That somebody lets photos in is what the gate of the room stands for.
+    if not json.loads(params["body"])["name"].startswith("room-"):
+        _at("start")
+
+
 def _watched_send(
     send: Callable[..., requests.Response],
 ) -> Callable[..., requests.Response]:
@@ -215,9 +235,11 @@ class Conductor:
         meta = {client: getattr(self._stage, client).meta.events for client in ("s3", "events", "stepfunctions")}
         meta["s3"].register("before-call.s3", _before_s3)
         meta["events"].register("before-call.eventbridge", _before_events)
-        meta["stepfunctions"].register("before-call.sfn.StartExecution", lambda **_: _at("start"))
+        meta["stepfunctions"].register("before-call.sfn.StartExecution", _before_start)
         self._photo = self._stage.upload("dog.jpg", photo_bytes())
         self._events: set[str] = set()
+        #: Who has handed the photo to the waiting room, the last one of those who have.
+        self._stays: Actor | None = None
         self.actors: dict[int, Actor] = {}
         for who in range(2):
             self._enter(who, self._deliver)
@@ -229,13 +251,42 @@ class Conductor:
     # --- lives ---
 
     def _deliver(self, actor: Actor) -> None:
+        services = self._stage.services
+        handle: Callable[[], None] = partial(request_mask, Upload(self._photo), services)
         while True:
             try:
                 actor.begin("claim")
-                request_mask(Upload(self._photo), self._stage.services)
+                actor.waits = False
+                handle()
             except (PostponedError, JobMovedOnError, KilledError):
                 continue
-            return
+            if not actor.waits:
+                return
+            self._wait_in_the_room(actor)
+            handle = partial(request_admitted, Admitted(self._stage.only_job().job_id, services.clock()), services)
+
+    def _wait_in_the_room(self, actor: Actor) -> None:
+        self._stays = actor
+        while True:
+            try:
+                actor.reach("room")
+            except KilledError:
+                continue
+            break
+        for photo in self._waiting():
+            self._stage.services.room.leave(photo)
+
+    def _waiting(self) -> list[Waiting]:
+        return [photo for route in ROUTES for photo in self._stage.services.room.photos(CLASSES[1], route)]
+
+    def _gate(self, who: int) -> str:
+        actor = self.actors.get(who)
+        if actor is None:
+            return "idle"
+        if actor.gate == "room" and (actor is not self._stays or not self._waiting()):
+            # Another delivery's stay, or a write, has ended this one.
+            return "done"
+        return actor.gate
 
     def _execute(self, actor: Actor) -> None:
         def function(gate: str, call: Function) -> Function:
@@ -283,8 +334,11 @@ class Conductor:
             return
         actor.step("kill" if move.word == "killed" else "go")
         self._walk.adobe.clear_rules()
-        if (move.word == "killed" and move.gate in {"post", "note"}) or (move.gate == "note" and move.word == "lost"):
-            self._end_lease()
+        if move.word == "killed" and move.gate in {"post", "note"}:
+            # The lease of the one that is dead ends; nobody else has one.
+            self._stage.clock.pass_by(LEASE_SECONDS)
+        if move.gate == "note" and move.word == "lost":
+            self._stage.clock.pass_by(6)
         if move.gate == "note" and move.word == "busy":
             # The patience that Adobe asks for; well within another call's lease.
             self._stage.clock.pass_by(60)
@@ -307,13 +361,6 @@ class Conductor:
         action = actions[self._variant % len(actions)]
         if action is not None:
             self._walk.adobe.add_rules({"route": route, "times": 1, "action": action})
-
-    def _end_lease(self) -> None:
-        job = self._stage.only_job()
-        for request in job.adobe_requests.values():
-            if request.attempts and not request.adobe_job and job.status not in OVER:
-                now = self._stage.clock()
-                self._stage.ledger.record_answer_lost(job, replace(request), now=now, until=now)
 
     # --- looking ---
 
@@ -340,7 +387,7 @@ class Conductor:
             "manifest": manifest,
             "events": frozenset(self._events),
             "published": bool(job and job.published),
-            "gates": tuple(self.actors[who].gate if who in self.actors else "idle" for who in range(4)),
+            "gates": tuple(self._gate(who) for who in range(4)),
         }
         said = {name: getattr(world, name) for name in found if name != "gates"}
         said["gates"] = tuple(process.gate for process in world.processes)
@@ -367,6 +414,7 @@ def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0) -> str:
     with (
         patch.object(requests.Session, "send", _watched_send(requests.Session.send)),
         patch.object(Ledger, "_save", _watched_save(Ledger._save)),
+        patch.object(WaitingRoom, "enter", _watched_enter(WaitingRoom.enter)),
     ):
         conductor = Conductor(walk, variant)
         try:

@@ -6,6 +6,8 @@ promises are checked in every state, and from every state there must be a way to
 
 A step is all that a process does from one *gate* to the next. The gates are the effects that others can see: the intent,
 the POST, its record, the start of the execution, the result, the end, the manifest, the event, the note that it is out.
+A delivery that must wait hands its photo to the waiting room and is done with; at the gate *room* a delivery stands for
+that stay, of which a photo has one: who enters later takes it over, and every write to a photo in work ends it.
 A lease outlives whoever holds it and ends after that, so an intent without a job bars others just as long as its
 process lives. :mod:`tests.chaos.model` walks paths of this model through the real functions, gate by gate.
 """
@@ -20,7 +22,7 @@ from typing import Literal, NamedTuple
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
 
 Gate = Literal[
-    "idle", "claim", "begin", "post", "note", "start", "check", "ask", "kept", "fill", "save", "result", "record",
+    "idle", "claim", "room", "begin", "post", "note", "start", "check", "ask", "kept", "fill", "save", "result", "record",
     "finish", "manifest", "event", "published", "done",
 ]  # fmt: skip
 Status = Literal["none", "claimed", "masking", "filling", "cleaned", "failed"]
@@ -128,6 +130,9 @@ def _with(world: World, name: str, request: AdobeRequest) -> World:
 
 def _reborn(who: int, process: Process) -> Process:
     """The message comes back, the step is tried again."""
+    if process.gate == "room":
+        # Who lets it in is killed before that: it stays.
+        return process
     if who < MACHINE:
         return Process("claim")
     first: Mapping[str, Gate] = {"begin": "fill", "post": "fill", "note": "fill", "ask": "check", "kept": "check"}
@@ -141,6 +146,9 @@ def _reborn(who: int, process: Process) -> Process:
 def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tuple[str, World]]:  # noqa: C901, PLR0912 - one branch per gate
     request: AdobeRequest = getattr(world, process.name)
     match process.gate:
+        case "room":
+            # Let in, the photo is a message again.
+            yield "let in", _put(world, who, Process("claim"))
         case "claim" | "fill":
             yield _look(world, who, process._replace(name="mask" if who < MACHINE else "fill"), rules)
         case "begin":
@@ -179,7 +187,7 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
             if world.status in OVER:
                 yield "over", _put(world, who, Process("record", aim="failed"))
             else:
-                kept = _with(world, process.name, request._replace(finished=True))
+                kept = _with(_out_of_the_room(world), process.name, request._replace(finished=True))
                 yield "written", _put(kept, who, _after_check(process))
         case "save":
             if world.status in OVER:
@@ -197,7 +205,9 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
             if world.status in OVER and rules.finishes_conditionally:
                 yield _tell(world, who, process, "over")
             else:
-                ended = world._replace(status="cleaned" if process.aim == "cleaned" else "failed", published=False)
+                ended = _out_of_the_room(world)._replace(
+                    status="cleaned" if process.aim == "cleaned" else "failed", published=False
+                )
                 yield _tell(ended, who, process, process.aim)
         case "manifest":
             written = world._replace(manifest=process.seen[0])
@@ -248,7 +258,7 @@ def _look(world: World, who: int, process: Process, rules: Rules) -> tuple[str, 
     if request.job or (who < MACHINE and world.status == "filling"):
         return "known", _put(world, who, Process("check", "fill") if who == MACHINE else process._replace(gate="start"))
     if request.attempts and _is_sending(world, who, process.name):
-        return "in flight", _put(world, who, _again(who, process))
+        return "in flight", _again(world, who, process)
     seen = (world.status, request.attempts)
     if request.attempts >= MAX_ATTEMPTS:
         aim = Process("record", aim="failed") if who == MACHINE else process._replace(gate="finish", aim="failed")
@@ -264,9 +274,17 @@ def _is_sending(world: World, who: int, name: str) -> bool:
     )
 
 
-def _again(who: int, process: Process) -> Process:
+def _again(world: World, who: int, process: Process) -> World:
+    if who < MACHINE:
+        return _put(_out_of_the_room(world), who, Process("room"))
     # The machine waits as for a job, and is told by the check that there is none to wait for.
-    return Process("claim") if who < MACHINE else Process("check", process.name)
+    return _put(world, who, Process("check", process.name))
+
+
+def _out_of_the_room(world: World) -> World:
+    """The photo's stay is over: whoever handed it over is done with."""
+    there = world.processes
+    return world._replace(processes=tuple(Process("done") if one.gate == "room" else one for one in there))
 
 
 def _begin(world: World, who: int, process: Process, rules: Rules) -> tuple[str, World]:
@@ -283,8 +301,10 @@ def _begin(world: World, who: int, process: Process, rules: Rules) -> tuple[str,
     if not unchanged or _is_sending(world, who, process.name):
         if request.job:
             return "known", _put(world, who, process._replace(gate="start"))
-        return "in flight", _put(world, who, _again(who, process))
-    begun = _with(world._replace(status=status), process.name, request._replace(attempts=request.attempts + 1))
+        return "in flight", _again(world, who, process)
+    begun = _with(
+        _out_of_the_room(world)._replace(status=status), process.name, request._replace(attempts=request.attempts + 1)
+    )
     return "written", _put(begun, who, process._replace(gate="post"))
 
 
@@ -293,14 +313,15 @@ def _note(world: World, who: int, process: Process, request: AdobeRequest) -> Wo
     if world.status in OVER:
         # The write is refused: the record is closed.
         return _put(world, who, Process("record", aim="failed") if who == MACHINE else Process("claim"))
+    world = _out_of_the_room(world)
     if process.answer == "accepted":
         noted = _with(world, process.name, request._replace(job=True, attempts=max(1, request.attempts)))
         return _put(noted, who, Process("check", "fill") if who == MACHINE else process._replace(gate="start"))
     if process.answer == "lost":
-        return _put(world, who, _again(who, process))
+        return _again(world, who, process)
     withdrawn = request._replace(attempts=max(0, request.attempts - 1), refusals=min(request.refusals + 1, 1))
-    after = failing if process.answer == "refused" else _again(who, process)
-    return _put(_with(world, process.name, withdrawn), who, after)
+    noted = _with(world, process.name, withdrawn)
+    return _put(noted, who, failing) if process.answer == "refused" else _again(noted, who, process)
 
 
 # --- the promises -----------------------------------------------------------------------------------------------------

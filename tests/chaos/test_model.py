@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import pytest
 
+from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from tests.chaos.model import replay
-from tests.chaos.protocol import ASKED, BROKEN_RULES, POSTED, Explored, Rules, explore, seen_to_break
+from tests.chaos.protocol import ASKED, BROKEN_RULES, POSTED, Explored, Move, Rules, explore, seen_to_break
 from tests.chaos.world import MakeWalk
 
 pytestmark = pytest.mark.xdist_group("model")
 
 #: Steps that stand for all of them; ``make prove`` replays each.
 SOME = (
-    "delivery: begin: known",
     "delivery: claim: lost too often",
     "delivery: finish: over",
-    "machine: begin: over",
-    "machine: fill: lost too often",
+    "delivery: room: killed",
+    "delivery: room: let in",
     "machine: note: busy",
     "machine: save: over, told",
     "rule: finish: over",
@@ -49,6 +49,15 @@ def test_a_protocol_with_a_bug_breaks_a_promise(rules: Rules) -> None:
 @pytest.mark.parametrize("kind", SOME)
 def test_the_functions_go_the_models_way(explored: Explored, make_walk: MakeWalk, kind: str) -> None:
     assert not replay(make_walk, explored.ways[kind])
+
+
+def test_a_photo_let_in_is_announced_though_its_call_was_killed(make_walk: MakeWalk) -> None:
+    """GIVEN a photo that failed when it was let in WHEN the call is killed before the manifest THEN the next writes it."""
+    lost = (("claim", "free"), ("begin", "written"), ("post", "lost"), ("note", "lost"), ("room", "let in"))
+    ended = (("claim", "lost too often"), ("finish", "failed"), ("manifest", "killed"))
+    told = (("claim", "over"), ("manifest", "written"), ("event", "put"), ("published", "noted"))
+    way = tuple(Move(0, gate, word) for gate, word in (*lost * MAX_ATTEMPTS, *ended, *told))
+    assert not replay(make_walk, way)
 
 
 def test_functions_that_leave_the_models_way_are_reported(

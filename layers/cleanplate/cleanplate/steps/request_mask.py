@@ -108,7 +108,11 @@ def request_admitted(admitted: Admitted, services: Services) -> None:
     """Bring a photo on whose slot has come; like :func:`request_mask`, which has claimed it."""
     logger.append_keys(job_id=admitted.job_id)
     job = services.ledger.get(admitted.job_id)
-    if job is None or job.status in TERMINAL:
+    if job is None:
+        return
+    if job.status in TERMINAL:
+        # Whoever ended it may have been cut short before it was announced.
+        publish(job, services)
         return
     found = services.storage.look_up(job.photo.bucket, job.photo.key)
     _bring_on(job, found, None, services, slot_at=admitted.slot_at)
