@@ -115,6 +115,21 @@ def _again(walk: HandledWalk) -> None:
     walk.execute()
 
 
+def _fault(walk: HandledWalk) -> None:
+    """S3 does not answer once: the message comes back soon."""
+    photo, real, faults = _upload(walk), walk.stage.services.storage.look_up, list[str]()
+
+    def look_up(bucket: str, key: str) -> Any:
+        if not faults:
+            faults.append(key)
+            raise ConnectionError("S3 does not answer")
+        return real(bucket, key)
+
+    with patch.object(walk.stage.services.storage, "look_up", look_up):
+        walk.publish(photo)
+    walk.execute()
+
+
 def _stopped(walk: HandledWalk) -> None:
     """An execution that is stopped from outside: the rule alone records it."""
     walk.publish(_upload(walk))
@@ -199,6 +214,7 @@ SCENARIOS = (
         settings={"COUNT_POLLS": "true"},
     ),
     Scenario("failed and asked for again", _again, _CLEANED),
+    Scenario("fault that heals", _fault, _CLEANED),
     Scenario("stopped", _stopped, frozenset({("ExecutionStoppedError",)})),
     Scenario(
         "backfill",

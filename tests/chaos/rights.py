@@ -270,6 +270,7 @@ def _unsent(system: System) -> str:
 #: What a function does most of the time, or all of it.
 USUAL: dict[str, Scenario] = {
     "RequestMaskFunction": a_photo_is_cleaned,
+    "AdmitPhotosFunction": a_photo_waits_for_adobe,
     "CheckJobFunction": a_photo_is_cleaned,
     "FillMaskedAreasFunction": a_photo_is_cleaned,
     "SaveResultFunction": a_photo_is_cleaned,

@@ -6,10 +6,13 @@ from local.paths import ROOT
 from tests.chaos.mutants import BUGS, Bug, caught
 from tests.chaos.world import MakeWalk
 
+#: One bug in so many is planted here, all of them by ``make prove``.
+ONE_IN = 3
+
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+@pytest.mark.parametrize("bug", BUGS[::ONE_IN], ids=lambda bug: bug.name.replace(" ", "-"))
 @pytest.mark.xdist_group("planted")
 def test_a_mutant_is_caught_by_its_check(make_walk: MakeWalk, bug: Bug) -> None:
     assert not caught(make_walk, bug)
