@@ -108,11 +108,10 @@ def saved(stage: Stage, fill_checks: list[Any], job: str, sample: Sample) -> Any
 
 
 def _deliver(stage: Stage, batch: Any) -> list[str]:
-    """Give a batch to request_mask as SQS does, again and again for what waits for its slot; what comes back at last."""
-    left: list[str] = [record["messageId"] for record in batch["Records"]]
+    """Give a message to request_mask as SQS does, again and again while it comes back; what comes back at last."""
+    left: list[str] = []
     for _ in range(50):
-        again = {"Records": [record for record in batch["Records"] if record["messageId"] in left]}
-        failures = stage.invoke("RequestMaskFunction", again)["batchItemFailures"]
+        failures = stage.invoke("RequestMaskFunction", batch)["batchItemFailures"]
         left = [failure["itemIdentifier"] for failure in failures]
         if not left:
             break
@@ -135,7 +134,7 @@ def test_request_mask_claims_the_photo_and_starts_its_execution(stage: Stage, re
     assert record.photo.key == KEY
     assert record.adobe_requests["mask"].adobe_job is not None
     execution = stage.aws.client("stepfunctions").describe_execution(
-        executionArn=f"{stage.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{job}"
+        executionArn=f"{stage.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{record.execution_name}"
     )
     assert json.loads(execution["input"]).keys() == {"job_id", "wait_seconds"}
 
@@ -149,10 +148,13 @@ def test_request_mask_pays_once_for_an_upload_reported_twice(
     assert stage.adobe.counters()["jobs"] == before
 
 
-def test_request_mask_handles_each_message_of_a_mixed_batch(stage: Stage, photo: Photo, sample: Sample) -> None:
+def test_request_mask_refuses_a_damaged_photo_and_sets_aside_an_unreadable_message(
+    stage: Stage, sample: Sample
+) -> None:
     broken = _upload(stage, "holiday 2026/broken photo.jpg", b"no picture at all " * 50)
-    batch = _told(sample("request_mask.mixed"), photo, broken)
-    (unreadable,) = [record["body"] for record in batch["Records"] if not record["body"].startswith("{")]
+    assert _deliver(stage, _told(sample("request_mask.damaged"), broken)) == []
+    batch = sample("request_mask.unreadable")
+    (unreadable,) = [record["body"] for record in batch["Records"]]
     assert _deliver(stage, batch) == []
     letters = stage.aws.client("sqs").receive_message(
         QueueUrl=stage.stack.dead_letter_queue_url, MessageAttributeNames=["All"]
@@ -166,7 +168,10 @@ def test_request_mask_handles_each_message_of_a_mixed_batch(stage: Stage, photo:
     assert json.loads(manifest["Body"].read())["what_to_do"]
 
 
-def test_a_request_with_its_own_options_is_another_job(stage: Stage, photo: Photo, job: str, sample: Sample) -> None:
+def test_a_request_with_its_own_options_is_another_job(
+    stage: Stage, saved: Any, photo: Photo, job: str, sample: Sample
+) -> None:
+    """After the first one's result, which a later request would replace."""
     assert _deliver(stage, sample("request_mask.requested")) == []
     asked = Options(remove=("dog", "leash"), min_score=0.8, grow=20)
     record = stage.ledger.get(job_id(photo, asked))
@@ -189,8 +194,14 @@ def test_check_job_waits_for_the_mask_and_sees_it(mask_checks: list[Any], stage:
 def _kept(stage: Stage, job: str, name: str) -> Any:
     """What a job keeps in the work bucket under a name, whichever of Adobe's jobs it came from."""
     bucket = stage.stack.work_bucket
-    listed = stage.s3.list_objects_v2(Bucket=bucket, Prefix=f"jobs/{job}/")["Contents"]
-    (key,) = [entry["Key"] for entry in listed if entry["Key"].endswith(f"/{name}")]
+    listed = stage.s3.list_objects_v2(
+        Bucket=bucket, Prefix="masks/" if name.startswith("mask.") else f"jobs/{job}/"
+    ).get("Contents", [])
+    (key,) = [
+        entry["Key"]
+        for entry in listed
+        if job in entry["Key"] and entry["Key"].endswith(f"/{name.removeprefix('mask.')}")
+    ]
     return json.loads(stage.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
@@ -228,7 +239,8 @@ def test_save_result_writes_result_manifest_and_record(stage: Stage, saved: Any,
 
 def test_record_failure_ends_the_job_that_the_sample_names(stage: Stage, sample: Sample) -> None:
     event = sample("record_failure")
-    _claim(stage, event["execution"], "failing.jpg")
+    job, run, claimed = event["execution"].split("-")
+    _claim(stage, job, "failing.jpg", run=int(run), claimed_at=int(claimed) / 1000)
     answer = stage.invoke("RecordFailureFunction", event)
     assert answer == {"outcome": "failed", "reason": event["error"]}
     manifest = json.loads(stage.s3.get_object(Bucket=RESULTS, Key="failing.jpg.json")["Body"].read())

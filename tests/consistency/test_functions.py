@@ -114,7 +114,7 @@ def test_every_queue_message_has_the_digest_of_its_body(project: Project) -> Non
 
 
 def test_the_sample_keys_are_awkward_and_encoded_as_s3_does(project: Project) -> None:
-    for path in ("events/request_mask.json", "events/request_mask.mixed.json"):
+    for path in ("events/request_mask.json", "events/request_mask.damaged.json"):
         for record in project.event(path)["Records"]:
             for message in _json(record["body"]).get("Records", []):
                 key = message["s3"]["object"]["key"]
