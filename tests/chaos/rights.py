@@ -12,19 +12,24 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from cleanplate.jobs.ledger import Ledger
+from cleanplate.jobs.waiting_room import WAITING_IN, WAITING_PHOTOS, WaitingRoom
+from cleanplate.uploads.messages import admitted_message
 from local.adobe import Settings
 from local.stack import LocalCloud
 from tests.chaos.report import Report
 from tests.end_to_end.conftest import OTHER_BUCKET, Dropped, System
 from tests.integration.steps.walk import mask_bytes, photo_bytes
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 #: Statement and action.
 Right = tuple[str, str]
@@ -103,6 +108,69 @@ def a_photo_waits_for_adobe(system: System) -> bool:
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 1}})
     return _outcome(system, photo_bytes(), key) == "cleaned"
+
+
+def a_photo_waits_where_the_pace_is_lost(system: System) -> bool:
+    """Refused for too many requests, it waits, and somebody deletes the item of the pace."""
+    key = f"rights/patient-{uuid.uuid4().hex}.jpg"
+    rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
+    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 5}})
+    dropped = system.drop(photo_bytes(), key)
+    client, table = system.aws.client("dynamodb"), system.stack.jobs_table
+
+    def waits() -> bool:
+        return bool(
+            client.query(
+                TableName=table,
+                IndexName=WAITING_PHOTOS,
+                KeyConditionExpression=f"{WAITING_IN} = :in",
+                ExpressionAttributeValues={":in": {"S": "normal/mask-objects"}},
+            )["Items"]
+        )
+
+    _until(system, waits)
+    _forget_the_pace(system)
+    return _ended(system, dropped) == "cleaned"
+
+
+def a_message_comes_back_after_a_fault(system: System) -> bool:
+    """It speaks of a record that nobody can read, until that is gone; long before the message would be seen again."""
+    client, table = system.aws.client("dynamodb"), system.stack.jobs_table
+    sqs, lambdas = system.aws.client("sqs"), system.aws.client("lambda")
+    about = lambdas.get_function_configuration(FunctionName=system.stack.functions["RequestMaskFunction"])
+    queue = about["Environment"]["Variables"]["ADMITTED_QUEUE_URL"]
+    key = {"job_id": {"S": f"rights-{uuid.uuid4().hex}"}}
+    counts: Sequence[QueueAttributeNameType] = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+
+    def left() -> list[int]:
+        found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+        return [int(found[count]) for count in counts]
+
+    client.put_item(TableName=table, Item=key)
+    try:
+        sqs.send_message(QueueUrl=queue, MessageBody=admitted_message(key["job_id"]["S"], 0.0))
+        # Received, and not done with: nobody has read the record.
+        hidden = _until(system, lambda: left()[1] > 0) and not _until(system, lambda: not any(left()), patience=3.0)
+    finally:
+        client.delete_item(TableName=table, Key=key)
+    return hidden and _until(system, lambda: not any(left()))
+
+
+def an_attendant_is_sent_for(system: System) -> bool:
+    """A photo waits, and who let photos in is gone: the sweeper starts another."""
+    client, table = system.aws.client("dynamodb"), system.stack.jobs_table
+    key, late = {"job_id": {"S": f"rights-{uuid.uuid4().hex}"}}, {"N": "9000000000"}
+    waiting = {WAITING_IN: {"S": "normal/mask-objects"}, "not_before": late, "deadline_at": late}
+    _until(system, lambda: _attended_until(system) <= time.time())
+    client.put_item(TableName=table, Item={**key, **waiting, "turn": {"N": "1"}, "entered_at": {"N": "1"}})
+    try:
+        return _invoke(system, "SweepJobsFunction", {}) is not None
+    finally:
+        client.delete_item(TableName=table, Key=key)
+
+
+def _attended_until(system: System) -> float:
+    return WaitingRoom(system.aws.client("dynamodb"), table=system.stack.jobs_table, routes=()).attendance().until
 
 
 def an_unreadable_message_is_set_aside(system: System) -> bool:
@@ -290,7 +358,12 @@ SPECIAL: dict[Trial, Scenario] = {
     Trial("RequestMaskFunction", "KeepWork", "s3:PutObject"): a_photo_that_adobe_cannot_read_is_cleaned,
     Trial("RequestMaskFunction", "WriteResults", "s3:PutObject"): a_file_that_is_no_photo_is_refused,
     Trial("RequestMaskFunction", "PublishOutcome", "events:PutEvents"): a_file_that_is_no_photo_is_refused,
-    Trial("RequestMaskFunction", "PostponeMessages", "sqs:ChangeMessageVisibility"): a_photo_waits_for_adobe,
+    Trial("RequestMaskFunction", "ReturnMessagesAfterFaults", "sqs:ChangeMessageVisibility"): (
+        a_message_comes_back_after_a_fault
+    ),
+    Trial("RequestMaskFunction", "OpenWaitingRoom", "states:StartExecution"): a_photo_waits_for_adobe,
+    Trial("AdmitPhotosFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): a_photo_waits_where_the_pace_is_lost,
+    Trial("SweepJobsFunction", "OpenWaitingRoom", "states:StartExecution"): an_attendant_is_sent_for,
     Trial("CheckJobFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (
         a_photo_is_cleaned_where_the_limiter_is_lost_meanwhile
     ),
@@ -436,10 +509,10 @@ def _ended(system: System, dropped: Dropped) -> str:
     return ended[0] if _until(system, look) else "denied"
 
 
-def _until(system: System, done: Callable[[], bool]) -> bool:
+def _until(system: System, done: Callable[[], bool], patience: float = _PATIENCE) -> bool:
     """Whether it came about; not, as soon as somebody speaks of a refusal."""
     heard = _Heard(system)
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         if done():
             return True
