@@ -114,7 +114,7 @@ def a_photo_waits_where_the_pace_is_lost(system: System) -> bool:
     """Refused for too many requests, it waits, and somebody deletes the item of the pace."""
     key = f"rights/patient-{uuid.uuid4().hex}.jpg"
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
-    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 5}})
+    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 15}})
     dropped = system.drop(photo_bytes(), key)
     client, table = system.aws.client("dynamodb"), system.stack.jobs_table
 
