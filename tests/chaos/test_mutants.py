@@ -7,7 +7,7 @@ from tests.chaos.mutants import BUGS, Bug, caught
 from tests.chaos.world import MakeWalk
 
 #: One bug in so many is planted here, all of them by ``make prove``.
-ONE_IN = 3
+ONE_IN = 5
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
