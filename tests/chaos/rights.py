@@ -208,7 +208,7 @@ def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
 
 
 def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System) -> bool:
-    """Its fill was refused for too many requests, and somebody deletes the pacer's item before it is sent again."""
+    """Its fill was refused for too many requests, and somebody deletes the rate limiter's item before it is sent again."""
     key = f"rights/{uuid.uuid4().hex}.jpg"
     rule = {"route": "POST /v1/fill-masked-areas", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 3}})
@@ -225,7 +225,7 @@ def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System)
 
 
 def a_photo_is_cleaned_where_the_limiter_is_lost_meanwhile(system: System) -> bool:
-    """Somebody deletes the pacer's item while Adobe makes the mask."""
+    """Somebody deletes the rate limiter's item while Adobe makes the mask."""
     key = f"rights/{uuid.uuid4().hex}.jpg"
     dropped = _drop_slow(system, key)
     _until(system, lambda: any(snapshot.status == "masking" for snapshot in system.find(dropped)))
