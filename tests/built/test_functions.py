@@ -148,9 +148,7 @@ def test_request_mask_pays_once_for_an_upload_reported_twice(
     assert stage.adobe.counters()["jobs"] == before
 
 
-def test_request_mask_refuses_a_damaged_photo_and_sets_aside_an_unreadable_message(
-    stage: Stage, sample: Sample
-) -> None:
+def test_request_mask_refuses_damage_and_sets_garbage_aside(stage: Stage, sample: Sample) -> None:
     broken = _upload(stage, "holiday 2026/broken photo.jpg", b"no picture at all " * 50)
     assert _deliver(stage, _told(sample("request_mask.damaged"), broken)) == []
     batch = sample("request_mask.unreadable")
