@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from cleanplate.jobs.ledger import Ledger
+from cleanplate.models import Job
 from local.adobe import Settings, StandIn
 from local.demo.job_watcher import JobSnapshot, look, read_manifest, read_object
 from local.demo.photographs import photograph
@@ -108,6 +110,17 @@ class System:
             lambda: dict(client.describe_execution(executionArn=arn)),
             lambda execution: execution["status"] != "RUNNING",
         )
+
+    def record(self, job_id: str) -> Job:
+        """Return a job as its record says it is now."""
+        found = Ledger(self.aws.client("dynamodb"), table=self.stack.jobs_table, record_days=1).get(job_id)
+        assert found is not None, job_id
+        return found
+
+    def execution_of(self, job_id: str) -> str:
+        """Return the ARN of the execution that a job's run has."""
+        arn = self.stack.state_machine_arn.replace(":stateMachine:", ":execution:")
+        return f"{arn}:{self.record(job_id).execution_name}"
 
     def drop(self, content: bytes, key: str = "", *, prefix: str = "", **metadata: str) -> Dropped:
         """Put a photo into the uploads bucket; ``metadata`` are options such as ``remove``."""

@@ -168,7 +168,8 @@ class Bell:
             for message in answer.get("Messages", []):
                 sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
                 told: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
-                if told["AlarmName"] == self._physical[alarm] and told["NewStateValue"] != "OK":
+                # The topic carries failed photos as well.
+                if told.get("AlarmName") == self._physical[alarm] and told["NewStateValue"] != "OK":
                     return told
         raise AssertionError(f"nobody heard {alarm}")
 
@@ -209,7 +210,8 @@ class _Arithmetic:
 
     def work_out(self, expression: str) -> float:
         """One number; raises KeyError where a metric has no data."""
-        return float(self._of(ast.parse(expression.replace(" AND ", " and "), mode="eval").body))
+        words = expression.replace(" AND ", " and ").replace(" OR ", " or ")
+        return float(self._of(ast.parse(words, mode="eval").body))
 
     def _of(self, node: ast.AST) -> Any:
         match node:
@@ -217,8 +219,10 @@ class _Arithmetic:
                 return value
             case ast.Name(id=name):
                 return self._values[name]
-            case ast.BoolOp(op=ast.And(), values=parts):
-                return all(self._of(part) for part in parts)
+            case ast.BoolOp(op=kind, values=parts):
+                # Every part: what has no data leaves the whole without.
+                truths = [self._of(part) for part in parts]
+                return {ast.And: all, ast.Or: any}[type(kind)](truths)
             case ast.Compare(left=left, ops=[kind], comparators=[right]):
                 compare = {ast.Gt: float.__gt__, ast.Lt: float.__lt__, ast.GtE: float.__ge__}[type(kind)]
                 return compare(float(self._of(left)), float(self._of(right)))

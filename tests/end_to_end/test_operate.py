@@ -67,13 +67,6 @@ def late_job(system: System, key: str) -> str:
     return ledger.claim(job).job_id
 
 
-def record(system: System, job: str) -> Job:
-    ledger = Ledger(system.aws.client("dynamodb"), table=system.stack.jobs_table, record_days=1)
-    found = ledger.get(job)
-    assert found is not None
-    return found
-
-
 # --- alarms -----------------------------------------------------------------------------------------------------------
 
 
@@ -134,7 +127,7 @@ def test_a_lost_job_is_ended_published_and_rings(system: System, bell: Bell) -> 
 
     assert sweep(system)["swept"] == 1
 
-    ended = record(system, job)
+    ended = system.record(job)
     assert (ended.status, ended.outcome["reason"], ended.published) == ("failed", "DeadlinePassedError", True)
     (event,) = system.published(key)
     assert event["detail-type"] == "Photo Failed"
@@ -176,6 +169,7 @@ def test_a_queue_that_stands_still_rings_and_a_moving_one_does_not(system: Syste
     sweep(system)
     assert not bell.rings("QueueStandsStillAlarm", {"age": 3000.0})
     hears(bell, "QueueStandsStillAlarm", age=7200.0)
+    assert rings(bell, "QueueStandsStillAlarm", age=0.0, waited=7200.0), "the waiting room stands still as well"
     assert not bell.rings("QueueStandsStillAlarm", {"age": 7200.0, "held": 1.0})
     assert system.clean(photo).outcome == "cleaned"
     assert not bell.rings("QueueStandsStillAlarm", {"age": 7200.0})
@@ -221,6 +215,8 @@ def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system:
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": "never_finishes"})
     dropped = system.drop(photo)
     job = until(lambda: {"id": _asked(system, dropped.key)}, lambda found: bool(found["id"]))["id"]
+    machine = system.aws.client("stepfunctions")
+    first = system.execution_of(job)
     table, key = system.stack.jobs_table, {"job_id": {"S": job}}
     past: Any = {":past": {"N": "1000"}}
     system.aws.client("dynamodb").update_item(
@@ -229,15 +225,23 @@ def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system:
         UpdateExpression="SET due_at = :past, claimed_at = :past, adobe_requests.mask.deadline_at = :past, adobe_requests.mask.check_at = :past",
         ExpressionAttributeValues=past,
     )
+    # An execution is named after its claim, so a claim of long ago has another one, which waits when the sweeper comes.
+    late = system.execution_of(job)
+    machine.start_execution(
+        stateMachineArn=system.stack.state_machine_arn,
+        name=late.rpartition(":")[2],
+        input=json.dumps({"job_id": job, "wait_seconds": 600}),
+    )
+    machine.stop_execution(executionArn=first)
 
     assert sweep(system)["swept"] == 1
 
     ended: Ended = system.wait(dropped)
     assert ended.reason == "JobOverdueError"
-    machine = system.aws.client("stepfunctions")
-    arn = f"{system.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{job}"
-    assert machine.describe_execution(executionArn=arn)["status"] != "RUNNING"
-    assert len(system.published(dropped.key)) == 1
+    assert machine.describe_execution(executionArn=late)["status"] == "ABORTED"
+    # A step that comes between record and event publishes too: docs/events.md tells subscribers of it.
+    events = system.published(dropped.key)
+    assert {(event["detail"]["job_id"], event["detail"]["run"]) for event in events} == {(job, ended.manifest["run"])}
 
 
 def _asked(system: System, key: str) -> str:

@@ -37,8 +37,8 @@ def _posts(system: System) -> int:
 
 def _history(system: System, ended: Ended) -> list[dict[str, Any]]:
     client = system.aws.client("stepfunctions")
-    arn = system.stack.state_machine_arn.replace(":stateMachine:", ":execution:")
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=f"{arn}:{ended.snapshot.job_id}")
+    arn = system.execution_of(ended.snapshot.job_id)
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     return [json.loads(json.dumps(event, default=str)) for page in pages for event in page["events"]]
 
 
