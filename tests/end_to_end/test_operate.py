@@ -164,6 +164,19 @@ def test_a_function_that_crashes_rings(system: System, bell: Bell) -> None:
     hears(bell, "FunctionErrorsAlarm")
 
 
+def test_a_long_queue_that_moves_rings_no_alarm(system: System, bell: Bell, photo: bytes) -> None:
+    """What SQS would say of the age is the test's, as is the wait: no photo here has waited for two hours."""
+    sweep(system)
+    dropped = [system.drop(photo) for _ in range(8)]
+    assert {system.wait(each).outcome for each in dropped} == {"cleaned"}
+
+    given = {"QueueStandsStillAlarm": {"age": 7200.0, "waited": 7200.0}}
+    until(
+        lambda: {"ringing": [name for name in bell.alarms if bell.rings(name, given.get(name))]},
+        lambda found: not found["ringing"],
+    )
+
+
 def test_a_queue_that_stands_still_rings_and_a_moving_one_does_not(system: System, bell: Bell, photo: bytes) -> None:
     """SQS's own metric of age is the test's: no message here is two hours old. What it is set against is measured."""
     sweep(system)
