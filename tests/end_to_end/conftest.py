@@ -64,10 +64,12 @@ class Ended:
         return str(self.manifest.get("reason", ""))
 
 
-def until(look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + DEADLINE
+def until(
+    look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool], deadline: float = DEADLINE
+) -> dict[str, Any]:
+    end = time.monotonic() + deadline
     while not is_so(found := look()):
-        assert time.monotonic() < deadline, found
+        assert time.monotonic() < end, found
         time.sleep(0.2)
     return found
 

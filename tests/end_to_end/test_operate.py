@@ -16,6 +16,7 @@ import pytest
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options, Photo
 from cleanplate.uploads.identity import job_id
+from tests.chaos.rights import Trial, without
 from tests.end_to_end.conftest import DEADLINE, Ended, System, output, until
 from tests.end_to_end.ringing import Bell
 
@@ -162,6 +163,18 @@ def test_a_function_that_crashes_rings(system: System, bell: Bell) -> None:
     assert bell.value("FunctionErrorsAlarm") == 0
     assert system.invoke("RecordFailureFunction", {"execution": 5, "error": "", "cause": ""})["errorType"]
     hears(bell, "FunctionErrorsAlarm")
+
+
+def test_a_function_that_can_begin_no_photo_rings(system: System, bell: Bell, photo: bytes) -> None:
+    sweep(system)
+    assert bell.value("FunctionErrorsAlarm") in {None, 0}
+    with without(system, Trial("RequestMaskFunction", "WriteJobsAndTakeSlots", "dynamodb:GetItem")):
+        system.drop(photo)
+        # The third fault of a message is an error, two thirds of a minute after the first.
+        until(lambda: {"rings": bell.rings("FunctionErrorsAlarm")}, lambda found: bool(found["rings"]), deadline=180)
+        hears(bell, "FunctionErrorsAlarm")
+        # It would come back in a minute and a half, for which no other test should wait.
+        system.aws.client("sqs").purge_queue(QueueUrl=system.stack.uploads_queue_url)
 
 
 def test_a_long_queue_that_moves_rings_no_alarm(system: System, bell: Bell, photo: bytes) -> None:
