@@ -44,6 +44,7 @@ from cleanplate.jobs.records import (
     expiry,
     job_from_item,
     job_to_item,
+    job_update,
     object_key,
     selection_from_item,
     selection_to_item,
@@ -51,7 +52,6 @@ from cleanplate.jobs.records import (
 )
 from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.jobs.reuse import next_run
-from cleanplate.jobs.waiting_room import WAITING_IN
 from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus, Options, Photo
 from cleanplate.uploads.identity import job_id
 
@@ -338,7 +338,11 @@ class Ledger:
     def _save(self, before: Job | None, after: Job, now: float) -> tuple[bool, Job]:
         """Write ``after`` over ``before``, None for nothing, and count the move; return whether, and what is there now."""
         after = replace(after, revision=secrets.token_hex(8))
-        write = self._new(after) if before is None else self._difference(before, after)
+        write = (
+            self._new(after)
+            if before is None
+            else job_update(self._table, before, after, record_days=self._record_days)
+        )
         counts = [
             *counted_moves(self._table, before, after, now=now, expires_at=expiry(now, self._record_days)),
             *in_work_moves(self._table, before, after),
@@ -367,29 +371,6 @@ class Ledger:
             "TableName": self._table,
             "Item": to_item(job_to_item(job, record_days=self._record_days)),
             "ConditionExpression": "attribute_not_exists(job_id)",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-
-    def _difference(self, before: Job, after: Job) -> dict[str, Any]:
-        """Return the update that writes what has changed and leaves alone whatever else the item holds."""
-        old = job_to_item(before, record_days=self._record_days)
-        new = job_to_item(after, record_days=self._record_days)
-        changed = {name: value for name, value in new.items() if name not in old or old[name] != value}
-        gone = [name for name in old if name not in new]
-        update = "SET " + ", ".join(f"#{name} = :{name}" for name in changed)
-        removed = [f"#{name}" for name in gone]
-        if after.status != "claimed":
-            # Whoever is at it holds the photo now, not the waiting room.
-            removed.append(WAITING_IN)
-        if removed:
-            update += f" REMOVE {', '.join(removed)}"
-        return {
-            "TableName": self._table,
-            "Key": item_key(before.job_id),
-            "UpdateExpression": update,
-            "ConditionExpression": "#revision = :seen" if before.revision else "attribute_not_exists(#revision)",
-            "ExpressionAttributeNames": {f"#{name}": name for name in [*changed, *gone]},
-            "ExpressionAttributeValues": bound(**changed, **({"seen": before.revision} if before.revision else {})),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from cleanplate.aws.dynamodb import bound, item_key
 from cleanplate.jobs.deadlines import due_at
 from cleanplate.jobs.folder_counts import SHARDS
+from cleanplate.jobs.waiting_room import WAITING_IN
 from cleanplate.models import AdobeJob, AdobeRequest, Job, Options, Photo
 from cleanplate.uploads.identity import photo_id
 from cleanplate.uploads.options import options_from_dict, options_to_dict
@@ -63,6 +65,30 @@ def job_to_item(job: Job, *, record_days: int) -> dict[str, Any]:
         "revision": job.revision,
         "expires_at": expiry(job.claimed_at, record_days),
         **({SHARD: _shard_of(job.job_id), DUE: due} if due is not None else {}),
+    }
+
+
+def job_update(table: str, before: Job, after: Job, *, record_days: int) -> dict[str, Any]:
+    """Return the update that writes what has changed and leaves alone whatever else the item holds."""
+    old = job_to_item(before, record_days=record_days)
+    new = job_to_item(after, record_days=record_days)
+    changed = {name: value for name, value in new.items() if name not in old or old[name] != value}
+    gone = [name for name in old if name not in new]
+    update = "SET " + ", ".join(f"#{name} = :{name}" for name in changed)
+    removed = [f"#{name}" for name in gone]
+    if after.status != "claimed":
+        # Whoever is at it holds the photo now, not the waiting room.
+        removed.append(WAITING_IN)
+    if removed:
+        update += f" REMOVE {', '.join(removed)}"
+    return {
+        "TableName": table,
+        "Key": item_key(before.job_id),
+        "UpdateExpression": update,
+        "ConditionExpression": "#revision = :seen" if before.revision else "attribute_not_exists(#revision)",
+        "ExpressionAttributeNames": {f"#{name}": name for name in [*changed, *gone]},
+        "ExpressionAttributeValues": bound(**changed, **({"seen": before.revision} if before.revision else {})),
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
 
 

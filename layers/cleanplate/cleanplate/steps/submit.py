@@ -22,7 +22,7 @@ from cleanplate.errors import (
     PostponedError,
 )
 from cleanplate.jobs.ledger import look_again_at
-from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus
+from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Job, JobStatus
 from cleanplate.rate_limit.polling import wait_after_refusal
 from cleanplate.services import Services
 
@@ -80,6 +80,13 @@ def send(
         raise
     except AdobeError as error:
         raise _after_refusal(job, request, error, route=route, services=services) from error
+    return _record(job, request, adobe_job, route, status, services)
+
+
+def _record(
+    job: Job, request: AdobeRequest, adobe_job: AdobeJob, route: Route, status: JobStatus, services: Services
+) -> Job:
+    """Write Adobe's job down and when its status is due."""
     now = services.clock()
     sent = replace(
         request,
@@ -94,7 +101,9 @@ def send(
     services.limiter.record_success(route.name)
     if not services.limiter.limits.polls_count:
         return job
-    return services.ledger.record_poll(job, with_check(job.adobe_requests[name], sent.check_at, services), now=now)
+    return services.ledger.record_poll(
+        job, with_check(job.adobe_requests[request.name], sent.check_at, services), now=now
+    )
 
 
 def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeRequest:
