@@ -16,6 +16,18 @@ from tests.stage import REGION, Stage
 #: Fixtures that put buckets and tables into this process.
 STACKS = {"stage", "client"}
 
+#: Modules that try every format, mode, orientation or region, many simulated runs, or a browser.
+MATRICES = {
+    "test_any_file",
+    "test_forecast",
+    "test_jpeg_blocks",
+    "test_jpeg_end",
+    "test_links",
+    "test_report_page",
+    "test_untouched",
+    "test_viewing",
+}
+
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -32,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if STACKS & set(getattr(item, "fixturenames", ())):
             item.add_marker("stack")
-        if is_hypothesis_test(getattr(item, "obj", None)):
+        if item.path.stem in MATRICES or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("slow")
 
 
