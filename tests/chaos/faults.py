@@ -249,7 +249,7 @@ def _requests() -> Iterator[_Kind]:
     for shape in ("C", "D", "E", "html", "empty"):
         what = f"403 in shape {shape}"
         yield _Kind(f"403-{shape}", what, _REFUSED, _shaped(403, shape), ends="AccessRefusedError")
-    relinked = "The photo's link is signed afresh and the request sent once more."
+    relinked = "The photo's link is signed again and the request sent once more."
     expired = _shaped(403, "B", "The source link could not be read")
     yield _Kind("403-input-once", "403 that speaks of the photo's link", relinked, expired, 1)
     yield _Kind("410-once", "410", relinked, _shaped(410), 1, representative=True)
@@ -761,7 +761,7 @@ def _of_one_place() -> Iterator[Fault]:
         yield _fault("mask status", f"boxes-{style}", f"boxes as {style}", _NO_HARM, _CLEANED, boxes)
 
     unread = {"do": "failed", "message": "Failed to download image"}
-    linked = "The photo's link is signed afresh and the request sent once more; the record says possible duplicate."
+    linked = "The photo's link is signed again and the request sent once more; the record says possible duplicate."
     yield _fault(
         "fill status",
         "input-unread-once",

@@ -78,7 +78,7 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
         if answer is None:
             due.append(job.adobe_requests[name].check_at)
         elif answer.state == "failed" and _may_be_sent_again(job, name, answer, step):
-            # Once more, with a link that is signed afresh.
+            # Once more, with a link that is signed again.
             _give_back(job, name, services)
             return {"state": "waiting", "wait_seconds": 0}
         elif answer.state == "failed":

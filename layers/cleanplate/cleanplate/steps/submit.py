@@ -175,7 +175,7 @@ def _after_refusal(
         services.limiter.record_unavailable(route.name)
         return _postponed(job, str(error), now + wait_after_refusal(request.outages, services.random()))
     if isinstance(error, InputLinkRefusedError) and not request.refusals:
-        # Once more with a link that is signed afresh.
+        # Once more with a link that is signed again.
         return _postponed(job, str(error), now + wait_after_refusal(0, services.random()))
     return error
 
