@@ -296,8 +296,9 @@ def _sharpness_of(photo: Path, place: Path, megapixels: int, subsampling: int) -
     mask = (place / f"{megapixels}.mask.png").read_bytes()
     plan = plan_fill(lambda: photo.open("rb"), facts, [mask], options=Options(), limit=LIMIT)
     window = plan.windows[0]
+    # There is one window.
     with Image.open(io.BytesIO(plan.hole)) as image:
-        hole = image.crop(window.hole_box).point(lambda level: 255 if level == 255 else 0)
+        hole = image.convert("L")
     truth = background.crop(window.hole_box)
 
     def as_jpeg(picture: Image.Image) -> bytes:

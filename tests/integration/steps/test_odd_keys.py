@@ -37,7 +37,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def _is_ours(command: list[str]) -> bool:
-    """The one program that is run holds a JPEG's blocks; it is given a library and two open files."""
+    """The one program that is run holds a JPEG's blocks; it is given a library, two open files and two rows."""
     program = [sys.executable, "-I", "-S", str(jpeg_blocks._WORKER), jpeg_blocks.find_library()]
     return command[:5] == program and all(each.isdigit() for each in command[5:])
 

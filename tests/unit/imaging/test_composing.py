@@ -19,7 +19,7 @@ from cleanplate.imaging import compose as compose_whole
 from cleanplate.imaging.webp import webp_manner
 from cleanplate.models import Options
 from local.demo.photographs import photograph
-from tests.unit.imaging.variants import VARIANTS, WIDE, encoded, open_upright, pixels, scene
+from tests.unit.imaging.variants import VARIANTS, WIDE, encoded, full_hole, open_upright, pixels, scene
 
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 SPOT = (120, 60, 180, 130)
@@ -383,7 +383,7 @@ def test_sixteen_bits_of_grey_stay_sixteen_outside_the_hole() -> None:
         answer, result = composed(content, facts, plan, [encoded(Image.new("L", (300, 200), 100), "PNG")])
         after = np.asarray(Image.open(io.BytesIO(answer)))
         assert after.dtype == np.uint16
-        hole = np.asarray(Image.open(io.BytesIO(plan.hole)))
+        hole = pixels(full_hole(plan))
         assert np.array_equal(after[hole == 0], np.asarray(deep)[hole == 0])
         assert (after[pixels(disc()) == 255] == 100 * 257).all()
         assert result.notes == ()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from cleanplate.imaging import jpeg_blocks
+from cleanplate.imaging import jpeg_blocks, libjpeg
 from cleanplate.imaging.jpeg_blocks import BlocksUnavailableError, JpegBlocks, Layout, find_library
 from cleanplate.imaging.orientation import stored
 from cleanplate.models import Options
@@ -241,6 +243,7 @@ def _other_library(patch: pytest.MonkeyPatch, folder: Path) -> None:
 def _worker(code: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
     def arrange(patch: pytest.MonkeyPatch, folder: Path) -> None:
         (folder / "worker.py").write_text(code)
+        shutil.copy(libjpeg.__file__, folder)
         patch.setattr(jpeg_blocks, "_WORKER", folder / "worker.py")
 
     return arrange
@@ -249,7 +252,7 @@ def _worker(code: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
 def _after_the_header(code: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
     """The real process up to its first answer, then ``code``."""
     real = jpeg_blocks._WORKER.read_text()
-    return _worker(real.replace("    photo.read()\n", f"    import os, time\n    {code}\n"))
+    return _worker(real.replace("    photo.begin(top, bottom)\n", f"    import os, time\n    {code}\n"))
 
 
 def _hanging(patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -303,8 +306,9 @@ def test_a_ycck_photo_keeps_its_colours_when_encoded_again(monkeypatch: pytest.M
 def test_what_libjpeg_says_of_a_damaged_file_is_in_the_error() -> None:
     damaged = encoded(scene(64, 64), "JPEG").replace(b"\xff\xc0", b"\xff\xc3")
     with (
-        pytest.raises(BlocksUnavailableError, match="incompatible"),
-        JpegBlocks(io.BytesIO(damaged)) as blocks,
+        pytest.raises(BlocksUnavailableError, match="color conversion"),
+        tempfile.TemporaryFile() as result,
+        JpegBlocks(io.BytesIO(damaged), result, (0, 64)) as blocks,
     ):
         blocks.crop((0, 0, 16, 16))
 
@@ -312,9 +316,9 @@ def test_what_libjpeg_says_of_a_damaged_file_is_in_the_error() -> None:
 def test_a_photo_whose_position_is_anywhere_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(encoded(scene(64, 64), "JPEG"))
-    with path.open("rb") as file:
+    with path.open("rb") as file, tempfile.TemporaryFile() as result:
         file.read(100)
-        with JpegBlocks(file) as blocks:
+        with JpegBlocks(file, result, (0, 64)) as blocks:
             assert blocks.layout == Layout(64, 64, ((2, 2), (1, 1), (1, 1)))
         assert file.tell() == 100
 
@@ -324,7 +328,8 @@ def test_the_library_is_the_one_that_pillow_brought() -> None:
 
 
 def test_no_process_and_no_file_is_left_behind() -> None:
-    with JpegBlocks(io.BytesIO(encoded(scene(64, 64), "JPEG"))) as blocks:
+    photo = io.BytesIO(encoded(scene(64, 64), "JPEG"))
+    with tempfile.TemporaryFile() as result, JpegBlocks(photo, result, (0, 64)) as blocks:
         assert blocks.layout.width == 64
         process = blocks._process
     assert process.returncode is not None

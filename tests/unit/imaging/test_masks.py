@@ -17,8 +17,7 @@ from cleanplate.errors import (
     OwnMaskUnreadableError,
 )
 from cleanplate.imaging import PhotoFacts, check_own_mask, place_in_frame
-from cleanplate.imaging.masks import BLOCK, RIM, binarize, dilate, erode, feathered, union_of, with_rim, without_rim
-from cleanplate.imaging.orientation import apply_orientation
+from cleanplate.imaging.masks import binarize, dilate, erode, feathered, union_of
 from cleanplate.models import Box
 from tests.unit.imaging.variants import encoded, pixels, random_mask
 
@@ -161,26 +160,6 @@ def test_the_feather_lies_inside_the_grown_ring(seed: int, half: int, spare: int
 
     assert (weights[pixels(hole) == 0] == 0).all(), "outside the hole nothing changes"
     assert (weights[pixels(dilate(mask, spare)) == 255] == 255).all(), "of the object nothing stays"
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_rim_is_what_shares_a_jpeg_block_with_the_hole(orientation: int) -> None:
-    hole = random_mask((150, 101), seed=orientation)
-    rimmed = with_rim(hole, orientation)
-
-    assert without_rim(rimmed).tobytes() == hole.tobytes()
-    assert set(np.unique(pixels(rimmed))) <= {0, RIM, 255}
-    marked = pixels(with_rim(hole, orientation)) > 0
-    stored = {1: marked, 3: marked[::-1, ::-1]}.get(orientation)
-    if stored is None:
-        return
-    touched = pixels(hole) > 0 if orientation == 1 else pixels(hole)[::-1, ::-1] > 0
-    for top in range(0, touched.shape[0], BLOCK):
-        for left in range(0, touched.shape[1], BLOCK):
-            block = (slice(top, top + BLOCK), slice(left, left + BLOCK))
-            if touched[block].any():
-                assert stored[block].all()
-    assert apply_orientation(hole, 1) is hole
 
 
 # ----------------------------------------------------------------------------------------------------------------------

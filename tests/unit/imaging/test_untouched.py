@@ -27,11 +27,13 @@ from tests.unit.imaging.variants import (
     VARIANTS,
     Variant,
     encoded,
+    full_hole,
     open_upright,
     pixels,
     random_mask,
     scene,
     softened,
+    with_rim,
 )
 
 GREEN = (40, 160, 60)
@@ -51,7 +53,9 @@ class Walked:
 
     @property
     def hole(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return pixels(Image.open(io.BytesIO(self.plan.hole)))
+        """255 where it was filled, 170 in what a JPEG encodes together with that; upright, as large as the photo."""
+        hole = full_hole(self.plan)
+        return pixels(with_rim(hole, self.facts.orientation) if self.facts.format == "jpeg" else hole)
 
 
 def walk(

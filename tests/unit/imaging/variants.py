@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageDraw, ImageFilter, ImageOps, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFilter, ImageOps, PngImagePlugin, TiffImagePlugin
 
+from cleanplate.imaging import FillPlan
 from cleanplate.imaging.exif import read_exif
 from cleanplate.imaging.ifd import Directory
+from cleanplate.imaging.orientation import apply_orientation, stored
 from cleanplate.imaging.tiff import add_tags
 from local.demo.photographs import photograph
 
@@ -335,3 +337,24 @@ def open_upright(content: bytes) -> Image.Image:
 
 def pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.asarray(image).astype(np.int64)
+
+
+def full_hole(plan: FillPlan) -> Image.Image:
+    """The plan's hole in the upright photo's size."""
+    hole = Image.new("L", (plan.width, plan.height))
+    hole.paste(Image.open(io.BytesIO(plan.hole)), plan.hole_box)
+    return hole
+
+
+def with_rim(hole: Image.Image, orientation: int) -> Image.Image:
+    """``hole`` with 170 on the rest of every block of 16 stored pixels that it touches, and on one pixel more.
+
+    Decoders smooth colours from block to block.
+    """
+    there = pixels(stored(hole, orientation)) > 0
+    high, wide = there.shape
+    blocks = np.zeros((-(-high // 16) * 16, -(-wide // 16) * 16), bool)
+    blocks[:high, :wide] = there
+    touched = blocks.reshape(blocks.shape[0] // 16, 16, -1, 16).any((1, 3)).repeat(16, 0).repeat(16, 1)
+    near = Image.fromarray(touched.astype(np.uint8) * 170).filter(ImageFilter.MaxFilter(3)).crop((0, 0, wide, high))
+    return apply_orientation(ImageChops.lighter(stored(hole, orientation), near), orientation)

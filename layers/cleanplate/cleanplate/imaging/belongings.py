@@ -11,7 +11,8 @@ from cleanplate.imaging import boxes, png, tiff
 from cleanplate.imaging.exif import clean_exif, orientation_of, with_orientation
 from cleanplate.imaging.facts import TURNED_BY_DECODER, PhotoFacts
 from cleanplate.imaging.ifd import Directory
-from cleanplate.imaging.inventory import Inventory, take_inventory
+from cleanplate.imaging.inventory import Inventory, inventory_of_jpeg, take_inventory
+from cleanplate.imaging.jpeg_markers import JpegParts, read_parts
 from cleanplate.imaging.metadata import photoshop_without_thumbnail, xmp_upright
 from cleanplate.imaging.stated import colours_of
 from cleanplate.imaging.webp import UNKNOWN_QUALITY, webp_manner
@@ -52,6 +53,7 @@ class Belongings:
     webp_quality: int = UNKNOWN_QUALITY
     notes: list[str] = field(default_factory=list)
     inventory: Inventory = field(default_factory=dict)
+    parts: JpegParts = field(default_factory=lambda: JpegParts((), b""))
 
     def forget_colours(self) -> None:
         """Note that the pixels have become sRGB."""
@@ -63,7 +65,11 @@ class Belongings:
 def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belongings:
     """Return everything but the pixels of ``image``, which was opened from ``file`` and decoded."""
     kept = Belongings(facts.format, xmp=_bytes(image.info.get("xmp")), exif=_bytes(image.info.get("exif")))
-    kept.inventory = take_inventory(file, facts.format)
+    if facts.format == "jpeg":
+        kept.parts = read_parts(file)
+        kept.inventory = inventory_of_jpeg(kept.parts)
+    else:
+        kept.inventory = take_inventory(file, facts.format)
     colours = colours_of(image, file, facts.format)
     kept.icc, kept.primaries, kept.transfer = colours.icc, colours.primaries, colours.transfer
     # A profile made for PQ or HLG is one to convert with, not one to show by.

@@ -16,10 +16,9 @@ from cleanplate.imaging.canvas import PixelCanvas
 from cleanplate.imaging.colour import to_srgb
 from cleanplate.imaging.facts import PhotoFacts, reopen
 from cleanplate.imaging.filling import FillPlan
-from cleanplate.imaging.inventory import differences, take_inventory
+from cleanplate.imaging.inventory import differences, inventory_of_jpeg, take_inventory
 from cleanplate.imaging.jpeg_blocks import BlockCanvas, BlocksUnavailableError, JpegBlocks
-from cleanplate.imaging.jpeg_markers import read_parts
-from cleanplate.imaging.jpeg_writing import write_jpeg_around
+from cleanplate.imaging.jpeg_writing import parts_for_result, write_jpeg_around
 from cleanplate.imaging.orientation import apply_orientation
 from cleanplate.imaging.painting import Painter
 from cleanplate.imaging.profiles import HIGH_RANGE
@@ -98,15 +97,20 @@ def _written_block_by_block(
     """Write the JPEG with every untouched block as it was. False, with a note, where that cannot be done."""
     image = reopen(file, facts)
     kept = belongings_of(image, facts, file)
-    parts = read_parts(file)
+    found = list(notes)
+    parts = parts_for_result(kept, found, mark_as_edited=mark_as_edited)
     try:
-        with JpegBlocks(file, parts.prologue) as blocks:
+        with JpegBlocks(file, content, painter.rows(), prologue=kept.parts.prologue, segments=parts.head) as blocks:
             painter.paint(BlockCanvas(blocks, image.mode), kept.icc)
-            notes += write_jpeg_around(blocks.write(), parts, kept, content, mark_as_edited=mark_as_edited)
-        notes += differences(kept.inventory, take_inventory(content, "jpeg"))
+            blocks.finish()
     except BlocksUnavailableError as error:
+        content.seek(0)
+        content.truncate()
         notes.append(f"The JPEG was encoded again as a whole, with its own tables: {error}.")
         return False
+    content.seek(0, io.SEEK_END)
+    content.write(parts.trailer)
+    notes[:] = found + differences(kept.inventory, inventory_of_jpeg(parts))
     return True
 
 
@@ -136,7 +140,7 @@ def _write_whole(
     if target == facts.format == "jpeg":
         with tempfile.TemporaryFile() as body:
             notes += write(canvas, target, kept, body, turned=False, mark_as_edited=mark_as_edited)
-            notes += write_jpeg_around(body, read_parts(file), kept, content, mark_as_edited=mark_as_edited)
+            notes += write_jpeg_around(body, kept, content, mark_as_edited=mark_as_edited)
     else:
         notes += write(canvas, target, kept, content, turned=turned, mark_as_edited=mark_as_edited)
     notes += differences(kept.inventory, take_inventory(content, target))

@@ -13,7 +13,7 @@ from cleanplate.errors import MaskUnusableError
 from cleanplate.imaging.colour import to_srgb
 from cleanplate.imaging.downscale import sendable_jpeg
 from cleanplate.imaging.facts import MIN_GROW, PhotoFacts, can_send_as_is, reopen
-from cleanplate.imaging.masks import binarize, dilate, union_of, with_rim
+from cleanplate.imaging.masks import binarize, dilate, union_of
 from cleanplate.imaging.orientation import Rectangle, apply_orientation, stored_rectangle, turned_size
 from cleanplate.imaging.reading import decode, eight_bit, quiet
 from cleanplate.imaging.stated import colours_of
@@ -90,9 +90,8 @@ class Window:
 class FillPlan:
     """What to send, and what ``compose`` needs to put the answers back. No windows means: nothing to remove.
 
-    ``hole`` is a PNG (mode L) of the upright photo's size: 0 is kept, 255 gets filled; 170, in JPEGs only, shares a
-    block with what gets filled: it is not painted on, but encoded again together with it. ``grow`` and ``feather`` are
-    pixels of the photo, ``covered`` is the hole's share of the photo, ``detail`` the share of the hole's pixels that is
+    ``hole`` is a PNG (mode L) of ``hole_box``: 0 is kept, 255 gets filled. ``grow`` and ``feather`` are pixels of the
+    photo, ``covered`` is the hole's share of the photo, ``detail`` the share of the hole's pixels that is
     sent (1 where every window has native resolution).
     """
 
@@ -109,6 +108,11 @@ class FillPlan:
     def nothing_to_remove(self) -> bool:
         """True where the masks are all black."""
         return not self.windows
+
+    @property
+    def hole_box(self) -> Rectangle:
+        """The box around the whole hole, in upright pixels of the photo."""
+        return box_around(self.windows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without the pictures."""
@@ -160,7 +164,7 @@ def plan_fill(
     feather = min(grow // 2 if options.feather is None else options.feather, grow) // 2 * 2
     hole = _hole(union, size, grow)
     if hole is None:
-        return FillPlan((), _small_png(Image.new("L", size)), *size, grow, feather, 0.0, 1.0)
+        return FillPlan((), b"", *size, grow, feather, 0.0, 1.0)
     area = hole.histogram()[255]
     if area == size[0] * size[1]:
         raise MaskUnusableError("the mask covers the whole photo: nothing is left to fill it from")
@@ -173,9 +177,14 @@ def plan_fill(
             for window, picture in zip(windows, pictures, strict=True)
         ]
     sent = sum(hole.crop(crop.hole).histogram()[255] * min(1.0, crop.scale) ** 2 for crop in crops)
-    if facts.format == "jpeg" and options.output_format in ("same", "jpeg"):
-        hole = with_rim(hole, facts.orientation)
-    return FillPlan(tuple(windows), _small_png(hole), *size, grow, feather, area / (size[0] * size[1]), sent / area)
+    stored_hole = _small_png(hole.crop(box_around(windows)))
+    return FillPlan(tuple(windows), stored_hole, *size, grow, feather, area / (size[0] * size[1]), sent / area)
+
+
+def box_around(windows: Sequence[Window]) -> Rectangle:
+    """Return the box around the holes of all ``windows``."""
+    lefts, tops, rights, bottoms = zip(*(window.hole_box for window in windows), strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _grow(options: Options, size: tuple[int, int], mask_size: tuple[int, int]) -> int:
@@ -252,7 +261,7 @@ def _png(mask: Image.Image) -> bytes:
 
 
 def _small_png(hole: Image.Image) -> bytes:
-    """Return a hole with its rim in two bits per pixel: a quarter of the bytes to pack, and to unpack again."""
+    """Return a hole in two bits per pixel: a quarter of the bytes to pack, and to unpack again."""
     buffer = io.BytesIO()
     hole.save(buffer, "PNG", compress_level=1, bits=2)
     return buffer.getvalue()

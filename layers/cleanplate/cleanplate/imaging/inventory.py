@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
+from cleanplate.errors import TruncatedPhotoError
 from cleanplate.imaging import boxes, ifd, png, tiff
 from cleanplate.imaging.exif import read_exif
+from cleanplate.imaging.jpeg_markers import JpegParts, read_parts
 from cleanplate.imaging.metadata import PHOTOSHOP_THUMBNAILS, photoshop_resources
 
 _ICC = 34675
@@ -35,7 +38,6 @@ _QUIET_SEGMENTS = {
     0xEB: (b"JP",),
     0xEE: (b"Adobe",),
 }
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 #: Orientation has its own care; the rest points at directories, or shows that a second encoder has been at work.
 _QUIET_TAGS = frozenset({0x0112, ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, tiff.XMP, tiff.PHOTOSHOP}) | tiff.LAYOUT
 _CODED_ITEMS = frozenset({b"hvc1", b"av01", b"grid", b"iovl", b"iden", b"jpeg", b"tmap", b"Exif"})
@@ -49,18 +51,26 @@ def take_inventory(file: BinaryIO, picture_format: str) -> Inventory:
     """Return the parts of ``file``. It is left where it stood; what cannot be read ends the list."""
     walk = _WALKS.get(picture_format)
     place = file.tell()
+    try:
+        return _listed(walk(file) if walk else iter(()))
+    finally:
+        file.seek(place)
+
+
+def inventory_of_jpeg(parts: JpegParts) -> Inventory:
+    """Return what ``parts`` are."""
+    return _listed(_jpeg_parts(parts))
+
+
+def _listed(walk: Iterator[_Part]) -> Inventory:
     found: dict[str, hashlib.blake2b] = {}
     present: set[str] = set()
-    try:
-        for name, data in walk(file) if walk else ():
+    with suppress(ValueError, IndexError, TruncatedPhotoError):
+        for name, data in walk:
             present.add(name)
             found.setdefault(name, hashlib.blake2b(digest_size=8)).update(data)
             if not data:
                 found.pop(name)
-    except (ValueError, IndexError):
-        pass
-    finally:
-        file.seek(place)
     return {name: found[name].digest() if name in found else b"" for name in sorted(present)}
 
 
@@ -104,19 +114,16 @@ def _photoshop(data: bytes) -> Iterator[_Part]:
 
 
 def _jpeg(file: BinaryIO) -> Iterator[_Part]:
-    resources = b""
-    further = False
-    file.seek(2)
-    while (head := file.read(4))[:1] == b"\xff" and head[1:2] not in (b"\xda", b"\xd9"):
-        marker, data = head[1], file.read(int.from_bytes(head[2:], "big") - 2)
-        further = further or (marker == 0xE2 and data.startswith(_QUIET_SEGMENTS[0xE2][:2]))
-        if marker == 0xED and data.startswith(_PHOTOSHOP_HEAD):
-            resources += data[len(_PHOTOSHOP_HEAD) :]
-        elif marker == 0xFE or 0xE0 <= marker <= 0xEF:
-            yield from _segment(marker, data)
-    yield from _photoshop(resources)
-    behind = _behind_the_end(file)
-    if behind and not further:
+    yield from _jpeg_parts(read_parts(file))
+
+
+def _jpeg_parts(parts: JpegParts) -> Iterator[_Part]:
+    for segment in parts.segments:
+        if not segment.starts_with(0xED, _PHOTOSHOP_HEAD):
+            yield from _segment(segment.marker, segment.data)
+    yield from _photoshop(parts.joined(0xED, _PHOTOSHOP_HEAD))
+    behind = len(parts.trailer.strip(b"\x00\r\n "))
+    if behind and not any(segment.starts_with(0xE2, *_QUIET_SEGMENTS[0xE2][:2]) for segment in parts.segments):
         yield f"{behind} bytes behind the picture's end", b""
 
 
@@ -138,20 +145,6 @@ def _segment(marker: int, data: bytes) -> Iterator[_Part]:
     elif not data.startswith(_QUIET_SEGMENTS.get(marker, ()) or (b"\x00never",)):
         name = re.match(rb"[\x20-\x7e]{2,40}", data)
         yield f"APP{marker - 0xE0} segment" + (f" {name[0].decode()}" if name else ""), data
-
-
-def _behind_the_end(file: BinaryIO) -> int:
-    """Return how many bytes lie behind the end of the JPEG, which is read from within its first scan; zeros do not
-    count.
-    """
-    block = b""
-    while more := file.read(1 << 20):
-        block = block[-1:] + more
-        for found in _MARKER.finditer(block):
-            if block[found.start() + 1] == 0xD9:
-                rest = block[found.end() :] + file.read()
-                return len(rest.strip(b"\x00\r\n "))
-    return 0
 
 
 def _png(file: BinaryIO) -> Iterator[_Part]:

@@ -89,9 +89,9 @@ class Layout:
 
 
 class _Worker:
-    """The process that is given the JPEG in ``file``, and the file for its result if there is one, until it is closed."""
+    """The process that is given the JPEG in ``file``, and a file for the result and some rows, until it is closed."""
 
-    def __init__(self, file: BinaryIO, *results: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *results: BinaryIO, rows: tuple[int, ...] = ()) -> None:
         library = find_library()
         with ExitStack() as opened:
             self._complaint = opened.enter_context(tempfile.TemporaryFile())
@@ -99,7 +99,7 @@ class _Worker:
             descriptors = tuple(each.fileno() for each in (source, *results))
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a script of this package
-                    [sys.executable, "-I", "-S", str(_WORKER), library, *map(str, descriptors)],
+                    [sys.executable, "-I", "-S", str(_WORKER), library, *map(str, descriptors + rows)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._complaint,
@@ -158,17 +158,19 @@ def has_end_mark(file: BinaryIO) -> bool:
 
 
 class JpegBlocks(_Worker):
-    """The JPEG in ``file``, held by a process of its own until this is closed.
+    """The JPEG in ``file``, read by a process of its own, which writes what becomes of it into ``result``.
 
-    ``prologue`` are the segments (JFIF, Adobe) that tell decoders what the components mean.
+    ``rows`` are the first row of pixels that is looked at or painted on, and the one behind the last. ``prologue`` are
+    the segments (JFIF, Adobe) that tell decoders what the components mean, ``segments`` all that the result shall have.
+    ``result`` must be a file that another process can inherit.
     """
 
-    def __init__(self, file: BinaryIO, prologue: bytes = b"") -> None:
+    def __init__(
+        self, file: BinaryIO, result: BinaryIO, rows: tuple[int, int], *, prologue: bytes = b"", segments: bytes = b""
+    ) -> None:
         self._prologue = prologue
-        with ExitStack() as opened:
-            self._result = cast(BinaryIO, opened.enter_context(tempfile.TemporaryFile()))
-            super().__init__(file, self._result)
-            self._files.push(opened.pop_all())
+        super().__init__(file, result, rows=rows)
+        self._segments = segments
 
     @cached_property
     def layout(self) -> Layout:
@@ -180,10 +182,12 @@ class JpegBlocks(_Worker):
         most = layout.mcu[0] // 8, layout.mcu[1] // 8
         if any(most[0] % across or most[1] % down for across, down in sampling):
             raise BlocksUnavailableError("its components are sampled in ratios that are no whole numbers")
+        self._send(struct.pack("<Q", len(self._segments)) + self._segments)
         return layout
 
     def crop(self, box: Rectangle) -> Image.Image:
         """Return the photo's pixels in ``box``, which starts and ends on whole MCUs: opened, not decoded."""
+        _ = self.layout
         self._send(b"crop" + struct.pack("<4I", *box))
         content = self.answer()
         # Without the segments that the library made up, and with the photo's own instead.
@@ -204,15 +208,13 @@ class JpegBlocks(_Worker):
         self._send(marks)
         self.answer()
 
-    def write(self) -> BinaryIO:
-        """Return the whole photo as it is now, without any APPn segment; the file is closed with this."""
+    def finish(self) -> None:
+        """Write the rest of the photo as it is now."""
+        _ = self.layout
         self._send(b"done")
         self.answer()
-        self._result.seek(0)
-        return self._result
 
     def _send(self, content: bytes) -> None:
-        _ = self.layout
         pipe = cast(BinaryIO, self._process.stdin)
         try:
             pipe.write(content)

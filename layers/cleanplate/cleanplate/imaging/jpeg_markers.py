@@ -62,6 +62,11 @@ class JpegParts:
     trailer: bytes
 
     @property
+    def head(self) -> bytes:
+        """The segments as they stand in a file."""
+        return b"".join(each.to_bytes() for each in self.segments)
+
+    @property
     def prologue(self) -> bytes:
         """The segments that say what the components mean."""
         return b"".join(each.to_bytes() for each in self.segments if _is_meaning(each))

@@ -1,19 +1,22 @@
-"""A process that holds one JPEG as its DCT coefficients: hands out crops, takes painted blocks, writes the whole again.
+"""A process that reads one JPEG as its DCT coefficients: hands out crops, takes painted blocks, writes the whole again.
 
-Started by ``jpeg_blocks`` and by nothing else, as a script with ``LIBRARY SOURCE [RESULT]`` (path of a libjpeg,
-inherited file descriptors). It needs a process of its own because libjpeg ends the program on an error, and because
-whatever a damaged file does to it must not reach the function. Only the standard library is imported: it starts in
-20 ms. The library is the one that Pillow's wheels bring (libjpeg-turbo with the interface of libjpeg 6.2, which has
-been frozen since 1998: https://github.com/libjpeg-turbo/libjpeg-turbo/blob/main/README.md); it compares the size of
-our structures with its own and refuses where they differ.
+Started by ``jpeg_blocks`` and by nothing else, as a script with ``LIBRARY SOURCE [RESULT TOP BOTTOM]`` (path of a
+libjpeg, inherited file descriptors, rows of pixels). It needs a process of its own because libjpeg ends the program on
+an error, and because whatever a damaged file does to it must not reach the function. Only the standard library and
+``libjpeg`` are imported: it starts in 20 ms.
+
+The photo flows through: each row of MCUs is decoded into memory, and encoded from there to RESULT. Only the rows around
+TOP to BOTTOM, where it is painted on, are held together; all of them in a photo of several scans, or one whose Huffman
+tables fit only itself and have to be made again.
 
 On standard input come commands, on standard output goes one answer for each: its length (8 bytes, little-endian), then
-its bytes. The first answer comes unasked: width, height, then horizontal and vertical sampling of each component.
+its bytes. The first answer comes unasked: width, height, then horizontal and vertical sampling of each component. The
+first command has no name: the length (8 bytes) of the segments that the result shall have, and these; it has no answer.
 
 - ``crop`` left top right bottom: a JPEG of these blocks, coefficients unchanged.
 - ``put`` left top right bottom, size of the pixels, the pixels, then for each component one byte a block (rows of whole MCUs):
   encodes the pixels with the photo's own tables and sampling and takes over the blocks whose byte is not 0.
-- ``done``: writes the whole photo to RESULT, without any APPn segment.
+- ``done``: writes the rest of the photo to RESULT, from where the descriptor stands.
 
 Without RESULT there is one answer, unasked: two bytes, 1 where blocks are missing, and 1 where the end mark is.
 
@@ -26,187 +29,63 @@ import ctypes
 import mmap
 import struct
 import sys
-from ctypes import POINTER, byref, c_double, c_int, c_size_t, c_ubyte, c_uint, c_ulong, c_void_p
-from typing import BinaryIO
+from collections.abc import Callable
+from ctypes import byref, c_int, c_ubyte, c_uint, c_ulong, c_void_p
+from typing import TYPE_CHECKING, BinaryIO
 
-_VERSION = 62
-_POOL_OF_IMAGE = 1
+if TYPE_CHECKING:
+    from cleanplate.imaging.libjpeg import (
+        BLOCK_BYTES,
+        Arrays,
+        Component,
+        Compress,
+        Libjpeg,
+        Memory,
+        OwnArrays,
+        has_complete_tables,
+        separate_scans,
+    )
+else:
+    # Run as a script, this is no package.
+    sys.path.append(__file__.rpartition("/")[0])
+    from libjpeg import BLOCK_BYTES, Arrays, Libjpeg, Memory, OwnArrays, has_complete_tables, separate_scans
+
 _GREY, _RGB, _CMYK = 1, 2, 4
-_BLOCK, _BLOCK_BYTES = 8, 128
-#: A scan of several components holds no more blocks in an MCU.
-_BLOCKS_IN_MCU = 10
+_BLOCK = 8
+#: What ``jpeg_consume_input`` returns.
+_END_OF_IMAGE, _ROW_COMPLETED, _SCAN_COMPLETED = 2, 3, 4
 
+#: Rows of MCUs that are held above and below those that are painted on: crops are widened by one on either side, and by
+#: one more for the colours.
+_AROUND = 2
 
-class _Component(ctypes.Structure):
-    _fields_ = [
-        ("name", c_int * 2),
-        ("h_samp_factor", c_int),
-        ("v_samp_factor", c_int),
-        ("tables_and_sizes", c_int * 15),
-        ("quant_table", c_void_p),
-        ("dct_table", c_void_p),
-    ]
-
-
-_Request = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_int, c_int, c_uint, c_uint, c_uint)
-_Access = ctypes.CFUNCTYPE(POINTER(c_void_p), c_void_p, c_void_p, c_uint, c_uint, c_int)
-
-_Emit = ctypes.CFUNCTYPE(None, c_void_p, c_int)
-_Format = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
-
-
-class _Memory(ctypes.Structure):
-    _fields_ = [
-        ("alloc", c_void_p * 5),
-        ("request_virt_barray", _Request),
-        ("realize_virt_arrays", c_void_p),
-        ("access_virt_sarray", c_void_p),
-        ("access_virt_barray", _Access),
-        ("rest", c_void_p * 4),
-    ]
-
-
-class _Common(ctypes.Structure):
-    _fields_ = [
-        ("err", c_void_p),
-        ("mem", POINTER(_Memory)),
-        ("progress_and_client", c_void_p * 2),
-        ("kind_and_state", c_int * 2),
-    ]
-
-
-class _Scan(ctypes.Structure):
-    _fields_ = [("comps_in_scan", c_int), ("component_index", c_int * 4), ("progression", c_int * 4)]
-
-
-class _Decompress(ctypes.Structure):
-    _fields_ = [
-        ("common", _Common),
-        ("src", c_void_p),
-        ("image_width", c_uint),
-        ("image_height", c_uint),
-        ("num_components", c_int),
-        ("jpeg_color_space", c_int),
-        ("out_color_space", c_int),
-        ("scale", c_uint * 2),
-        ("settings_of_output", c_ubyte * (136 - 76)),
-        ("output_width", c_uint),
-        ("output_height", c_uint),
-        ("output_components", c_int * 2),
-        ("state_of_output", c_ubyte * (168 - 152)),
-        ("output_scanline", c_uint),
-        ("state_of_input", c_ubyte * (192 - 172)),
-        ("coef_bits", POINTER(c_int)),
-        ("quant_tbl_ptrs", c_void_p * 4),
-        ("dc_huff_tbl_ptrs", c_void_p * 4),
-        ("ac_huff_tbl_ptrs", c_void_p * 4),
-        ("data_precision", c_int),
-        ("comp_info", POINTER(_Component)),
-        ("progressive_mode", c_int),
-        ("arith_code", c_int),
-        ("arith_conditioning", c_ubyte * 48),
-        ("restart_interval", c_uint),
-        ("rest", c_ubyte * (632 - 372)),
-    ]
-
-
-class _Compress(ctypes.Structure):
-    _fields_ = [
-        ("common", _Common),
-        ("dest", c_void_p),
-        ("image_width", c_uint),
-        ("image_height", c_uint),
-        ("input_components", c_int),
-        ("in_color_space", c_int),
-        ("input_gamma", c_double),
-        ("data_precision", c_int),
-        ("num_components", c_int),
-        ("jpeg_color_space", c_int),
-        ("comp_info", POINTER(_Component)),
-        ("quant_tbl_ptrs", c_void_p * 4),
-        ("dc_huff_tbl_ptrs", c_void_p * 4),
-        ("ac_huff_tbl_ptrs", c_void_p * 4),
-        ("arith_conditioning", c_ubyte * 48),
-        ("num_scans", c_int),
-        ("scan_info", POINTER(_Scan)),
-        ("raw_data_in", c_int),
-        ("arith_code", c_int),
-        ("optimize_coding", c_int),
-        ("ways_of_encoding", c_int * 3),
-        ("restart_interval", c_uint),
-        ("restart_in_rows", c_int),
-        ("write_JFIF_header", c_int),
-        ("version_and_density", c_ubyte * 8),
-        ("write_Adobe_marker", c_int),
-        ("rest", c_ubyte * (520 - 304)),
-    ]
-
-
-class _HuffmanTable(ctypes.Structure):
-    _fields_ = [("bits_and_values", c_ubyte * (17 + 256)), ("sent_table", c_int)]
-
-
-_Coefficients = POINTER(c_void_p)
 Box = tuple[int, int, int, int]
 
 
-class _Libjpeg:
-    """The functions of the library that are used, with the error manager that ends the process."""
+class _Plane:
+    """The rows of blocks of one component: ``held`` rows of MCUs all together, any other as long as it is the last read."""
 
-    def __init__(self, path: str) -> None:
-        self.lib = ctypes.CDLL(path)
-        self.libc = ctypes.CDLL(None)
-        self.libc.fdopen.restype = c_void_p
-        self.libc.fdopen.argtypes = [c_int, ctypes.c_char_p]
-        self.libc.fflush.argtypes = self.libc.free.argtypes = [c_void_p]
-        self.lib.jpeg_std_error.restype = c_void_p
-        self.lib.jpeg_read_coefficients.restype = _Coefficients
-        self._errors = ctypes.create_string_buffer(1024)
-        self.lib.jpeg_std_error(self._errors)
+    def __init__(self, across: int, down: int, held: range) -> None:
+        self._stride, self._down, self._held = across * BLOCK_BYTES, down, held
+        self._kept = Memory(len(held) * down * self._stride)
+        self._passing = Memory(down * self._stride)
 
-    def collect_warnings(self) -> dict[int, bytes]:
-        """Return what the library warns of from now on, by its number: numbers differ between versions, words do not."""
-        said: dict[int, bytes] = {}
-        # error_exit, emit_message, output_message, format_message, reset_error_mgr, msg_code
-        functions, code = (c_void_p * 5).from_buffer(self._errors), c_int.from_buffer(self._errors, 40)
-        in_words = _Format(functions[3] or 0)
-
-        def note(cinfo: int, level: int) -> None:
-            if level < 0 and code.value not in said:
-                text = ctypes.create_string_buffer(200)
-                in_words(cinfo, ctypes.addressof(text))
-                said[code.value] = text.value
-
-        self._note = _Emit(note)
-        functions[1] = ctypes.cast(self._note, c_void_p)
-        return said
-
-    def decompressor(self) -> _Decompress:
-        cinfo = _Decompress()
-        cinfo.common.err = ctypes.addressof(self._errors)
-        self.lib.jpeg_CreateDecompress(byref(cinfo), c_int(_VERSION), c_size_t(ctypes.sizeof(cinfo)))
-        return cinfo
-
-    def compressor(self, source: _Decompress) -> _Compress:
-        """Return one with the tables, sampling and colour space of ``source``."""
-        cinfo = _Compress()
-        cinfo.common.err = ctypes.addressof(self._errors)
-        self.lib.jpeg_CreateCompress(byref(cinfo), c_int(_VERSION), c_size_t(ctypes.sizeof(cinfo)))
-        self.lib.jpeg_copy_critical_parameters(byref(source), byref(cinfo))
-        return cinfo
-
-
-def _row(cinfo: _Decompress | _Compress, array: int | None, row: int, *, writable: bool = False) -> int:
-    """Return the address of one row of blocks."""
-    memory = cinfo.common.mem.contents
-    return int(memory.access_virt_barray(ctypes.addressof(cinfo), array, row, 1, writable)[0] or 0)
+    def row(self, row: int, *, fresh: bool = False) -> int:
+        """Return the address of a row of blocks; zeroed, if it shall be read ``fresh``."""
+        mcu, within = divmod(row, self._down)
+        if mcu in self._held:
+            return self._kept.address + (row - self._held.start * self._down) * self._stride
+        address = self._passing.address + within * self._stride
+        if fresh:
+            ctypes.memset(address, 0, self._stride)
+        return address
 
 
 class Photo:
     """The photo whose bytes the file descriptor ``source`` gives, as coefficients."""
 
     def __init__(self, library: str, source: int) -> None:
-        self._jpeg = _Libjpeg(library)
+        self._jpeg = Libjpeg(library)
         self._cinfo = self._jpeg.decompressor()
         # Mapped and not read: the descriptor's position is shared with the other process.
         content = mmap.mmap(source, 0, access=mmap.ACCESS_COPY)
@@ -214,10 +93,17 @@ class Photo:
         self._jpeg.lib.jpeg_mem_src(byref(self._cinfo), self._content, c_ulong(len(content)))
         self._jpeg.lib.jpeg_read_header(byref(self._cinfo), c_int(1))
         self._parts = [self._cinfo.comp_info[index] for index in range(self._cinfo.num_components)]
-        self._across = max(part.h_samp_factor for part in self._parts)
-        self._down = max(part.v_samp_factor for part in self._parts)
+        self._mcu = (
+            _BLOCK * max(part.h_samp_factor for part in self._parts),
+            _BLOCK * max(part.v_samp_factor for part in self._parts),
+        )
+        self._mcus = self._in_mcus(0, self._cinfo.image_width, 0), self._in_mcus(0, self._cinfo.image_height, 1)
+
+    def _in_mcus(self, start: int, end: int, axis: int) -> int:
+        return int(-(-(end - start) // self._mcu[axis]))
 
     def head(self) -> bytes:
+        """Return what the header says, as it is answered."""
         sides = self._cinfo.image_width, self._cinfo.image_height
         sampling = [side for part in self._parts for side in (part.h_samp_factor, part.v_samp_factor)]
         return struct.pack(f"<{2 + len(sampling)}I", *sides, *sampling)
@@ -238,126 +124,147 @@ class Photo:
         endless = b"Premature end of JPEG file" in words
         return bytes([partial or b"premature end of data segment" in words or (endless and not fine), endless])
 
-    def read(self) -> None:
-        self._coefficients = self._jpeg.lib.jpeg_read_coefficients(byref(self._cinfo))
+    def begin(self, top: int, bottom: int) -> None:
+        """Make ready to read. The rows of pixels from ``top`` to ``bottom`` and some around them will stay in memory."""
+        cinfo, lib = self._cinfo, self._jpeg.lib
+        # With this the library reads when it is told to, and puts coefficients into arrays, which are ours.
+        cinfo.buffered_image = 1
+        self._arrays = Arrays(cinfo, lambda part, row: self._planes[part].row(row, fresh=True))
+        lib.jpeg_start_decompress(byref(cinfo))
+        self._several_scans = bool(lib.jpeg_has_multiple_scans(byref(cinfo)))
+        self._own_tables = not self._several_scans and not cinfo.arith_code and has_complete_tables(cinfo)
+        self._held = range(self._mcus[1])
+        if not self._several_scans and (self._own_tables or cinfo.arith_code):
+            self._held = self._held[max(0, top // self._mcu[1] - _AROUND) : self._in_mcus(0, bottom, 1) + _AROUND]
+        self._planes = [
+            _Plane(self._mcus[0] * part.h_samp_factor, part.v_samp_factor, self._held) for part in self._parts
+        ]
+        self._rows_read = 0
 
-    def _blocks(self, part: _Component, box: Box) -> Box:
+    def _read_to(self, row: int) -> None:
+        """Read rows of MCUs until there are so many."""
+        while self._rows_read < row:
+            got = self._jpeg.lib.jpeg_consume_input(byref(self._cinfo))
+            if got == _END_OF_IMAGE:
+                self._rows_read = self._mcus[1]
+            elif got in (_ROW_COMPLETED, _SCAN_COMPLETED) and not self._several_scans:
+                self._rows_read += 1
+
+    def _blocks(self, part: Component, box: Box) -> Box:
         """Return ``box`` in blocks of one component."""
-        wide, high = _BLOCK * self._across, _BLOCK * self._down
+        wide, high = self._mcu
         left, top = box[0] // wide * part.h_samp_factor, box[1] // high * part.v_samp_factor
         right = left + -(-(box[2] - box[0]) * part.h_samp_factor // wide)
         return left, top, right, top + -(-(box[3] - box[1]) * part.v_samp_factor // high)
 
     def block_counts(self, box: Box) -> list[int]:
         """Return for each component how many blocks the whole MCUs of ``box`` have."""
-        mcus = -(-(box[2] - box[0]) // (_BLOCK * self._across)) * -(-(box[3] - box[1]) // (_BLOCK * self._down))
+        mcus = self._in_mcus(box[0], box[2], 0) * self._in_mcus(box[1], box[3], 1)
         return [mcus * part.h_samp_factor * part.v_samp_factor for part in self._parts]
 
     def crop(self, box: Box) -> bytes:
-        out = self._jpeg.compressor(self._cinfo)
-        out.image_width, out.image_height = box[2] - box[0], box[3] - box[1]
-        self._separate_scans(out)
-        request = out.common.mem.contents.request_virt_barray
-        places = [self._blocks(part, box) for part in self._parts]
-        arrays = (c_void_p * len(places))()
-        for index, (part, (left, top, right, bottom)) in enumerate(zip(self._parts, places, strict=True)):
-            wide = -(-(right - left) // part.h_samp_factor) * part.h_samp_factor
-            high = -(-(bottom - top) // part.v_samp_factor) * part.v_samp_factor
-            arrays[index] = request(ctypes.addressof(out), _POOL_OF_IMAGE, 1, wide, high, part.v_samp_factor)
+        """Return a JPEG of the blocks in ``box``."""
+        self._read_to(self._in_mcus(0, box[3], 1))
+        out = self._jpeg.compressor(self._cinfo, box[2] - box[0], box[3] - box[1])
+        scans = separate_scans(out, self._parts)
+        places = [self._blocks(part, box)[:2] for part in self._parts]
+
+        def locate(part: int, row: int) -> int:
+            left, top = places[part]
+            return self._planes[part].row(top + row) + left * BLOCK_BYTES
+
+        arrays = Arrays(out, locate)
         buffer, size = c_void_p(), c_ulong()
         self._jpeg.lib.jpeg_mem_dest(byref(out), byref(buffer), byref(size))
-        self._jpeg.lib.jpeg_write_coefficients(byref(out), arrays)
-        for index, (left, top, right, bottom) in enumerate(places):
-            for row in range(bottom - top):
-                source = _row(self._cinfo, self._coefficients[index], top + row)
-                target = _row(out, arrays[index], row, writable=True)
-                ctypes.memmove(target, source + left * _BLOCK_BYTES, (right - left) * _BLOCK_BYTES)
-        return self._finished(out, buffer, size)
+        self._jpeg.lib.jpeg_write_coefficients(byref(out), arrays.handles)
+        self._jpeg.lib.jpeg_finish_compress(byref(out))
+        content = ctypes.string_at(buffer, size.value)
+        self._destroy(out, buffer)
+        del scans
+        return content
+
+    def _destroy(self, out: Compress, buffer: c_void_p) -> None:
+        self._jpeg.libc.free(buffer)
+        self._jpeg.lib.jpeg_destroy_compress(byref(out))
 
     def put(self, box: Box, pixels: bytes, touched: list[bytes]) -> None:
-        encoded = self._encoded(box[2] - box[0], box[3] - box[1], pixels)
-        small = self._jpeg.decompressor()
-        self._jpeg.lib.jpeg_mem_src(byref(small), encoded, c_ulong(len(encoded)))
-        self._jpeg.lib.jpeg_read_header(byref(small), c_int(1))
-        fresh = self._jpeg.lib.jpeg_read_coefficients(byref(small))
-        for index, (part, marks) in enumerate(zip(self._parts, touched, strict=True)):
-            left, top, right, bottom = self._blocks(part, box)
-            stride = -(-(right - left) // part.h_samp_factor) * part.h_samp_factor
-            for row in range(bottom - top):
-                line = marks[row * stride : row * stride + right - left]
-                if not any(line):
-                    continue
-                source = _row(small, fresh[index], row)
-                target = _row(self._cinfo, self._coefficients[index], top + row, writable=True)
-                for at, mark in enumerate(line):
-                    if mark:
-                        ctypes.memmove(target + (left + at) * _BLOCK_BYTES, source + at * _BLOCK_BYTES, _BLOCK_BYTES)
-        self._jpeg.lib.jpeg_destroy_decompress(byref(small))
-
-    def _encoded(self, width: int, height: int, pixels: bytes) -> bytes:
-        """Return ``pixels`` as a JPEG with the photo's tables and sampling."""
-        out = self._jpeg.compressor(self._cinfo)
-        out.image_width, out.image_height = width, height
+        """Encode ``pixels`` and take over the blocks that are ``touched``."""
+        out = self._jpeg.compressor(self._cinfo, box[2] - box[0], box[3] - box[1])
         out.in_color_space = {1: _GREY, 3: _RGB, 4: _CMYK}[out.num_components]
-        self._separate_scans(out)
+        scans = separate_scans(out, self._parts)
+        # With this the library keeps all coefficients until it has seen the last; they are all that is wanted of it.
+        out.optimize_coding = 1
+        fresh = OwnArrays(out)
         buffer, size = c_void_p(), c_ulong()
         self._jpeg.lib.jpeg_mem_dest(byref(out), byref(buffer), byref(size))
         self._jpeg.lib.jpeg_start_compress(byref(out), c_int(1))
-        stride = width * out.num_components
+        stride = out.image_width * out.num_components
         start = ctypes.cast(ctypes.c_char_p(pixels), c_void_p).value or 0
-        rows = (c_void_p * height)(*(start + stride * row for row in range(height)))
+        rows = (c_void_p * out.image_height)(*(start + stride * row for row in range(out.image_height)))
         done = 0
-        while done < height:
+        while done < out.image_height:
             rest = ctypes.addressof(rows) + done * ctypes.sizeof(c_void_p)
-            done += self._jpeg.lib.jpeg_write_scanlines(byref(out), c_void_p(rest), c_uint(height - done))
-        return self._finished(out, buffer, size)
+            done += self._jpeg.lib.jpeg_write_scanlines(byref(out), c_void_p(rest), c_uint(out.image_height - done))
+        for index, marks in enumerate(touched):
+            self._take_over(index, box, fresh, marks)
+        self._destroy(out, buffer)
+        del scans
 
-    def _finished(self, out: _Compress, buffer: c_void_p, size: c_ulong) -> bytes:
-        self._jpeg.lib.jpeg_finish_compress(byref(out))
-        content = ctypes.string_at(buffer, size.value)
-        self._jpeg.libc.free(buffer)
-        self._jpeg.lib.jpeg_destroy_compress(byref(out))
-        return content
+    def _take_over(self, index: int, box: Box, fresh: OwnArrays, marks: bytes) -> None:
+        part = self._parts[index]
+        left, top, right, bottom = self._blocks(part, box)
+        stride = -(-(right - left) // part.h_samp_factor) * part.h_samp_factor
+        for row in range(bottom - top):
+            line = marks[row * stride : row * stride + right - left]
+            source = fresh.row(index, row)
+            target = self._planes[index].row(top + row) + left * BLOCK_BYTES
+            at = 0
+            while (at := line.find(b"\xff", at)) >= 0:
+                end = line.find(b"\x00", at)
+                end = len(line) if end < 0 else end
+                ctypes.memmove(target + at * BLOCK_BYTES, source + at * BLOCK_BYTES, (end - at) * BLOCK_BYTES)
+                at = end
 
-    def write(self, result: int) -> None:
-        out = self._jpeg.compressor(self._cinfo)
+    def write(self, result: int, segments: bytes, paint: Callable[[], None]) -> None:
+        """Write the photo with ``segments``; ``paint`` is called before the first row that is held is written."""
+        out, lib = self._jpeg.compressor(self._cinfo, self._cinfo.image_width, self._cinfo.image_height), self._jpeg.lib
         file = self._jpeg.libc.fdopen(result, b"wb")
-        self._jpeg.lib.jpeg_stdio_dest(byref(out), c_void_p(file))
+        lib.jpeg_stdio_dest(byref(out), c_void_p(file))
         out.arith_code = self._cinfo.arith_code
         out.restart_interval = self._cinfo.restart_interval
+        scans = None
         if self._cinfo.progressive_mode:
-            self._jpeg.lib.jpeg_simple_progression(byref(out))
+            lib.jpeg_simple_progression(byref(out))
         else:
-            self._separate_scans(out)
-            out.optimize_coding = not (out.arith_code or self._has_common_tables(out))
+            scans = separate_scans(out, self._parts)
+            out.optimize_coding = not (out.arith_code or self._own_tables)
+        if self._own_tables:
+            self._jpeg.copy_huffman_tables(self._cinfo, out)
         out.write_JFIF_header = out.write_Adobe_marker = 0
-        self._jpeg.lib.jpeg_write_coefficients(byref(out), self._coefficients)
-        self._jpeg.lib.jpeg_finish_compress(byref(out))
+        painted = False
+
+        def locate(part: int, row: int) -> int:
+            nonlocal painted
+            mcu = row // self._parts[part].v_samp_factor
+            if not painted and mcu >= self._held.start:
+                painted = True
+                paint()
+            self._read_to(mcu + 1)
+            return self._planes[part].row(row)
+
+        arrays = Arrays(out, locate)
+        lib.jpeg_write_coefficients(byref(out), arrays.handles)
+        at = 0
+        while at < len(segments):
+            size = int.from_bytes(segments[at + 2 : at + 4], "big")
+            lib.jpeg_write_marker(
+                byref(out), c_int(segments[at + 1]), segments[at + 4 : at + 2 + size], c_uint(size - 2)
+            )
+            at += 2 + size
+        lib.jpeg_finish_compress(byref(out))
+        del scans
         if self._jpeg.libc.fflush(file):
             raise OSError("the result cannot be written")
-
-    def _has_common_tables(self, out: _Compress) -> bool:
-        """Return whether the photo was encoded with the standard's example tables, which fit every photo."""
-        for ours, theirs in (
-            (out.dc_huff_tbl_ptrs, self._cinfo.dc_huff_tbl_ptrs),
-            (out.ac_huff_tbl_ptrs, self._cinfo.ac_huff_tbl_ptrs),
-        ):
-            for one, other in zip(ours, theirs, strict=True):
-                if one and other:
-                    size = _HuffmanTable.sent_table.offset
-                    if ctypes.string_at(one, size)[1:273] != ctypes.string_at(other, size)[1:273]:
-                        return False
-        return True
-
-    def _separate_scans(self, out: _Compress) -> None:
-        """Give each component a scan of its own where their blocks are too many for one."""
-        parts = self._parts
-        if len(parts) == 1 or sum(part.h_samp_factor * part.v_samp_factor for part in parts) <= _BLOCKS_IN_MCU:
-            return
-        self._scans = (_Scan * len(parts))(
-            *(_Scan(1, (c_int * 4)(index), (c_int * 4)(0, 63, 0, 0)) for index in range(len(parts)))
-        )
-        out.num_scans, out.scan_info = len(parts), self._scans
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
@@ -367,7 +274,7 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
     return data
 
 
-def main(library: str, source: int, result: int | None = None) -> None:
+def main(library: str, source: int, result: int | None = None, top: int = 0, bottom: int = 0) -> None:
     """Serve the commands until standard input ends; without ``result`` only look."""
     commands, answers = sys.stdin.buffer, sys.stdout.buffer
 
@@ -375,24 +282,24 @@ def main(library: str, source: int, result: int | None = None) -> None:
         answers.write(struct.pack("<Q", len(content)) + content)
         answers.flush()
 
+    def paint() -> None:
+        while (name := _exactly(commands, 4)) != b"done":
+            box = struct.unpack("<4I", _exactly(commands, 16))
+            if name == b"crop":
+                answer(photo.crop(box))
+                continue
+            pixels = _exactly(commands, *struct.unpack("<Q", _exactly(commands, 8)))
+            photo.put(box, pixels, [_exactly(commands, size) for size in photo.block_counts(box)])
+            answer(b"")
+
     photo = Photo(library, source)
     if result is None:
         answer(photo.look())
         return
     answer(photo.head())
-    photo.read()
-    while name := commands.read(4):
-        if name == b"done":
-            photo.write(result)
-            answer(b"")
-            continue
-        box = struct.unpack("<4I", _exactly(commands, 16))
-        if name == b"crop":
-            answer(photo.crop(box))
-            continue
-        pixels = _exactly(commands, *struct.unpack("<Q", _exactly(commands, 8)))
-        photo.put(box, pixels, [_exactly(commands, size) for size in photo.block_counts(box)])
-        answer(b"")
+    photo.begin(top, bottom)
+    photo.write(result, _exactly(commands, *struct.unpack("<Q", _exactly(commands, 8))), paint)
+    answer(b"")
 
 
 if __name__ == "__main__":

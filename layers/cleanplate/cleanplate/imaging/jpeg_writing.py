@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from cleanplate.imaging.belongings import Belongings
@@ -10,6 +11,7 @@ from cleanplate.imaging.jpeg_markers import (
     SEGMENT_BYTES,
     XMP_BYTES,
     JpegParts,
+    Segment,
     keeps_extension,
     replace_prologue,
     segments_for_result,
@@ -19,28 +21,39 @@ from cleanplate.imaging.jpeg_markers import (
 from cleanplate.imaging.metadata import xmp_for_result
 
 
-def write_jpeg_around(
-    body: BinaryIO, parts: JpegParts, kept: Belongings, file: BinaryIO, *, mark_as_edited: bool
-) -> list[str]:
-    """Write the JPEG ``body`` into ``file`` with the segments and the trailer of the photo that ``parts`` are of.
+def parts_for_result(
+    kept: Belongings, notes: list[str], *, mark_as_edited: bool, own: Sequence[Segment] = ()
+) -> JpegParts:
+    """Return the segments of the result and what follows its picture, from those of the photo.
 
-    Of the body's own segments those that say what its components mean are taken. Returns sentences about what could
-    not be kept.
+    ``own`` are segments that an encoder has written: those that say what the components mean are taken. Sentences about
+    what could not be kept go to ``notes``.
     """
-    notes = list(kept.notes)
+    notes += kept.notes
+    parts = replace_prologue(kept.parts, own)
     extension = keeps_extension(parts)
     xmp = xmp_for_result(kept.xmp, mark_as_edited=mark_as_edited, notes=notes, keep_extension=extension)
     if len(xmp) > XMP_BYTES:
         xmp = xmp_for_result(b"", mark_as_edited=mark_as_edited, notes=notes)
         notes.append("The XMP data is too long for a JPEG; it is left out.")
     exif = kept.exif if parts.has_long_exif else fitted_exif(kept.exif, SEGMENT_BYTES, notes)
-    own, start = split_body(body)
     segments = segments_for_result(
-        replace_prologue(parts, own), exif=exif, xmp=xmp, photoshop=kept.photoshop, extension=extension, notes=notes
+        parts, exif=exif, xmp=xmp, photoshop=kept.photoshop, extension=extension, notes=notes
     )
-    file.write(b"\xff\xd8" + b"".join(segment.to_bytes() for segment in segments))
+    return JpegParts(tuple(segments), trailer_for_result(parts.trailer, notes))
+
+
+def write_jpeg_around(body: BinaryIO, kept: Belongings, file: BinaryIO, *, mark_as_edited: bool) -> list[str]:
+    """Write the JPEG ``body`` into ``file`` with the segments and the trailer of the photo.
+
+    Returns sentences about what could not be kept.
+    """
+    notes: list[str] = []
+    own, start = split_body(body)
+    parts = parts_for_result(kept, notes, mark_as_edited=mark_as_edited, own=own)
+    file.write(b"\xff\xd8" + parts.head)
     body.seek(start)
     while piece := body.read(1 << 20):
         file.write(piece)
-    file.write(trailer_for_result(parts.trailer, notes))
+    file.write(parts.trailer)
     return notes

@@ -16,7 +16,6 @@ from cleanplate.errors import (
     OwnMaskUnreadableError,
 )
 from cleanplate.imaging.facts import PhotoFacts
-from cleanplate.imaging.orientation import apply_orientation, stored
 from cleanplate.imaging.reading import check_budget, decode, eight_bit, format_of, open_image, quiet
 from cleanplate.models import Box
 
@@ -27,17 +26,9 @@ THRESHOLD = 10
 #: Up to this radius a box blur is 0 and 255 exactly where its whole box is; a wider one rounds single pixels away.
 _WIDEST_STEP = 100
 
-#: Side of the largest block of pixels that a JPEG encodes together (8 where its colours have full resolution).
-BLOCK = 16
-
-#: In a hole: not filled, but in one JPEG block with what is, and so not promised to stay exactly as it was.
-#: A level that two bits can hold.
-RIM = 170
-
 _HARD = [0] * THRESHOLD + [255] * (256 - THRESHOLD)
 _ANY = [0] + [255] * 255
 _ALL = [0] * 255 + [255]
-_RIM_WHERE_ANY = [0] + [RIM] * 255
 
 
 def binarize(mask: Image.Image) -> Image.Image:
@@ -78,33 +69,6 @@ def feathered(hole: Image.Image, feather: int) -> Image.Image:
     half = feather // 2
     weights = erode(hole, half)
     return weights.filter(ImageFilter.BoxBlur(half)) if half else weights
-
-
-def with_rim(hole: Image.Image, orientation: int) -> Image.Image:
-    """Return ``hole`` (upright, hard) with ``RIM`` on what a JPEG encoder cannot leave alone when the hole changes.
-
-    That is the rest of every block that the hole touches, in the stored orientation's grid, and one pixel more,
-    because decoders smooth colours from block to block.
-    """
-    there = stored(hole, orientation)
-    box = there.getbbox()
-    if box is None:
-        return hole
-    left, top = (max(0, start - start % BLOCK - BLOCK) for start in box[:2])
-    right = min(there.width, box[2] + 2 * BLOCK)
-    bottom = min(there.height, box[3] + 2 * BLOCK)
-    part = there.crop((left, top, right, bottom))
-    coarse = part.reduce(BLOCK).point(_ANY)
-    blocks = coarse.resize((coarse.width * BLOCK, coarse.height * BLOCK), Image.Resampling.NEAREST)
-    rim = dilate(blocks.crop((0, 0, part.width, part.height)), 1).point(_RIM_WHERE_ANY)
-    there = there.copy() if there is hole else there
-    there.paste(ImageChops.lighter(part, rim), (left, top))
-    return apply_orientation(there, orientation)
-
-
-def without_rim(hole: Image.Image) -> Image.Image:
-    """Return only what gets filled: 255 where ``hole`` is 255, else 0."""
-    return hole.point(_ALL)
 
 
 def read_mask(content: BinaryIO, max_pixels: int) -> Image.Image:

@@ -19,7 +19,7 @@ from cleanplate.imaging.canvas import Canvas
 from cleanplate.imaging.colour import from_srgb, to_srgb
 from cleanplate.imaging.facts import PhotoFacts
 from cleanplate.imaging.filling import FillPlan, Window
-from cleanplate.imaging.masks import dilate, feathered, without_rim
+from cleanplate.imaging.masks import dilate, feathered
 from cleanplate.imaging.orientation import (
     Rectangle,
     apply_orientation,
@@ -46,6 +46,7 @@ _BAND_PIXELS = 2_000_000
 _REACH = 3
 
 _ANY = [0] + [255] * 255
+_FILLED = [0] * 255 + [255]
 
 
 class Painter:
@@ -73,13 +74,22 @@ class Painter:
             return None
         return self._beside.submit(_fill, self._fills[index], self._plan.windows[index])
 
+    def rows(self) -> tuple[int, int]:
+        """Return the first stored row of pixels that painting looks at, and the one behind the last."""
+        facts = self._facts
+        areas = [
+            stored_rectangle(_seen_area(window)[0], facts.orientation, facts.upright_size)
+            for window in self._plan.windows
+        ]
+        return min(area[1] for area in areas), max(area[3] for area in areas)
+
     def paint(self, canvas: Canvas, icc: bytes) -> None:
         """Paint all fills on ``canvas``, whose colours ``icc`` describes. Raises ``FillUnusableError``."""
         hole, coming = self._hole.result(), self._first or self._coming(0)
         self._first = None
         for index, window in enumerate(self._plan.windows):
             assert coming is not None
-            part = _Part(canvas, hole, icc, self._facts, self._plan.feather, window, coming.result())
+            part = _Part(canvas, hole, icc, self._facts, self._plan, window, coming.result())
             coming = None
             part.paint()
             del part
@@ -87,11 +97,15 @@ class Painter:
 
 
 def _hole(plan: FillPlan) -> Image.Image:
-    """Return the plan's hole, its rim included."""
+    """Return the plan's hole, as large as the box around it."""
     hole = open_image(io.BytesIO(plan.hole), "png")
     decode(hole)
-    if hole.size != (plan.width, plan.height):
-        raise FillUnusableError(f"the stored hole is {hole.size}, the plan says {(plan.width, plan.height)}")
+    if hole.size == (plan.width, plan.height):
+        # A plan of version 1.0 has it in the photo's size, the blocks around it marked.
+        hole = hole.crop(plan.hole_box).point(_FILLED)
+    left, top, right, bottom = plan.hole_box
+    if hole.size != (right - left, bottom - top):
+        raise FillUnusableError(f"the stored hole is {hole.size}, the plan says {(right - left, bottom - top)}")
     return hole
 
 
@@ -119,7 +133,7 @@ class _Part:
     hole: Image.Image
     icc: bytes
     facts: PhotoFacts
-    feather: int
+    plan: FillPlan
     window: Window
     fill: Image.Image
 
@@ -134,7 +148,7 @@ class _Part:
         base = {"LA": "L", "RGBA": "RGB", "I;16": "L"}.get(self.canvas.mode, self.canvas.mode)
         for place in self._bands():
             band = upright_rectangle(place, facts.orientation, (facts.width, facts.height))
-            weights = _weights(self.hole, band, self.feather)
+            weights = self._weights(band)
             if weights.getbbox() is None:
                 continue
             patch = _part_of_fill(self.fill, self.window, band)
@@ -155,22 +169,33 @@ class _Part:
             yield left, top, right, end
             top = end
 
+    def _hole_in(self, box: Rectangle) -> Image.Image:
+        """Return the hole in ``box``: black wherever there is none."""
+        left, top = self.plan.hole_box[:2]
+        return self.hole.crop((box[0] - left, box[1] - top, box[2] - left, box[3] - top))
+
+    def _weights(self, box: Rectangle) -> Image.Image:
+        """Return how much of the fill each pixel of ``box`` takes; the hole around it is seen as far as it matters."""
+        feather, (width, height) = self.plan.feather, self.facts.upright_size
+        around = (
+            max(0, box[0] - feather),
+            max(0, box[1] - feather),
+            min(width, box[2] + feather),
+            min(height, box[3] + feather),
+        )
+        weights = feathered(self._hole_in(around), feather)
+        left, top = box[0] - around[0], box[1] - around[1]
+        return weights.crop((left, top, left + box[2] - box[0], top + box[3] - box[1]))
+
     def _tone_shift(self) -> tuple[float, float, float]:
         """Return by how many levels of R, G, B the fill's surroundings are darker than the photo's; zeros where
         unclear.
         """
-        facts, window, box = self.facts, self.window, self.window.hole_box
+        facts, window = self.facts, self.window
         none = (0.0, 0.0, 0.0)
-        scale = max(1.0, max(box[2] - box[0], box[3] - box[1]) / _RING_SIDE)
-        reach = round((_RING_GAP + _RING_WIDTH + 1) * scale)
-        area = (
-            max(window.x, box[0] - reach),
-            max(window.y, box[1] - reach),
-            min(window.x + window.width, box[2] + reach),
-            min(window.y + window.height, box[3] + reach),
-        )
+        area, scale = _seen_area(window)
         size = (max(1, round((area[2] - area[0]) / scale)), max(1, round((area[3] - area[1]) / scale)))
-        inside = without_rim(self.hole.crop(area)).resize(size, Image.Resampling.BOX).point(_ANY)
+        inside = self._hole_in(area).resize(size, Image.Resampling.BOX).point(_ANY)
         inner = dilate(inside, _RING_GAP)
         ring = ImageChops.subtract(dilate(inner, _RING_WIDTH), inner)
         if ring.histogram()[255] < _MIN_RING_PIXELS:
@@ -187,6 +212,22 @@ class _Part:
         largest = max(abs(red), abs(green), abs(blue))
         calm = max(difference.stddev) <= _CALM
         return (red, green, blue) if calm and _MIN_SHIFT <= largest <= _MAX_SHIFT else none
+
+
+def _seen_area(window: Window) -> tuple[Rectangle, float]:
+    """Return the hole's box with the ring around it in which tones are compared (upright pixels of the photo), and how
+    many of these pixels are taken together.
+    """
+    box = window.hole_box
+    scale = max(1.0, max(box[2] - box[0], box[3] - box[1]) / _RING_SIDE)
+    reach = round((_RING_GAP + _RING_WIDTH + 1) * scale)
+    area = (
+        max(window.x, box[0] - reach),
+        max(window.y, box[1] - reach),
+        min(window.x + window.width, box[2] + reach),
+        min(window.y + window.height, box[3] + reach),
+    )
+    return area, scale
 
 
 def _part_of_fill(fill: Image.Image, window: Window, box: Rectangle) -> Image.Image:
@@ -211,16 +252,3 @@ def _in_fill(fill: Image.Image, window: Window, box: Rectangle) -> tuple[float, 
         (box[2] - window.x) * across,
         (box[3] - window.y) * down,
     )
-
-
-def _weights(hole: Image.Image, box: Rectangle, feather: int) -> Image.Image:
-    """Return how much of the fill each pixel of ``box`` takes; the hole around the box is seen as far as it matters."""
-    around = (
-        max(0, box[0] - feather),
-        max(0, box[1] - feather),
-        min(hole.width, box[2] + feather),
-        min(hole.height, box[3] + feather),
-    )
-    weights = feathered(without_rim(hole.crop(around)), feather)
-    left, top = box[0] - around[0], box[1] - around[1]
-    return weights.crop((left, top, left + box[2] - box[0], top + box[3] - box[1]))
