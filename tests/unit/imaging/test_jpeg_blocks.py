@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from cleanplate.imaging import jpeg_blocks, libjpeg
+from cleanplate.imaging import jpeg_blocks, libjpeg, scan_bits
 from cleanplate.imaging.jpeg_blocks import BlocksUnavailableError, JpegBlocks, Layout, find_library
 from cleanplate.imaging.orientation import stored
 from cleanplate.models import Options
@@ -202,6 +202,40 @@ def test_any_jpeg_with_any_mask_keeps_its_blocks(
     assert_exact(walk(bytes_of(name, picture), mask, limit=limit, options=Options(grow=2, feather=2)))
 
 
+def high(picture: Image.Image, object_colour: str = "red") -> tuple[Image.Image, Image.Image]:
+    """A picture with something near its top, and the mask of it."""
+    mask = Image.new("L", picture.size)
+    for image, colour in ((picture, object_colour), (mask, 255)):
+        ImageDraw.Draw(image).ellipse([30, 20, 60, 50], fill=colour)
+    return picture, mask
+
+
+JUNK = b"\x12\x34\x56"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("seed", range(6))
+def test_behind_the_hole_the_photos_own_bits_go_on(mode: str, seed: int) -> None:
+    """What no decoder shows is the proof: bytes between the last block and the end mark."""
+    picture, mask = high(scene(200 + 8 * seed, 400))
+    photo = encoded(picture.convert(mode), "JPEG", quality=60 + 6 * seed)
+    photo = photo[:-2] + JUNK + photo[-2:]
+    walked = walk(photo, mask, options=Options(grow=seed))
+    assert_exact(walked)
+    tail = int.from_bytes(photo[-40:-2].replace(b"\xff\x00", b"\xff"), "big")
+    ours = int.from_bytes(walked.result[-48:-2].replace(b"\xff\x00", b"\xff"), "big")
+    assert any(ours >> shift & (1 << 200) - 1 == tail & (1 << 200) - 1 for shift in range(9))
+
+
+@pytest.mark.parametrize("colour", ["white", "black", "#7f7f7f"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_flat_picture_in_which_no_place_is_certain_is_encoded_on(colour: str, mode: str) -> None:
+    picture, mask = high(Image.new("RGB", (320, 400), colour))
+    photo = encoded(picture.convert(mode), "JPEG")
+    walked = walk(photo, mask)
+    assert_exact(walked)
+
+
 def test_a_large_hole_is_painted_in_bands_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     mask = Image.new("L", (200, 150))
     ImageDraw.Draw(mask).rectangle([20, 20, 170, 130], fill=255)
@@ -243,7 +277,8 @@ def _other_library(patch: pytest.MonkeyPatch, folder: Path) -> None:
 def _worker(code: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
     def arrange(patch: pytest.MonkeyPatch, folder: Path) -> None:
         (folder / "worker.py").write_text(code)
-        shutil.copy(libjpeg.__file__, folder)
+        for module in (libjpeg, scan_bits):
+            shutil.copy(str(module.__file__), folder)
         patch.setattr(jpeg_blocks, "_WORKER", folder / "worker.py")
 
     return arrange

@@ -36,19 +36,33 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from cleanplate.imaging.libjpeg import (
         BLOCK_BYTES,
+        LAST_BYTES,
         Arrays,
         Component,
         Compress,
         Libjpeg,
         Memory,
+        Output,
         OwnArrays,
         has_complete_tables,
         separate_scans,
     )
+    from cleanplate.imaging.scan_bits import tail_of_scan
 else:
     # Run as a script, this is no package.
     sys.path.append(__file__.rpartition("/")[0])
-    from libjpeg import BLOCK_BYTES, Arrays, Libjpeg, Memory, OwnArrays, has_complete_tables, separate_scans
+    from libjpeg import (
+        BLOCK_BYTES,
+        LAST_BYTES,
+        Arrays,
+        Libjpeg,
+        Memory,
+        Output,
+        OwnArrays,
+        has_complete_tables,
+        separate_scans,
+    )
+    from scan_bits import tail_of_scan
 
 _GREY, _RGB, _CMYK = 1, 2, 4
 _BLOCK = 8
@@ -89,6 +103,7 @@ class Photo:
         self._cinfo = self._jpeg.decompressor()
         # Mapped and not read: the descriptor's position is shared with the other process.
         content = mmap.mmap(source, 0, access=mmap.ACCESS_COPY)
+        self._bytes = content
         self._content = (c_ubyte * len(content)).from_buffer(content)
         self._jpeg.lib.jpeg_mem_src(byref(self._cinfo), self._content, c_ulong(len(content)))
         self._jpeg.lib.jpeg_read_header(byref(self._cinfo), c_int(1))
@@ -225,11 +240,12 @@ class Photo:
                 ctypes.memmove(target + at * BLOCK_BYTES, source + at * BLOCK_BYTES, (end - at) * BLOCK_BYTES)
                 at = end
 
-    def write(self, result: int, segments: bytes, paint: Callable[[], None]) -> None:
-        """Write the photo with ``segments``; ``paint`` is called before the first row that is held is written."""
+    def write(self, result: int, segments: bytes, paint: Callable[[], None], done: Callable[[], None]) -> None:
+        """Write the photo with ``segments``; ``paint`` is called before the first row that is held is written, ``done``
+        when all is written; this may end the process.
+        """
         out, lib = self._jpeg.compressor(self._cinfo, self._cinfo.image_width, self._cinfo.image_height), self._jpeg.lib
-        file = self._jpeg.libc.fdopen(result, b"wb")
-        lib.jpeg_stdio_dest(byref(out), c_void_p(file))
+        output = Output(self._jpeg, out, result)
         out.arith_code = self._cinfo.arith_code
         out.restart_interval = self._cinfo.restart_interval
         scans = None
@@ -241,14 +257,20 @@ class Photo:
         if self._own_tables:
             self._jpeg.copy_huffman_tables(self._cinfo, out)
         out.write_JFIF_header = out.write_Adobe_marker = 0
-        painted = False
+        painted, before = False, 0
 
         def locate(part: int, row: int) -> int:
-            nonlocal painted
+            nonlocal painted, before
             mcu = row // self._parts[part].v_samp_factor
             if not painted and mcu >= self._held.start:
                 painted = True
                 paint()
+            if part == 0 and mcu == self._held.stop - 1:
+                before = output.count
+            if part == 0 and mcu == self._held.stop and self._copies(output, output.count - before):
+                # There is no way back through the library, and nothing left to do.
+                done()
+                self._jpeg.libc.exit(0)
             self._read_to(mcu + 1)
             return self._planes[part].row(row)
 
@@ -263,8 +285,23 @@ class Photo:
             at += 2 + size
         lib.jpeg_finish_compress(byref(out))
         del scans
-        if self._jpeg.libc.fflush(file):
-            raise OSError("the result cannot be written")
+        done()
+
+    def _copies(self, output: Output, size: int) -> bool:
+        """Write the rest of the photo as the bits that it is in the file, where they can be found; else return False.
+
+        The last ``size`` bytes of ``output`` are of rows that nothing has changed, so the file has the same bits.
+        """
+        at = self._cinfo.src.contents.next_input_byte - ctypes.addressof(self._content)
+        if not self._own_tables or self._cinfo.restart_interval or self._rows_read != self._held.stop:
+            return False
+        tail = tail_of_scan(self._bytes, at, output.last(min(size, LAST_BYTES)))
+        if tail is None:
+            return False
+        for piece in tail:
+            output.add(piece)
+        output.add(b"\xff\xd9")
+        return True
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
@@ -298,8 +335,8 @@ def main(library: str, source: int, result: int | None = None, top: int = 0, bot
         return
     answer(photo.head())
     photo.begin(top, bottom)
-    photo.write(result, _exactly(commands, *struct.unpack("<Q", _exactly(commands, 8))), paint)
-    answer(b"")
+    segments = _exactly(commands, *struct.unpack("<Q", _exactly(commands, 8)))
+    photo.write(result, segments, paint, lambda: answer(b""))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from ctypes import POINTER, addressof, byref, c_double, c_int, c_size_t, c_ubyte
 
 _VERSION = 62
 BLOCK_BYTES = 128
+#: What ``Output`` gathers before it writes, and how much of what it has written it remembers.
+_OUTPUT_BYTES, LAST_BYTES = 1 << 18, 1 << 13
 #: A scan of several components holds no more blocks in an MCU.
 _BLOCKS_IN_MCU = 10
 #: A Huffman table: how many codes have 1 to 16 bits (index 0 is unused), then what they stand for.
@@ -35,6 +37,26 @@ class Component(ctypes.Structure):
         ("sizes", c_int * 12),
         ("quant_table", c_void_p),
         ("dct_table", c_void_p),
+    ]
+
+
+class Source(ctypes.Structure):
+    """Where a ``Decompress`` reads from."""
+
+    _fields_ = [("next_input_byte", c_void_p), ("bytes_in_buffer", c_size_t)]
+
+
+_Begin = ctypes.CFUNCTYPE(None, c_void_p)
+_Empty = ctypes.CFUNCTYPE(c_int, c_void_p)
+
+
+class _Destination(ctypes.Structure):
+    _fields_ = [
+        ("next_output_byte", c_void_p),
+        ("free_in_buffer", c_size_t),
+        ("init_destination", _Begin),
+        ("empty_output_buffer", _Empty),
+        ("term_destination", _Begin),
     ]
 
 
@@ -71,7 +93,7 @@ class Scan(ctypes.Structure):
 class Decompress(ctypes.Structure):
     _fields_ = [
         ("common", _Common),
-        ("src", c_void_p),
+        ("src", POINTER(Source)),
         ("image_width", c_uint),
         ("image_height", c_uint),
         ("num_components", c_int),
@@ -104,7 +126,7 @@ class Decompress(ctypes.Structure):
 class Compress(ctypes.Structure):
     _fields_ = [
         ("common", _Common),
-        ("dest", c_void_p),
+        ("dest", POINTER(_Destination)),
         ("image_width", c_uint),
         ("image_height", c_uint),
         ("input_components", c_int),
@@ -143,9 +165,9 @@ class Libjpeg:
     def __init__(self, path: str) -> None:
         self.lib = ctypes.CDLL(path)
         self.libc = ctypes.CDLL(None)
-        self.libc.fdopen.restype = c_void_p
-        self.libc.fdopen.argtypes = [c_int, ctypes.c_char_p]
-        self.libc.fflush.argtypes = self.libc.free.argtypes = [c_void_p]
+        self.libc.write.restype = ctypes.c_ssize_t
+        self.libc.write.argtypes = [c_int, c_void_p, c_size_t]
+        self.libc.free.argtypes = [c_void_p]
         self.lib.jpeg_std_error.restype = self.lib.jpeg_alloc_huff_table.restype = c_void_p
         self._errors = ctypes.create_string_buffer(1024)
         self.lib.jpeg_std_error(self._errors)
@@ -223,6 +245,63 @@ def separate_scans(out: Compress, parts: list[Component]) -> object:
     scans = (Scan * len(parts))(*(Scan(1, (c_int * 4)(index), (c_int * 4)(0, 63, 0, 0)) for index in range(len(parts))))
     out.num_scans, out.scan_info = len(parts), scans
     return scans
+
+
+class Output:
+    """What a ``Compress`` writes into the open file ``descriptor``, from where that stands."""
+
+    def __init__(self, jpeg: Libjpeg, cinfo: Compress, descriptor: int) -> None:
+        self._write, self._descriptor = jpeg.libc.write, descriptor
+        self._buffer = (c_ubyte * _OUTPUT_BYTES)()
+        self._last = b""
+        self._flushed = 0
+        self._destination = _Destination(
+            addressof(self._buffer), _OUTPUT_BYTES, _Begin(lambda _: None), _Empty(self._empty), _Begin(self._end)
+        )
+        cinfo.dest = ctypes.pointer(self._destination)
+
+    @property
+    def _used(self) -> int:
+        return _OUTPUT_BYTES - int(self._destination.free_in_buffer)
+
+    @property
+    def count(self) -> int:
+        """How many bytes have been written."""
+        return self._flushed + self._used
+
+    def last(self, size: int) -> bytes:
+        """Return the last bytes, ``LAST_BYTES`` at most."""
+        return (self._last + bytes(self._buffer[max(0, self._used - size) : self._used]))[-size:]
+
+    def add(self, content: bytes) -> None:
+        """Write ``content`` behind what the library has written. Raises ``OSError``."""
+        self.flush()
+        self._put(ctypes.cast(ctypes.c_char_p(content), c_void_p).value or 0, len(content))
+
+    def flush(self) -> None:
+        """Have everything in the file. Raises ``OSError``."""
+        used = self._used
+        self._last = self.last(LAST_BYTES)
+        self._put(addressof(self._buffer), used)
+        self._flushed += used
+        self._destination.next_output_byte, self._destination.free_in_buffer = addressof(self._buffer), _OUTPUT_BYTES
+
+    def _put(self, address: int, size: int) -> None:
+        done = 0
+        while done < size:
+            written = self._write(self._descriptor, address + done, size - done)
+            if written <= 0:
+                raise OSError("the result cannot be written")
+            done += written
+
+    def _empty(self, _cinfo: int) -> int:
+        # The library calls where all is used, whatever the fields say.
+        self._destination.free_in_buffer = 0
+        self.flush()
+        return 1
+
+    def _end(self, _cinfo: int) -> None:
+        self.flush()
 
 
 class Memory:
