@@ -194,7 +194,9 @@ class JpegBlocks(_Worker):
         at = 2
         while content[at + 1] in (0xE0, 0xEE):
             at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-        return open_image(io.BytesIO(b"\xff\xd8" + self._prologue + content[at:]), "jpeg")
+        file = io.BytesIO(b"\xff\xd8" + self._prologue + memoryview(content)[at:])
+        del content
+        return open_image(file, "jpeg")
 
     def put(self, box: Rectangle, picture: Image.Image, weights: Image.Image) -> None:
         """Encode ``picture``, which shows ``box`` (whole MCUs), where ``weights`` (mode L, as large) is not 0."""

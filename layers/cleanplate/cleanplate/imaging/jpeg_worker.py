@@ -177,8 +177,8 @@ class Photo:
         mcus = self._in_mcus(box[0], box[2], 0) * self._in_mcus(box[1], box[3], 1)
         return [mcus * part.h_samp_factor * part.v_samp_factor for part in self._parts]
 
-    def crop(self, box: Box) -> bytes:
-        """Return a JPEG of the blocks in ``box``."""
+    def crop(self, box: Box, answer: Callable[[memoryview], None]) -> None:
+        """Give ``answer`` a JPEG of the blocks in ``box``: not a copy, as it may be large."""
         self._read_to(self._in_mcus(0, box[3], 1))
         out = self._jpeg.compressor(self._cinfo, box[2] - box[0], box[3] - box[1])
         scans = separate_scans(out, self._parts)
@@ -193,10 +193,9 @@ class Photo:
         self._jpeg.lib.jpeg_mem_dest(byref(out), byref(buffer), byref(size))
         self._jpeg.lib.jpeg_write_coefficients(byref(out), arrays.handles)
         self._jpeg.lib.jpeg_finish_compress(byref(out))
-        content = ctypes.string_at(buffer, size.value)
+        answer(memoryview((c_ubyte * size.value).from_address(buffer.value or 0)))
         self._destroy(out, buffer)
         del scans
-        return content
 
     def _destroy(self, out: Compress, buffer: c_void_p) -> None:
         self._jpeg.libc.free(buffer)
@@ -315,15 +314,16 @@ def main(library: str, source: int, result: int | None = None, top: int = 0, bot
     """Serve the commands until standard input ends; without ``result`` only look."""
     commands, answers = sys.stdin.buffer, sys.stdout.buffer
 
-    def answer(content: bytes) -> None:
-        answers.write(struct.pack("<Q", len(content)) + content)
+    def answer(content: bytes | memoryview) -> None:
+        answers.write(struct.pack("<Q", len(content)))
+        answers.write(content)
         answers.flush()
 
     def paint() -> None:
         while (name := _exactly(commands, 4)) != b"done":
             box = struct.unpack("<4I", _exactly(commands, 16))
             if name == b"crop":
-                answer(photo.crop(box))
+                photo.crop(box, answer)
                 continue
             pixels = _exactly(commands, *struct.unpack("<Q", _exactly(commands, 8)))
             photo.put(box, pixels, [_exactly(commands, size) for size in photo.block_counts(box)])
