@@ -73,6 +73,9 @@ _END_OF_IMAGE, _ROW_COMPLETED, _SCAN_COMPLETED = 2, 3, 4
 #: one more for the colours.
 _AROUND = 2
 
+#: Bytes of the file that may be in memory, whole pages.
+_IN_MEMORY = 1 << 20
+
 Box = tuple[int, int, int, int]
 
 
@@ -154,16 +157,27 @@ class Photo:
         self._planes = [
             _Plane(self._mcus[0] * part.h_samp_factor, part.v_samp_factor, self._held) for part in self._parts
         ]
-        self._rows_read = 0
+        self._rows_read = self._forgotten = 0
 
     def _read_to(self, row: int) -> None:
         """Read rows of MCUs until there are so many."""
         while self._rows_read < row:
             got = self._jpeg.lib.jpeg_consume_input(byref(self._cinfo))
+            self._forget_file()
             if got == _END_OF_IMAGE:
                 self._rows_read = self._mcus[1]
             elif got in (_ROW_COMPLETED, _SCAN_COMPLETED) and not self._several_scans:
                 self._rows_read += 1
+
+    def _position(self) -> int:
+        """Return how far the file has been read."""
+        return int(self._cinfo.src.contents.next_input_byte) - ctypes.addressof(self._content)
+
+    def _forget_file(self) -> None:
+        """Have no more than a little of the file in memory."""
+        if self._position() - self._forgotten > _IN_MEMORY:
+            self._bytes.madvise(mmap.MADV_DONTNEED, self._forgotten, _IN_MEMORY)
+            self._forgotten += _IN_MEMORY
 
     def _blocks(self, part: Component, box: Box) -> Box:
         """Return ``box`` in blocks of one component."""
@@ -221,6 +235,7 @@ class Photo:
             done += self._jpeg.lib.jpeg_write_scanlines(byref(out), c_void_p(rest), c_uint(out.image_height - done))
         for index, marks in enumerate(touched):
             self._take_over(index, box, fresh, marks)
+        fresh.free()
         self._destroy(out, buffer)
         del scans
 
@@ -291,10 +306,9 @@ class Photo:
 
         The last ``size`` bytes of ``output`` are of rows that nothing has changed, so the file has the same bits.
         """
-        at = self._cinfo.src.contents.next_input_byte - ctypes.addressof(self._content)
         if not self._own_tables or self._cinfo.restart_interval or self._rows_read != self._held.stop:
             return False
-        tail = tail_of_scan(self._bytes, at, output.last(min(size, LAST_BYTES)))
+        tail = tail_of_scan(self._bytes, self._position(), output.last(min(size, LAST_BYTES)))
         if tail is None:
             return False
         for piece in tail:

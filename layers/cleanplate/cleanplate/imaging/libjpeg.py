@@ -363,3 +363,7 @@ class OwnArrays(Arrays):
         """Return the address of a row of blocks."""
         memory, stride = self._planes[part]
         return memory.address + row * stride
+
+    def free(self) -> None:
+        """Give the memory back: callbacks that the library holds keep this object alive."""
+        self._planes.clear()
