@@ -17,6 +17,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> Ending:  # 
     """Write the result and the manifest, and publish the outcome.
 
     Event: ``{"job_id": str}``.
-    Answer: ``{"outcome": "cleaned" | "nothing_to_remove" | "failed"}``.
+    Answer: ``{"outcome": "cleaned" | "nothing_to_remove" | "mask_ready" | "failed"}``.
     """
     return save_result(event["job_id"], services())

@@ -16,6 +16,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     │   ├── ResultKeyTakenError
     │   ├── InvalidOptionsError
     │   ├── InvalidRequestError
+    │   │   └── NoMaskWaitsError
     │   ├── KeyTooLongError
     │   ├── UnsupportedByRouteError
     │   ├── OwnMaskUnreadableError
@@ -48,6 +49,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     ├── NotAnnouncedError              the step is repeated
     ├── AwsUnavailableError            whatever boto3 raises; the step is repeated
     ├── WorkGoneError
+    ├── ReviewExpiredError             nobody approved the mask in time
     ├── DeadlinePassedError
     ├── StepTimedOutError
     ├── StepCrashedError
@@ -160,6 +162,12 @@ class InvalidRequestError(PhotoRefusedError):
     what_to_do = "Send the event with at least a bucket and a key, as docs/events.md shows."
 
 
+class NoMaskWaitsError(InvalidRequestError):
+    """An approval of a photo of which no mask waits for one."""
+
+    what_to_do = "Send the photo with review=true first, and approve it when its event 'Mask Ready' has come."
+
+
 class KeyTooLongError(PhotoRefusedError):
     """The key is so long that S3 takes none with the endings of result and manifest."""
 
@@ -269,6 +277,15 @@ class WorkGoneError(CleanplateError):
 
     what_to_do = "The photo waited longer than its intermediate pictures are kept. Retry it."
     retryable = True
+
+
+class ReviewExpiredError(CleanplateError):
+    """Nobody approved the photo's mask within twelve days."""
+
+    what_to_do = (
+        "The mask is still in the results bucket: put it beside the photo in the uploads bucket, and its fill is made "
+        "without another mask. A retry makes a new mask."
+    )
 
 
 class DeadlinePassedError(CleanplateError):

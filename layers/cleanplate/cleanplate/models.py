@@ -11,10 +11,11 @@ FillRoute = Literal["fill-masked-areas", "firefly-fill"]
 OutputFormat = Literal["same", "jpeg", "png", "webp"]
 MaskFormat = Literal["soft", "binary"]
 JobState = Literal["pending", "succeeded", "failed"]
-Outcome = Literal["cleaned", "nothing_to_remove", "failed"]
-JobStatus = Literal["claimed", "masking", "filling", "cleaned", "nothing_to_remove", "failed"]
+Outcome = Literal["cleaned", "nothing_to_remove", "mask_ready", "failed"]
+JobStatus = Literal["claimed", "masking", "filling", "cleaned", "nothing_to_remove", "mask_ready", "failed"]
 
-TERMINAL: frozenset[str] = frozenset({"cleaned", "nothing_to_remove", "failed"})
+#: Where a run ends. From ``mask_ready`` an approval leads to another run, as a retry does from ``failed``.
+TERMINAL: frozenset[str] = frozenset({"cleaned", "nothing_to_remove", "mask_ready", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to remove and how, and whether it is urgent.
+    """What to remove and how, whether it is urgent, and whether the mask is to be approved before it is filled.
 
     ``remove`` holds labels in lower case (``*`` is a wildcard), or just ``subject`` or ``everything``. ``grow`` and
     ``feather`` are pixels of the original photo; ``None`` means in proportion to the photo's size.
@@ -56,6 +57,7 @@ class Options:
     urgent: bool = False
     fill_route: FillRoute = "fill-masked-areas"
     prompt: str = ""
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,11 @@ class Job:
         A name is reserved for 90 days. With the claim in it, an execution that is there already is always this one's.
         """
         return f"{self.job_id}-{self.run}-{int(self.claimed_at * 1000)}"
+
+    @property
+    def awaits_review(self) -> bool:
+        """True where somebody has to approve Adobe's mask before it is filled; a mask of their own needs no approval."""
+        return self.options.review and self.own_mask is None
 
     @staticmethod
     def id_in(execution_name: str) -> str:

@@ -21,6 +21,7 @@ from cleanplate.errors import (
     NotAnnouncedError,
     PhotoReplacedError,
     ResultKeyTakenError,
+    ReviewExpiredError,
 )
 from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus, Photo
@@ -39,9 +40,15 @@ REQUEST_REFUSED = "Request Refused"
 _MEASURES = {
     "cleaned": Metric.CLEANED,
     "nothing_to_remove": Metric.NOTHING_TO_REMOVE,
+    "mask_ready": Metric.MASK_READY,
     "failed": Metric.FAILED,
 }
-DETAIL_TYPES = {"cleaned": "Photo Cleaned", "nothing_to_remove": "Nothing To Remove", "failed": "Photo Failed"}
+DETAIL_TYPES = {
+    "cleaned": "Photo Cleaned",
+    "nothing_to_remove": "Nothing To Remove",
+    "mask_ready": "Mask Ready",
+    "failed": "Photo Failed",
+}
 
 
 def failure_of(error: Exception) -> Failure:
@@ -70,6 +77,15 @@ def fail(job: Job, failure: Failure, services: Services) -> Job:
     return _conclude(job, "failed", {**asdict(failure), "result": None}, services)
 
 
+def expire_review(job: Job, services: Services) -> Job:
+    """End a job as failed whose mask nobody has approved in time, publish that, and return the job as it then is."""
+    error: CleanplateError = ReviewExpiredError("Nobody approved the mask while it was kept for its fill.")
+    if services.ledger.owners.owner(services.result_key(job.photo)) != job.job_id:
+        error = PhotoReplacedError(f"{job.photo.key} was uploaded or asked for again before its mask was approved.")
+    known = {name: value for name, value in job.outcome.items() if name not in {"message", "what_to_do"}}
+    return _conclude(job, "failed", {**known, **asdict(failure_of(error)), "result": None}, services)
+
+
 def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> Job:
     """End a job with its result, publish that, and return the job as it then is."""
     return _conclude(job, status, found, services)
@@ -77,7 +93,7 @@ def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], services: Ser
 
 def _conclude(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> Job:
     now = services.clock()
-    outcome = {"outcome": status, "ended_at": now, **found}
+    outcome = {**found, "outcome": status, "ended_at": now}
     try:
         job = services.ledger.finish(job, status, outcome, now=now)
     except JobMovedOnError:
@@ -237,6 +253,7 @@ def describe_folder(place: FolderScope, counts: FolderCounts) -> dict[str, Any]:
         "photos": counts.photos,
         "cleaned": counts.cleaned,
         "nothing_to_remove": counts.nothing_to_remove,
+        "mask_ready": counts.mask_ready,
         "failed": counts.failed,
         "failed_for": dict(counts.failed_for),
         "begun_at": counts.begun_at,

@@ -55,6 +55,7 @@ class GivenOptions(TypedDict, total=False):
     urgent: Annotated[Switch, Means("Goes before other photos that wait")]
     fill_route: FillRoute
     prompt: Annotated[str, Means("Words for what Firefly paints into the hole; with fill_route 'firefly-fill'")]
+    review: Annotated[Switch, Means("Only the mask is made; its fill is bought when somebody approves it")]
 
 
 class UsedOptions(TypedDict):
@@ -71,6 +72,7 @@ class UsedOptions(TypedDict):
     urgent: bool
     fill_route: FillRoute
     prompt: str
+    review: bool
 
 
 class CleaningRequest(TypedDict):
@@ -80,6 +82,9 @@ class CleaningRequest(TypedDict):
     key: Annotated[str, Means("The photo's key, not URL-encoded", minLength=1)]
     version_id: NotRequired[str | None]
     options: NotRequired[GivenOptions | None]
+    approve: NotRequired[
+        Annotated[bool, Means("Fill the mask that waits for approval, with the options that it was made with")]
+    ]
     correlation_id: NotRequired[
         Annotated[str, Means("Anything of the caller's; it comes back in the outcome", maxLength=MAX_CORRELATION_ID)]
     ]
@@ -179,11 +184,21 @@ class MaskUsed(TypedDict):
     background: bool
 
 
+class Review(TypedDict):
+    """A mask that waits for approval, in the results bucket."""
+
+    mask: Annotated[Described, Means("White is what will be removed; as large as the photo, and upright")]
+    preview: Annotated[Described, Means("The photo with what will be filled in red")]
+    expires_at: Annotated[float, Means("Until then it can be approved; later it ends as ``ReviewExpiredError``")]
+
+
 class Statement(TypedDict):
-    """How a photo ended: the manifest, and the detail of ``Photo Cleaned``, ``Nothing To Remove``, ``Photo Failed``."""
+    """How a photo ended: the manifest, and the detail of ``Photo Cleaned``, ``Nothing To Remove``, ``Mask Ready``,
+    ``Photo Failed``.
+    """
 
     schema: Literal["cleanplate/1"]
-    outcome: Literal["cleaned", "nothing_to_remove", "failed"]
+    outcome: Literal["cleaned", "nothing_to_remove", "mask_ready", "failed"]
     job_id: str
     run: Annotated[int, Means("1, and one more for each retry", minimum=1)]
     request_id: Annotated[str, Means("The id of the event that asked for this run; empty for an upload")]
@@ -204,6 +219,7 @@ class Statement(TypedDict):
     labels_seen: NotRequired[list[str]]
     hole: NotRequired[Annotated[str | None, Means("The filled area, a picture in the work bucket")]]
     fill: NotRequired[dict[str, Any] | None]
+    review: NotRequired[Annotated[Review, Means("Only of ``mask_ready``: what is to be approved")]]
     reason: NotRequired[Annotated[str, Means("The error's name; docs/failures.md lists them")]]
     message: NotRequired[str]
     what_to_do: NotRequired[str]
@@ -219,6 +235,7 @@ class FolderDone(TypedDict):
     photos: int
     cleaned: int
     nothing_to_remove: int
+    mask_ready: Annotated[int, Means("Photos whose mask waits for approval")]
     failed: int
     failed_for: Annotated[dict[str, int], Means("Failed photos by reason")]
     begun_at: float

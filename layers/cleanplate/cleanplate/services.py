@@ -21,6 +21,7 @@ from cleanplate.models import Job, JobStatus, Photo
 from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.settings import Settings, settings
+from cleanplate.uploads.options import OWN_MASK_SUFFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -83,6 +84,11 @@ class Services:
         What comes from another bucket than the one that is watched lies in a folder of that bucket's name.
         """
         return photo.key if photo.bucket == self.settings.uploads_bucket else f"{photo.bucket}/{photo.key}"
+
+    def review_keys(self, photo: Photo) -> tuple[str, str]:
+        """Return where a mask that waits for approval and its preview lie in the results bucket."""
+        key = self.result_key(photo)
+        return f"{key}{OWN_MASK_SUFFIX}", f"{key}.preview.jpg"
 
     def read_job(self, job_id: str) -> Job:
         """Return a job that must exist."""

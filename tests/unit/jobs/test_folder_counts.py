@@ -264,6 +264,7 @@ def test_a_folder_says_once_that_its_last_photo_is_done(stage: Stage) -> None:
         "photos": 3,
         "cleaned": 2,
         "nothing_to_remove": 0,
+        "mask_ready": 0,
         "failed": 1,
         "failed_for": {"NotAPhotoError": 1},
         "begun_at": jobs[0].claimed_at,

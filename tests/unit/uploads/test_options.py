@@ -142,7 +142,7 @@ def test_an_unknown_name_is_refused_with_its_source_and_all_known_names() -> Non
         parse_options({"colour": "red"}, source="The sidecar")
     assert str(refused.value) == (
         "The sidecar has an unknown option 'colour'; accepted are remove, min_score, mask_route, invert, grow, feather, "
-        "output_format, mask_format, urgent, fill_route, prompt."
+        "output_format, mask_format, urgent, fill_route, prompt, review."
     )
 
 

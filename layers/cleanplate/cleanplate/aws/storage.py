@@ -66,6 +66,16 @@ class SavedObject:
     media_type: str
     sha256: str
 
+    def describe(self) -> dict[str, str | int]:
+        """Return it as the manifest tells of it."""
+        return {
+            "bucket": self.bucket,
+            "key": self.key,
+            "bytes": self.size,
+            "media_type": self.media_type,
+            "sha256": self.sha256,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

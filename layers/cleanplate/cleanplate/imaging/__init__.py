@@ -10,7 +10,7 @@ from __future__ import annotations
 from cleanplate.imaging.composing import Composed, compose
 from cleanplate.imaging.downscale import View, fitted, make_view
 from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, inspect_photo, verify_photo
-from cleanplate.imaging.filling import FillPlan, Window, plan_fill
+from cleanplate.imaging.filling import FillPlan, Review, Window, draw_review, plan_fill
 from cleanplate.imaging.masks import check_own_mask, place_in_frame
 from cleanplate.imaging.writing import result_extension
 
@@ -18,11 +18,13 @@ __all__ = [
     "Composed",
     "FillPlan",
     "PhotoFacts",
+    "Review",
     "View",
     "Window",
     "can_send_as_is",
     "check_own_mask",
     "compose",
+    "draw_review",
     "fitted",
     "inspect_photo",
     "make_view",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cleanplate.errors import MaskUnusableError
 from cleanplate.imaging.colour import to_srgb
-from cleanplate.imaging.downscale import sendable_jpeg
+from cleanplate.imaging.downscale import make_view, sendable_jpeg
 from cleanplate.imaging.facts import MIN_GROW, PhotoFacts, can_send_as_is, reopen
 from cleanplate.imaging.masks import binarize, dilate, union_of
 from cleanplate.imaging.orientation import Rectangle, apply_orientation, stored_rectangle, turned_size
@@ -25,6 +25,9 @@ from cleanplate.models import Options
 GROW_SHARE = 0.004
 
 _ANY = [0] + [255] * 255
+#: Of the picture that shows what will be filled: its longest side in pixels, and the colour of the hole.
+_PREVIEW = 1600
+_TINT = (255, 0, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,14 @@ class FillPlan:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A mask to be looked at before it is filled: the mask as PNG, and a preview of the hole as JPEG."""
+
+    mask: bytes
+    preview: bytes
+
+
 @quiet
 def plan_fill(
     open_photo: Callable[[], BinaryIO],
@@ -187,14 +198,43 @@ def box_around(windows: Sequence[Window]) -> Rectangle:
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
+@quiet
+def draw_review(
+    open_photo: Callable[[], BinaryIO], facts: PhotoFacts, masks: Sequence[bytes], options: Options
+) -> Review | None:
+    """Return what somebody is to approve: the joined mask, and the photo with its hole in red; None where the mask is black.
+
+    The mask is a PNG (mode L, hard) of the upright photo's size. As a mask of the uploader's own it leads to the same hole.
+    Raises ``MaskUnusableError``, ``TruncatedPhotoError``.
+    """
+    size = facts.upright_size
+    union = union_of(masks, size, invert=options.invert)
+    mask = _hole(union, size, 0 if options.grow is not None else _unsure(size, union.size))
+    hole = _hole(union, size, _grow(options, size, union.size))
+    if mask is None or hole is None:
+        return None
+    with open_photo() as file:
+        view = make_view(file, facts, limit=_PREVIEW)
+    picture = Image.open(io.BytesIO(view.content))
+    picture.load()
+    red = Image.blend(picture, Image.new("RGB", picture.size, _TINT), 0.6)
+    shown = hole.resize(picture.size, Image.Resampling.BOX)
+    preview = io.BytesIO()
+    Image.composite(red, picture, shown).save(preview, "JPEG", quality=85)
+    return Review(_png(mask), preview.getvalue())
+
+
 def _grow(options: Options, size: tuple[int, int], mask_size: tuple[int, int]) -> int:
     """Return pixels of the photo by which the mask is grown; a mask of a scaled view is unsure by one of its own
     pixels.
     """
     if options.grow is not None:
         return options.grow
-    unsure = -(-size[0] // mask_size[0]) if mask_size[0] < size[0] else 0
-    return max(MIN_GROW, round(GROW_SHARE * max(size))) + unsure
+    return max(MIN_GROW, round(GROW_SHARE * max(size))) + _unsure(size, mask_size)
+
+
+def _unsure(size: tuple[int, int], mask_size: tuple[int, int]) -> int:
+    return -(-size[0] // mask_size[0]) if mask_size[0] < size[0] else 0
 
 
 def _hole(union: Image.Image, size: tuple[int, int], grow: int) -> Image.Image | None:

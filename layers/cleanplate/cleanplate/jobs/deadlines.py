@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cleanplate.jobs.reuse import review_ends_at
 from cleanplate.models import TERMINAL, AdobeRequest, Job
 
 #: Seconds past a deadline; every repeat of the last steps fits in (saving a result, at worst: 7 times 310 s and pauses).
@@ -17,11 +18,13 @@ TO_ANNOUNCE = 3600.0
 
 
 def due_at(job: Job) -> float | None:
-    """Return when the job is late, in seconds since the epoch; None where nothing more is to come of it.
+    """Return when the job is late, or its review over, in seconds since the epoch; None where nothing more is to come of it.
 
     While Adobe works, it is the request's own deadline that counts; while the photo waits for its slot, which may take
     days, the photo's. Nothing that is merely repeated moves it: each move costs writes to the index, see ``ledger``.
     """
+    if job.status == "mask_ready" and job.published:
+        return review_ends_at(job)
     if job.status in TERMINAL:
         return None if job.published else float(job.outcome.get("ended_at", job.claimed_at)) + TO_ANNOUNCE
     sent = [max(request.deadline_at, request.check_at) for request in job.adobe_requests.values() if request.adobe_job]

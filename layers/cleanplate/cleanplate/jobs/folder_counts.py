@@ -1,6 +1,6 @@
 """How far the photos of a folder are: counts that are written together with the very change that they count.
 
-A job moves from waiting to in work to one of three ends. Each move is one transaction of the job's item and two
+A job moves from waiting to in work to one of its ends. Each move is one transaction of the job's item and two
 counts, its folder's and its bucket's, and the job's condition decides all three: whatever is redelivered, repeated or
 cut short, a photo is counted exactly once, in exactly one column. A folder is everything up to a key's last ``/``;
 folders inside it are folders of their own.
@@ -39,9 +39,10 @@ _COLUMNS: Mapping[JobStatus, str] = {
     "filling": "in_work",
     "cleaned": "cleaned",
     "nothing_to_remove": "nothing_to_remove",
+    "mask_ready": "mask_ready",
     "failed": "failed",
 }
-_SUMMED = ("waiting", "in_work", "cleaned", "nothing_to_remove", "failed", "begun")
+_SUMMED = ("waiting", "in_work", "cleaned", "nothing_to_remove", "mask_ready", "failed", "begun")
 _FAILED_FOR = "failed for "
 _DAY = 86_400
 
@@ -58,6 +59,7 @@ class FolderCounts:
     in_work: int = 0
     cleaned: int = 0
     nothing_to_remove: int = 0
+    mask_ready: int = 0
     failed: int = 0
     failed_for: Mapping[str, int] = field(default_factory=dict)
     begun: int = 0
@@ -72,7 +74,7 @@ class FolderCounts:
     @property
     def photos(self) -> int:
         """All of them."""
-        return self.open + self.cleaned + self.nothing_to_remove + self.failed
+        return self.open + self.cleaned + self.nothing_to_remove + self.mask_ready + self.failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,14 +131,23 @@ class Ledger:
         # A message that comes back finds its job: a read costs a tenth of a refused transaction.
         return self.get(job.job_id) or self._save(None, job, job.claimed_at)[1]
 
-    def reclaim(self, job: Job, *, request_id: str, now: float, deadline_at: float, correlation_id: str = "") -> Job:
-        """Begin another run of a failed job; what was paid for and can still be used is kept."""
+    def reclaim(
+        self,
+        job: Job,
+        *,
+        request_id: str,
+        now: float,
+        deadline_at: float,
+        correlation_id: str = "",
+        prepare: Callable[[Job, float], Job] = next_run,
+    ) -> Job:
+        """Begin another run of a job that failed or waits for approval; ``prepare`` keeps what was paid for."""
 
         def again(current: Job) -> Job:
-            if current.run != job.run or current.status != "failed":
+            if current.run != job.run or current.status not in {"failed", "mask_ready"}:
                 raise _moved_on(job)
             return replace(
-                next_run(current, now),
+                prepare(current, now),
                 status="claimed",
                 run=current.run + 1,
                 outcome={},
@@ -263,8 +272,17 @@ class Ledger:
     # --- ending ---
 
     def finish(self, job: Job, status: JobStatus, outcome: Mapping[str, Any], *, now: float) -> Job:
-        """End this run of the job; raises :class:`JobMovedOnError` where it had ended already."""
-        return self._change_open(job, lambda current: replace(current, status=status, outcome=outcome), now)
+        """End this run of the job, once more where ``job`` waits for approval; raises :class:`JobMovedOnError` where it
+        had ended already.
+        """
+
+        def end(current: Job) -> Job:
+            is_reviewed = job.status == current.status == "mask_ready"
+            if current.run != job.run or (current.status in TERMINAL and not is_reviewed):
+                raise _moved_on(job)
+            return replace(current, status=status, outcome=outcome, published=False)
+
+        return self._change(job, end, now)
 
     def record_published(self, job: Job, *, now: float) -> Job:
         """Record that the event of this run's outcome was published."""

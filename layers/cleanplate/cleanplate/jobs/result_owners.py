@@ -57,6 +57,10 @@ class ResultOwners:
         if there is not None:
             raise _refusal(job, key, there)
 
+    def owner(self, key: str) -> str:
+        """Return the id of the job that owns a key, empty where none does."""
+        return str(self._read(key).get("owner", ""))
+
     def hold(self, job: Job, key: str, *, now: float, has_finished: Callable[[str], bool]) -> None:
         """Make the job, which owns a key, the one that writes there; of it alone come result and manifest from now on.
 

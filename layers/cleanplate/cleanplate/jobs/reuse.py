@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cleanplate.models import AdobeRequest, Job
+from cleanplate.models import AdobeRequest, Job, Options, Photo
 
 #: Adobe's result links are good for an hour at least; what it is still at work on is waited for only well within it. Seconds.
 ANSWER_SECONDS = 3000.0
@@ -61,6 +61,24 @@ def next_run(job: Job, now: float) -> Job:
         if name not in kept and request.attempts + request.refusals
     ]
     return replace(job, adobe_requests=kept, earlier_requests=(*job.earlier_requests, *spent))
+
+
+def approved_run(job: Job, now: float, *, options: Options, own_mask: Photo | None) -> Job:
+    """Return the job as the run begins with it that fills the mask which was looked at: Adobe's, or ``own_mask`` in its
+    place.
+    """
+    options = replace(options, review=False)
+    if own_mask is None:
+        return replace(next_run(job, now), options=options)
+    # The mask is looked at once more, and Adobe's is of no more use.
+    spent = (*job.earlier_requests, *job.adobe_requests.values())
+    return replace(job, options=options, own_mask=own_mask, facts={}, adobe_requests={}, earlier_requests=spent)
+
+
+def review_ends_at(job: Job) -> float:
+    """Return until when the mask of a job that waits for approval is kept for its fill, in seconds since the epoch."""
+    request = job.adobe_requests.get("mask")
+    return (request.finished_at if request else job.claimed_at) + MASK_KEPT_SECONDS
 
 
 def _kept_seconds(request: AdobeRequest) -> float:

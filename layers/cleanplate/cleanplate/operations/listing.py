@@ -63,6 +63,7 @@ _ALREADY: Mapping[JobStatus, str] = {
     "filling": "in_work",
     "cleaned": "cleaned",
     "nothing_to_remove": "nothing_to_remove",
+    "mask_ready": "mask_ready",
     "failed": "failed",
 }
 

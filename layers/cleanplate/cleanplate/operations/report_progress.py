@@ -46,6 +46,7 @@ def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, A
         "in_work": counts.in_work,
         "cleaned": counts.cleaned,
         "nothing_to_remove": counts.nothing_to_remove,
+        "mask_ready": counts.mask_ready,
         "failed": counts.failed,
         "failed_for": dict(counts.failed_for),
         "not_yet_seen": unseen,

@@ -16,7 +16,7 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.deadlines import due_at
 from cleanplate.models import TERMINAL, Failure, Job
-from cleanplate.outcomes import fail, failure_named, failure_of, publish
+from cleanplate.outcomes import expire_review, fail, failure_named, failure_of, publish
 from cleanplate.rate_limit import forecast, reservations
 from cleanplate.services import Services
 from cleanplate.steps.wait_for_turn import open_room
@@ -38,7 +38,7 @@ def sweep_jobs(seconds_left: Callable[[], float], services: Services) -> dict[st
     """
     _tell_of_the_day(services)
     _tell_who_waits(services)
-    done, faults, more = {Metric.SWEPT: 0, Metric.DELIVERED_LATE: 0}, list[Exception](), False
+    done, faults, more = {Metric.SWEPT: 0, Metric.DELIVERED_LATE: 0, Metric.EXPIRED: 0}, list[Exception](), False
     for job_id in services.ledger.late(services.clock()):
         if seconds_left() < _TIME_FOR_ONE:
             more = True
@@ -62,6 +62,9 @@ def _sweep(job_id: str, services: Services) -> Metric | None:
     due = due_at(job) if job else None
     if job is None or due is None or due >= services.clock():
         return None
+    if job.status == "mask_ready" and job.published:
+        expire_review(job, services)
+        return Metric.EXPIRED
     if job.status in TERMINAL:
         publish(job, services)
         logger.warning("outcome published late", extra={"job_id": job.job_id, "outcome": job.status})

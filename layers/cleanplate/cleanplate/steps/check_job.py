@@ -54,7 +54,7 @@ _SETTLED = 60.0
 class Standing(TypedDict):
     """What the machine is told of a job: how it stands, when to come back in seconds, and why it failed."""
 
-    state: Literal["pending", "waiting", "succeeded", "failed"]
+    state: Literal["pending", "waiting", "review", "succeeded", "failed"]
     wait_seconds: int
     error: NotRequired[str]
     cause: NotRequired[str]
@@ -63,7 +63,7 @@ class Standing(TypedDict):
 def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> Standing:
     """Ask Adobe about what is not finished, and say how the step stands.
 
-    ``waiting`` is a fill that could not be sent yet: its slot is ``wait_seconds`` away.
+    ``review`` is a mask that somebody has to approve first. ``waiting`` is a fill that could not be sent yet: its slot is ``wait_seconds`` away.
     ``waited`` is the last wait in seconds. Raises :class:`DeadlinePassedError`, and the errors of a request that can
     never be answered (:class:`AdobeJobGoneError`, :class:`CredentialsRefusedError` …).
     """
@@ -86,6 +86,8 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
             return {"state": "failed", "wait_seconds": 0, "error": _error_of(answer).__name__, "cause": words}
     if due:
         return {"state": "pending", "wait_seconds": whole_seconds(max(due) - services.clock())}
+    if step == "mask" and job.awaits_review and _has_something_to_fill(job, services):
+        return {"state": "review", "wait_seconds": 0}
     wait = _wait_for_fill(job, services) if step == "mask" else 0
     return {"state": "waiting" if wait else "succeeded", "wait_seconds": wait}
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import ROUTES, Request
-from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import (
     JobMovedOnError,
-    MaskUnusableError,
     PostponedError,
-    WorkGoneError,
 )
-from cleanplate.imaging import FillPlan, PhotoFacts, Window, fitted, place_in_frame, plan_fill
-from cleanplate.models import TERMINAL, Job, Mask
+from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
+from cleanplate.models import TERMINAL, Job
 from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.services import Services
-from cleanplate.steps.mask_selection import choose_masks
+from cleanplate.steps.read_masks import photo_opener, read_masks
 from cleanplate.steps.submit import send
 from cleanplate.steps.work_files import (
     Plan,
@@ -29,16 +26,11 @@ from cleanplate.steps.work_files import (
     fill_name,
     read_plan,
     request_key,
-    stored_answer,
     work_key,
     write_plan,
 )
 
 logger = Logger(child=True)
-
-#: So many masks and labels are told of: record and event must stay below DynamoDB's 400 and EventBridge's 256 KB.
-_MAX_MASKS = 300
-_MAX_LABELS = 100
 
 
 class FillAnswer(TypedDict):
@@ -78,20 +70,7 @@ def _key(job: Job, name: str) -> str:
 
 
 def _make_plan(job: Job, services: Services) -> Plan:
-    labels: tuple[str, ...] = ()
-    chosen: tuple[Mask, ...] = ()
-    if job.own_mask:
-        with scratch_file() as file:
-            services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
-            masks = [file.read()]
-    else:
-        answer = stored_answer(services.storage, job, "mask")
-        if answer is None:
-            raise WorkGoneError("Adobe's answer about the mask is no longer kept.")
-        choice = choose_masks(answer.masks, job.options)
-        chosen, labels = choice.masks, choice.labels_seen
-        masks = [_read_mask(mask, job, services) for mask in chosen]
-    plan = Plan([_described(mask) for mask in chosen[:_MAX_MASKS]], list(labels[:_MAX_LABELS]))
+    plan, masks = read_masks(job, services)
     if masks:
         plan = _with_pictures(plan, job, _plan_fill(job, masks, services), services)
     write_plan(job, plan, services)
@@ -99,14 +78,9 @@ def _make_plan(job: Job, services: Services) -> Plan:
 
 
 def _plan_fill(job: Job, masks: list[bytes], services: Services) -> FillPlan:
-    def open_photo() -> BinaryIO:
-        file = scratch_file()
-        services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
-        return file
-
     route = ROUTES[job.options.fill_route]
     return plan_fill(
-        open_photo,
+        photo_opener(job, services),
         PhotoFacts.from_dict(job.facts),
         masks,
         options=job.options,
@@ -114,26 +88,6 @@ def _plan_fill(job: Job, masks: list[bytes], services: Services) -> FillPlan:
         as_is=not route.byte_limit or (job.photo.size or 0) <= route.byte_limit,
         max_windows=services.settings.max_fills,
     )
-
-
-def _read_mask(mask: Mask, job: Job, services: Services) -> bytes:
-    content = services.storage.read_work(mask.work_key)
-    if content is None:
-        raise MaskUnusableError("Adobe said that it had written the mask, but it is not there.")
-    if mask.box is None:
-        return content
-    sent = fitted(*PhotoFacts.from_dict(job.facts).upright_size, ROUTES[job.options.mask_route].pixel_limit)
-    return place_in_frame(content, mask.box, sent)
-
-
-def _described(mask: Mask) -> dict[str, Any]:
-    box = mask.box
-    return {
-        "label": mask.label,
-        "score": mask.score,
-        "box": [box.x, box.y, box.width, box.height] if box else None,
-        "background": mask.background,
-    }
 
 
 def _with_pictures(plan: Plan, job: Job, fill: FillPlan, services: Services) -> Plan:

@@ -25,6 +25,7 @@ from cleanplate.errors import (
     PhotoReplacedError,
     PhotoTooLargeError,
     PostponedError,
+    ReviewExpiredError,
 )
 from cleanplate.imaging import (
     PhotoFacts,
@@ -38,6 +39,7 @@ from cleanplate.imaging import (
 from cleanplate.models import TERMINAL, AdobeRequest, Job, Options, Photo
 from cleanplate.outcomes import fail, failure_of, publish, republish
 from cleanplate.services import Services
+from cleanplate.steps.approve_mask import approve, job_to_approve
 from cleanplate.steps.submit import send, take_turn
 from cleanplate.steps.wait_for_turn import wait_for_turn
 from cleanplate.steps.work_files import fill_name, work_key
@@ -86,10 +88,16 @@ def request_mask(upload: Upload, services: Services) -> None:
         count(Metric.LEFT_ALONE)
         logger.info("skipped", extra={"key": upload.photo.key, "why": skipped})
         return
-    job, refusal = _claim(upload, found, services)
+    if upload.approve:
+        job = job_to_approve(_pinned(upload, found), services)
+        if job.status == "mask_ready":
+            job = approve(job, upload, services, deadline_at=_deadline(services))
+        refusal = None
+    else:
+        job, refusal = _claim(upload, found, services)
     logger.append_keys(job_id=job.job_id)
     if job.status in TERMINAL:
-        if not (job.status == "failed" and upload.request_id and upload.request_id != job.request_id):
+        if not _asks_for_another_run(upload, job):
             publish(job, services)
             if job.published and upload.request_id not in {"", job.request_id}:
                 republish(job, services, request_id=upload.request_id, correlation_id=upload.correlation_id)
@@ -102,6 +110,13 @@ def request_mask(upload: Upload, services: Services) -> None:
             deadline_at=_deadline(services),
         )
     _bring_on(job, found, refusal, services)
+
+
+def _asks_for_another_run(upload: Upload, job: Job) -> bool:
+    if job.status != "failed" or upload.request_id in {"", job.request_id}:
+        return False
+    # An approval that comes too late must not buy another mask.
+    return not (upload.approve and job.outcome.get("reason") == ReviewExpiredError.__name__)
 
 
 def request_admitted(admitted: Admitted, services: Services) -> None:
@@ -169,7 +184,11 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
         request_id=upload.request_id,
         correlation_id=upload.correlation_id,
     )
-    return services.ledger.claim(job), refusal
+    there = services.ledger.claim(job)
+    if there.status == "mask_ready" and not job.awaits_review:
+        # The same without a review: whoever asks for that has seen enough.
+        there = approve(there, upload, services, deadline_at=job.deadline_at)
+    return there, refusal
 
 
 def _pinned(upload: Upload, found: UploadedObject | None) -> Photo:
@@ -235,7 +254,8 @@ def _take_result_key(job: Job, services: Services) -> None:
     """Own the keys of manifest and result before anything is paid; raises by name where another job does."""
     key = services.result_key(job.photo)
     extension = result_extension(PhotoFacts.from_dict(job.facts), job.options.output_format)
-    for owned in dict.fromkeys([key, key + extension]):
+    pictures = services.review_keys(job.photo) if job.awaits_review else ()
+    for owned in dict.fromkeys([key, key + extension, *pictures]):
         services.ledger.owners.take(job, owned, now=services.clock())
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, TypedDict
+from typing import TypedDict
 
 from cleanplate.aws.storage import SavedObject
-from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import WorkGoneError
 from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import hold_result_key, publish, succeed
 from cleanplate.services import Services
+from cleanplate.steps.offer_mask import offer_mask
+from cleanplate.steps.read_masks import photo_opener
 from cleanplate.steps.work_files import Plan, fill_name, picture_key, read_plan
 
 
@@ -25,7 +26,13 @@ def save_result(job_id: str, services: Services) -> Ending:
     job = services.read_job(job_id)
     if job.status in TERMINAL:
         return {"outcome": publish(job, services).status}
-    plan = read_plan(job, services)
+    plan: Plan | None
+    if job.awaits_review:
+        plan, offered = offer_mask(job, services)
+        if offered:
+            return {"outcome": offered.status}
+    else:
+        plan = read_plan(job, services)
     if plan is None:
         raise WorkGoneError("The plan of what to fill is no longer kept.")
     found = {"masks": plan.masks, "labels_seen": plan.labels_seen}
@@ -33,14 +40,14 @@ def save_result(job_id: str, services: Services) -> Ending:
         composed = _compose(job, plan, services)
         saved = _save(job, composed, services)
         filled = {"hole": plan.hole, "fill": plan.fill, "notes": _notes(job, composed)}
-        job = succeed(job, "cleaned", {**found, **filled, "result": _described(saved)}, services)
+        job = succeed(job, "cleaned", {**found, **filled, "result": saved.describe()}, services)
     else:
         hold_result_key(job, services)
         saved = services.storage.sha256_of(
             services.storage.pass_on(job.photo, services.result_key(job.photo), job_id=job.job_id)
         )
         why = "No mask matched what is to be removed; the original is passed on."
-        job = succeed(job, "nothing_to_remove", {**found, "message": why, "result": _described(saved)}, services)
+        job = succeed(job, "nothing_to_remove", {**found, "message": why, "result": saved.describe()}, services)
     return {"outcome": job.status}
 
 
@@ -48,14 +55,8 @@ def _compose(job: Job, plan: Plan, services: Services) -> Composed:
     hole = services.storage.read_work(plan.hole)
     if hole is None:
         raise WorkGoneError("The hole to fill is no longer kept.")
-
-    def open_photo() -> BinaryIO:
-        file = scratch_file()
-        services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
-        return file
-
     return compose(
-        open_photo,
+        photo_opener(job, services),
         PhotoFacts.from_dict(job.facts),
         FillPlan.from_dict(plan.fill, hole=hole),
         [_read_fill(job, number, services) for number in range(1, len(plan.windows) + 1)],
@@ -82,13 +83,3 @@ def _save(job: Job, composed: Composed, services: Services) -> SavedObject:
 
 def _notes(job: Job, composed: Composed) -> list[str]:
     return list(dict.fromkeys([*PhotoFacts.from_dict(job.facts).notes, *composed.notes]))
-
-
-def _described(saved: SavedObject) -> dict[str, str | int]:
-    return {
-        "bucket": saved.bucket,
-        "key": saved.key,
-        "bytes": saved.size,
-        "media_type": saved.media_type,
-        "sha256": saved.sha256,
-    }

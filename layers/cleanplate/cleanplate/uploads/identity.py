@@ -11,6 +11,9 @@ from cleanplate.uploads.options import options_to_dict
 #: Options that the first version did not have, and what it did.
 _ADDED = {"fill_route": "fill-masked-areas", "prompt": ""}
 
+#: Options that change nothing of the result.
+_NOT_IN_THE_PICTURE = frozenset({"urgent", "review"})
+
 
 def _digest(parts: object) -> str:
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -38,11 +41,11 @@ def job_id(photo: Photo, options: Options, own_mask: Photo | None = None) -> str
     It is legal as a Step Functions name and in an S3 key.
     """
     mask = _upload(own_mask) if own_mask else None
-    # Urgent or not, the picture is the same. An option that came later is left out where nobody chose it: jobs that were
+    # Urgent or not, the picture is the same, and so is the mask that is looked at first. An option that came later is left out where nobody chose it: jobs that were
     # made before it keep their ids.
     what = {
         name: value
         for name, value in options_to_dict(options).items()
-        if name != "urgent" and not (name in _ADDED and _ADDED[name] == value)
+        if name not in _NOT_IN_THE_PICTURE and not (name in _ADDED and _ADDED[name] == value)
     }
     return _digest([_upload(photo), what, mask])[:40]

@@ -36,13 +36,14 @@ class Upload:
 
     ``request_id`` is set when a request event asked for it; such a request may retry a failed photo. ``options`` are the
     event's own; None where it brings none, so that those that lie with the photo hold. ``correlation_id`` is whatever the
-    caller sent along.
+    caller sent along, ``approve`` says that the mask which waits for approval is good.
     """
 
     photo: Photo
     options: Mapping[str, Any] | None = None
     request_id: str = ""
     correlation_id: str = ""
+    approve: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,11 @@ def _from_request(event: EventBridgeEvent) -> Upload:
     if not isinstance(detail, dict):
         raise InvalidRequestError("The request's detail must be a JSON object with bucket and key.")
     _check_names(detail)
-    options = detail.get("options")
+    options, approve = detail.get("options"), detail.get("approve", False)
+    if not isinstance(approve, bool):
+        raise InvalidRequestError(f"The request's approve is {approve!r}; it is true or false.")
+    if approve and options is not None:
+        raise InvalidRequestError("A mask is approved with the options that it was made with; leave the options out.")
     if not isinstance(options, dict | None):
         raise InvalidRequestError("The request's options must be a JSON object.")
     return Upload(
@@ -152,6 +157,7 @@ def _from_request(event: EventBridgeEvent) -> Upload:
         options=options,
         request_id=_word("id", event.get_id),
         correlation_id=_correlation_id(detail.get("correlation_id")),
+        approve=approve,
     )
 
 

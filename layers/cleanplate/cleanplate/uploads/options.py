@@ -117,6 +117,7 @@ _READERS: Mapping[str, Callable[[str, Any], object]] = MappingProxyType(
         "urgent": _switch,
         "fill_route": _one_of(get_args(FillRoute)),
         "prompt": _prompt,
+        "review": _switch,
     }
 )
 

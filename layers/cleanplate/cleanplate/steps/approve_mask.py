@@ -1,0 +1,55 @@
+"""What follows when somebody approves a mask: another run of the job, which fills it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cleanplate.errors import NoMaskWaitsError
+from cleanplate.jobs.reuse import approved_run, reusable_requests
+from cleanplate.models import Job, Options, Photo
+from cleanplate.outcomes import expire_review
+from cleanplate.services import Services
+from cleanplate.uploads.messages import Upload
+
+
+def job_to_approve(photo: Photo, services: Services) -> Job:
+    """Return the photo's newest job; raises :class:`NoMaskWaitsError` where none of its masks can be approved."""
+    job = newest_job(photo, services)
+    if job is None:
+        raise NoMaskWaitsError(f"No mask of {photo.key} waits for approval.")
+    if job.awaits_review and job.status in {"claimed", "masking"}:
+        raise NoMaskWaitsError(f"The mask of {photo.key} is not ready yet.")
+    return job
+
+
+def newest_job(photo: Photo, services: Services) -> Job | None:
+    """Return the job to which the photo's result belongs, if it is of this very upload."""
+    owner = services.ledger.owners.owner(services.result_key(photo))
+    job = services.ledger.get(owner) if owner else None
+    return job if job and photo.is_same_upload(job.photo) else None
+
+
+def approve(
+    job: Job,
+    upload: Upload,
+    services: Services,
+    *,
+    deadline_at: float,
+    options: Options | None = None,
+    own_mask: Photo | None = None,
+) -> Job:
+    """Return the job in the run that fills its mask, or ``own_mask`` instead; as failed where the mask is no longer kept.
+
+    ``options`` are the job's own where none are given.
+    """
+    now = services.clock()
+    if own_mask is None and not any(request.name == "mask" for request in reusable_requests(job, now)):
+        return expire_review(job, services)
+    return services.ledger.reclaim(
+        job,
+        request_id=upload.request_id,
+        correlation_id=upload.correlation_id,
+        now=now,
+        deadline_at=deadline_at,
+        prepare=partial(approved_run, options=options or job.options, own_mask=own_mask),
+    )
