@@ -85,6 +85,25 @@ CREDITS: dict[str, Credit] = {
         "CC BY 2.0",
         "https://www.flickr.com/photos/vultilion/6056698931/",
     ),
+    "coins": Credit(
+        "skimage.data",
+        "coins.png",
+        "Greek coins from Pompeii",
+        "Brooklyn Museum",
+        "no known copyright restrictions",
+        "https://www.brooklynmuseum.org/opencollection/archives/image/51611",
+    ),
+    "grass": Credit(
+        "skimage.data",
+        "grass.png",
+        "Grass",
+        "LinoLafett",
+        "CC0",
+        "https://www.deviantart.com/linolafett/art/Grass-01-434853879",
+    ),
+    "gravel": Credit(
+        "skimage.data", "gravel.png", "Gravel", "CC0Textures", "CC0", "https://cc0textures.com/view.php?tex=Gravel04"
+    ),
     "rocket": Credit(
         "skimage.data",
         "rocket.jpg",

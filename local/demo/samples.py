@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cleanplate.uploads.options import own_mask_key
 from cleanplate_cli.inputs import Upload
+from local.demo.montage import coins_on_gravel, cup_on_a_lawn, mask_of_the_model, portrait
 from local.demo.photographs import CREDITS, heic, magnify, photograph, sideways_jpeg
 
 if TYPE_CHECKING:
@@ -16,28 +18,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One photograph: its file name, which packaged original it is, what is to go, and what it is here to show.
+    """One photograph: its file name, which packaged originals are in it, what is to go, and what it is here to show.
 
-    ``grow`` is the option of that name, for an object whose shadow or glow is to go with it.
+    ``make`` returns the file, and ``mask`` the mask of the uploader's own that lies beside it. ``grow`` is the option of
+    that name, for an object whose shadow or glow is to go with it.
     """
 
     file: str
-    original: str
+    originals: Sequence[str]
     remove: str
     shows: str
-    make: Callable[[Image.Image], bytes]
+    make: Callable[[], bytes]
     grow: int | None = None
+    mask: Callable[[], bytes] | None = None
 
     @property
     def content(self) -> bytes:
         """The file."""
-        return self.make(photograph(self.original))
+        return self.make()
 
     @property
     def credit(self) -> str:
         """Whom to thank."""
-        credit = CREDITS[self.original]
-        return f"{credit.title}, by {credit.author} ({credit.licence})"
+        credits_ = [CREDITS[name] for name in self.originals]
+        return "; ".join(f"{credit.title}, by {credit.author} ({credit.licence})" for credit in credits_)
 
 
 def _jpeg(image: Image.Image) -> bytes:
@@ -55,29 +59,64 @@ def _saved(image: Image.Image, kind: str, **how: object) -> bytes:
 
 
 SAMPLES = (
-    Sample("Sommerpalast.jpg", "china", "pagoda", "lake, sky and hedge behind what goes", _jpeg),
-    Sample("Start der Rakete (é).jpg", "rocket", "rocket", "a name that no URL likes", _jpeg, grow=12),
-    Sample("cameraman.png", "camera", "person", "a grey PNG", _png, grow=20),
-    Sample("from a phone.heic", "flower", "subject", "a HEIC file, as phones write it", heic),
-    Sample("coffee cup.jpg", "coffee", "cup", "a shadow that goes too, by the option grow", _jpeg, grow=50),
-    Sample("sideways.jpg", "china", "subject", "stored sideways, upright by its EXIF orientation", sideways_jpeg),
+    Sample(
+        "Sommerpalast.jpg",
+        ["china"],
+        "pagoda",
+        "lake, sky and hedge behind what goes",
+        lambda: _jpeg(photograph("china")),
+    ),
+    Sample(
+        "Münzen im Kies (é).jpg",
+        ["coins", "gravel"],
+        "everything",
+        "several things in one photo, and a name that no URL likes",
+        lambda: _jpeg(coins_on_gravel()),
+        grow=20,
+    ),
+    Sample("cameraman.png", ["camera"], "person", "a grey PNG", lambda: _png(photograph("camera")), grow=20),
+    Sample(
+        "from a phone.heic",
+        ["flower"],
+        "subject",
+        "a HEIC file, as phones write it",
+        lambda: heic(photograph("flower")),
+    ),
+    Sample(
+        "cup on a lawn.jpg",
+        ["coffee", "grass"],
+        "cup",
+        "a shadow that goes too, by the option grow",
+        lambda: _jpeg(cup_on_a_lawn()),
+        grow=50,
+    ),
+    Sample(
+        "sideways.jpg",
+        ["astronaut"],
+        "subject",
+        "what stands in the background, by a mask of one's own; stored sideways, upright by its EXIF orientation",
+        lambda: sideways_jpeg(portrait()),
+        mask=lambda: _png(mask_of_the_model()),
+    ),
     Sample(
         "48 megapixels.jpg",
-        "rocket",
+        ["rocket"],
         "subject",
         "far larger than Adobe takes, cleaned at full size",
-        lambda image: _jpeg(magnify(image, 48)),
+        lambda: _jpeg(magnify(photograph("rocket"), 48)),
+        grow=150,
     ),
 )
 
 
 def sample_photos(remove: str = "") -> list[Upload]:
-    """Return the samples as uploads; ``remove`` is meant for all of them."""
-    return [
-        Upload(
-            sample.file,
-            sample,
-            {"remove": remove or sample.remove, **({} if sample.grow is None else {"grow": str(sample.grow)})},
-        )
-        for sample in SAMPLES
-    ]
+    """Return the samples as uploads, masks first; ``remove`` is meant for all of them."""
+    masks, photos = [], []
+    for sample in SAMPLES:
+        grow = {} if sample.grow is None else {"grow": str(sample.grow)}
+        photos.append(Upload(sample.file, sample, {"remove": remove or sample.remove, **grow}))
+        if sample.mask is not None:
+            beside = own_mask_key(sample.file)
+            mask = Sample(beside, sample.originals, "", "", sample.mask)
+            masks.append(Upload(beside, mask, companion=True))
+    return [*masks, *photos]
