@@ -12,6 +12,7 @@ import importlib.util
 import json
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 from local.paths import ROOT
@@ -50,7 +51,12 @@ def main(words: Sequence[str] | None = None) -> int:
     begun = time.monotonic()
     for name in asked:
         part = time.monotonic()
-        importlib.import_module(PARTS[name]).run(report, quick=given.quick)
+        try:
+            importlib.import_module(PARTS[name]).run(report, quick=given.quick)
+        except Exception as fault:
+            # What the other parts have found is worth an hour.
+            traceback.print_exc()
+            report.complaints.append(f"{name}: it broke off: {fault!r}")
         report.figures[name] = time.monotonic() - part
     report.figures["in all"] = time.monotonic() - begun
     if sys.stderr.isatty():

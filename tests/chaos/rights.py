@@ -69,7 +69,7 @@ def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
     if _ended(system, dropped) != "cleaned":
         return False
     (snapshot,) = system.find(dropped)
-    arn = f"{system.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{snapshot.job_id}"
+    arn = system.execution_of(snapshot.job_id)
     describe = system.aws.client("stepfunctions").describe_execution
     _until(system, lambda: describe(executionArn=arn)["status"] != "RUNNING")
     return describe(executionArn=arn)["status"] == "SUCCEEDED"

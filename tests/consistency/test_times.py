@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from cleanplate.jobs.result_owners import HOLD_SECONDS
 from cleanplate.rate_limit.polling import next_wait
 from tests.consistency.project import PACKAGE, Project, called_by
 
@@ -161,6 +162,8 @@ def test_a_throttled_call_is_repeated_for_longer_than_any_other(project: Project
             for clause in state["Retry"]
         }
         throttled = seconds.pop(tuple(THROTTLED))
+        # That one waits for a writer of the same result, whose hold ends when it is said to.
+        assert seconds.pop(("LedgerBusyError",)) > HOLD_SECONDS
         assert throttled > 4 * max(seconds.values()), name
 
 

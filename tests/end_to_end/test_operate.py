@@ -265,9 +265,11 @@ def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system:
     ended: Ended = system.wait(dropped)
     assert ended.reason == "JobOverdueError"
     assert machine.describe_execution(executionArn=late)["status"] == "ABORTED"
-    # A step that comes between record and event publishes too: docs/events.md tells subscribers of it.
+    # The stopped execution's RecordFailure may come between the sweeper's record and its event, and publish it too, as
+    # docs/events.md tells subscribers: then both are of this run and say the very same.
     events = system.published(dropped.key)
-    assert {(event["detail"]["job_id"], event["detail"]["run"]) for event in events} == {(job, ended.manifest["run"])}
+    assert 1 <= len(events) <= 2
+    assert all(event["detail"] == ended.manifest for event in events)
 
 
 def _asked(system: System, key: str) -> str:

@@ -164,6 +164,26 @@ def test_a_refused_write_continues_with_the_item_it_returned(make: Make) -> None
     assert calls.calls == ["update_item", "update_item"]
 
 
+@pytest.mark.parametrize("operation", ["put_item", "update_item"])
+def test_a_write_that_botocore_repeats_recognises_itself(
+    make: Make, client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """GIVEN a write whose answer was lost WHEN it is sent again THEN it is not another caller's, and one slot is taken."""
+    (limiter, calls), (other, _) = make(), make()
+    if operation == "update_item":
+        other.reserve("fill", route=FILL_ROUTE)
+    write = getattr(client, operation)
+
+    def twice(**arguments: Any) -> Any:
+        write(**arguments)
+        return write(**arguments)
+
+    monkeypatch.setattr(client, operation, twice)
+    limiter.reserve("fill", route=FILL_ROUTE)
+    assert calls.calls == ["get_item", operation]
+    assert sum(other.state().day_counts) == 1 + (operation == "update_item")
+
+
 def test_a_caller_that_is_always_passed_by_is_sent_away_for_a_moment(make: Make) -> None:
     (one, calls), (other, _) = make(), make()
     one.reserve("fill", route=FILL_ROUTE)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from cleanplate.jobs.reuse import review_ends_at
 from cleanplate.models import TERMINAL, AdobeRequest, Job
 
-#: Seconds past a deadline; every repeat of the last steps fits in (saving a result, at worst: 7 times 310 s and pauses).
-SLACK = 3600.0
+#: Seconds past a deadline; every repeat of the last steps fits in (saving a result, at worst: 11 times 310 s and pauses).
+SLACK = 5400.0
 #: Seconds in which an ended job's outcome is published by whoever ended it, or by the step's own repeats.
 TO_ANNOUNCE = 3600.0
 

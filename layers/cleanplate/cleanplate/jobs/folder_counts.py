@@ -174,8 +174,8 @@ class Progress:
         )
 
     def _claim_completion(self, scope: FolderScope, counts: FolderCounts, job_id: str, now: float) -> bool:
-        # Newer by time, or by number where two clocks disagree by a moment; a shard that expired lowers the number.
-        newer = "round_at < :at OR (round_at = :at AND round_number < :number)"
+        # By number, whatever the clocks say; by time where a shard has expired, which lowers the number.
+        newer = "round_number < :number OR round_at < :at"
         mine = "round_at = :at AND round_number = :number AND #by = :job AND said = :no"
         return self._update_completion(
             scope,

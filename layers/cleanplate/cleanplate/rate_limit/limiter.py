@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random as _random
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+#: A version is random: it tells a write from every other, also from those before the item was deleted.
+_VERSION_BITS = 63
 _ATTEMPTS = 10
 #: Seconds; the longest pause before another attempt. Ten of them take 20 ms on average.
 _PAUSE = 0.004
@@ -185,11 +188,8 @@ class RateLimiter:
     def _restart(self) -> RateLimitState:
         """Return what to write where there is no item: never written, or deleted. What this caller remembers is the
         best guess.
-
-        The version begins at the time in milliseconds, so that it never meets one from before the deletion.
         """
-        now = self.now()
-        return replace(self._known or fresh(self.limits, now), version=int(now * 1000))
+        return self._known or fresh(self.limits, self.now())
 
     def _read(self) -> RateLimitState | None:
         asked = self._clock()
@@ -199,7 +199,7 @@ class RateLimiter:
 
     def _write(self, state: RateLimitState, over: RateLimitState | None) -> tuple[bool, RateLimitState | None]:
         """Store ``state`` over that one (None: over nothing); False, and the stored one, where another was faster."""
-        state = replace(state, version=state.version + 1)
+        state = replace(state, version=secrets.randbits(_VERSION_BITS))
         item = to_item(state.to_item())
         asked = self._clock()
         try:
@@ -208,7 +208,9 @@ class RateLimiter:
             # Its type says nothing of the item that comes with it.
             refused: Mapping[str, Any] = {**error.response}
             self._compare_clocks(asked, refused)
-            return False, self._remember(_state(refused.get("Item")))
+            there = self._remember(_state(refused.get("Item")))
+            # A repeat of this very write, whose answer was lost, is refused by what it wrote itself.
+            return there is not None and there.version == state.version, there
         self._compare_clocks(asked, answer)
         self._remember(state)
         return True, state
