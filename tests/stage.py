@@ -93,7 +93,7 @@ class Stage:
         **environment: str,
     ) -> None:
         self.clock = Clock()
-        self._session = _session()
+        self._session = session()
         self.s3: S3Client = self._session.client(
             "s3", endpoint_url=endpoint_url, config=clients.s3_config(endpoint=bool(endpoint_url))
         )
@@ -346,7 +346,8 @@ _SEQUENCE = itertools.count(1)
 
 
 @lru_cache(maxsize=1)
-def _session() -> boto3.Session:
+def session() -> boto3.Session:
+    """Return the one session of all tests: each new one reads the services' descriptions again."""
     return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
 
 

@@ -144,7 +144,7 @@ class Project:
 
     # --- code ---
 
-    @property
+    @cached_property
     def package(self) -> list[str]:
         """The modules of the shared package."""
         return self.files(f"{PACKAGE}/*.py")
@@ -171,8 +171,13 @@ def called_by(task: dict[str, Any]) -> str:
     return name.removeprefix("${").removesuffix("Arn}")
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+@cache
+def imported(tree: ast.AST) -> tuple[str, ...]:
     """The dotted name of everything that a module imports; of ``from a import b`` both ``a`` and ``a.b``."""
+    return tuple(_imported(tree))
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from local.dev import check, sam
 from local.dev.check import Check
 from local.embedded_aws.template import read_yaml, transformed
-from local.paths import ROOT, TEMPLATE
+from local.paths import ROOT
 from tests.consistency.project import MACHINE
 
 Json = dict[str, Any]
@@ -22,25 +23,22 @@ needs_sam = pytest.mark.skipif(not sam.PYTHON.exists(), reason="SAM CLI is not s
 
 
 def test_cfn_lint_finds_faults_and_its_warnings_count() -> None:
-    template = transformed()
-    resources = template["Resources"]
-    resources["WorkBucket"]["Properties"]["Colour"] = "green"
-    resources["CheckJobFunction"]["Properties"]["Runtime"] = "python3.6"
-    del resources["JobsTable"]["Properties"]["KeySchema"]
-    template["Parameters"]["Unused"] = {"Type": "String"}
-    findings = check.lint_template(template)
-    for said in ("'Colour' was unexpected", "python3.6", "'KeySchema' is a required property", "W2001"):
+    whole = transformed()["Resources"]
+    resources = {name: whole[name] for name in ("WorkBucket", "CheckAccountLogGroup", "JobsTable")}
+    resources["WorkBucket"]["Properties"] = {"Colour": "green"}
+    resources["CheckAccountLogGroup"]["Properties"] = {"RetentionInDays": 4}
+    resources["JobsTable"]["Properties"].pop("KeySchema")
+    findings = check.lint_template({"Parameters": {"Unused": {"Type": "String"}}, "Resources": resources})
+    for said in ("'Colour' was unexpected", "4 is not one of", "'KeySchema' is a required property", "W2001"):
         assert any(said in finding for finding in findings), said
 
 
 @needs_sam
 def test_sam_sees_a_fault_in_the_template(tmp_path: Path) -> None:
     faulty = tmp_path / "template.yaml"
-    text = TEMPLATE.read_text(encoding="utf-8").replace("MemorySize: 2048", "MemorySize: 64")
-    # A template elsewhere needs its paths from the root.
-    for folder in ("layers/", "functions/", "statemachine/"):
-        text = text.replace(f"Uri: {folder}", f"Uri: {ROOT}/{folder}")
-    faulty.write_text(text, encoding="utf-8")
+    function = {"Runtime": "python3.13", "Handler": "app.handler", "InlineCode": "1", "MemorySize": 64}
+    resources = {"F": {"Type": "AWS::Serverless::Function", "Properties": function}}
+    faulty.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}), encoding="utf-8")
     assert any("64" in finding for finding in check.validate(faulty))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.shared import constants
@@ -98,17 +99,17 @@ def _without_unused_properties(project: Project, path: str, reached: set[str]) -
     if not path.endswith("/services.py"):
         yield project.tree(path)
         return
-    others = {
-        node.attr
-        for other in reached - {path}
-        for node in ast.walk(project.tree(other))
-        if isinstance(node, ast.Attribute)
-    }
+    others = {name for other in reached - {path} for name in _attributes(project.tree(other))}
     for node in project.tree(path).body:
         if isinstance(node, ast.ClassDef):
             yield from (part for part in node.body if not isinstance(part, ast.FunctionDef) or part.name in others)
         else:
             yield node
+
+
+@cache
+def _attributes(tree: ast.AST) -> frozenset[str]:
+    return frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
 
 
 def _needed_by(project: Project, function: str) -> set[str]:
@@ -117,11 +118,10 @@ def _needed_by(project: Project, function: str) -> set[str]:
     optional = _optional(project)
     reached = project.reached_from(f"{project.functions[function]['CodeUri'].strip('/')}/app.py")
     used = {
-        node.attr
+        name
         for path in reached
         for top in _without_unused_properties(project, path, reached)
-        for node in ast.walk(top)
-        if isinstance(node, ast.Attribute)
+        for name in _attributes(top)
     }
     return {name for field, names in fields.items() if field not in optional or field in used for name in names}
 

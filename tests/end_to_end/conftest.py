@@ -28,15 +28,17 @@ from tests.schemas import check_event
 DEADLINE = 60.0
 #: One that the stack may read, besides its own; a test creates it.
 OTHER_BUCKET = "their-archive"
+#: Modules that start programs and wait for them: they have a stack of their own.
+COMMANDS = {"test_front_doors", "test_folder_by_a_stack", "test_invoke", "test_rights"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One stack: with xdist, all of these go to one worker (``--dist loadgroup``)."""
+    """Two stacks: with xdist, each group goes to one worker (``--dist loadgroup``), and neither waits for the other."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.end_to_end)
-            item.add_marker(pytest.mark.xdist_group("end_to_end"))
+            item.add_marker(pytest.mark.xdist_group("commands" if item.path.stem in COMMANDS else "end_to_end"))
 
 
 @dataclass(frozen=True)

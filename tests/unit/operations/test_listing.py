@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
@@ -25,7 +24,7 @@ from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import fresh
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import Upload, read_uploads
-from tests.stage import REGION, RESULTS, UPLOADS, KilledError, Stage
+from tests.stage import RESULTS, UPLOADS, KilledError, Stage, session
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -58,8 +57,7 @@ class Queue:
 
 @pytest.fixture
 def queue(stage: Stage) -> Queue:
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-    queue = Queue(session.client("sqs"))
+    queue = Queue(session().client("sqs"))
     stage.settings = replace(stage.settings, uploads_queue_url=queue.url)
     return queue
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from cleanplate.aws import clients
@@ -15,7 +14,7 @@ from cleanplate.operations.report_progress import clock_time, describe_pace, don
 from cleanplate.rate_limit import breakers, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, fresh
-from tests.stage import REGION, UPLOADS, Stage
+from tests.stage import UPLOADS, Stage, session
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -26,9 +25,7 @@ LIMITS = RateLimits(per_minute=60, per_day=9000, polls_count=False)
 
 @pytest.fixture
 def queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> SQSClient:
-    sqs: SQSClient = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION).client(
-        "sqs"
-    )
+    sqs: SQSClient = session().client("sqs")
     url = sqs.create_queue(QueueName="uploads")["QueueUrl"]
     monkeypatch.setattr(clients, "sqs", lambda: sqs)
     stage.settings = replace(stage.settings, uploads_queue_url=url)

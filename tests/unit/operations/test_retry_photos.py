@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
@@ -25,7 +24,7 @@ from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.identity import job_id, refused_id
 from cleanplate.uploads.messages import Upload, read_uploads, retry_message
 from cleanplate.uploads.options import options_from_dict, request_options, resolve_options
-from tests.stage import REGION, RESULTS, Stage
+from tests.stage import RESULTS, Stage, session
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -59,8 +58,7 @@ class Queues:
 
 @pytest.fixture
 def queues(stage: Stage) -> Queues:
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-    queues = Queues(session.client("sqs"))
+    queues = Queues(session().client("sqs"))
     stage.sqs = queues.sqs
     stage.settings = replace(stage.settings, uploads_queue_url=queues.uploads, dead_letter_queue_url=queues.dead)
     return queues

@@ -7,7 +7,6 @@ from email.utils import formatdate
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -15,6 +14,7 @@ from moto import mock_aws
 from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, Slot
+from tests.stage import session
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -91,9 +91,7 @@ class OneAtATime:
 @pytest.fixture
 def client() -> Iterator[DynamoDBClient]:
     with mock_aws():
-        client = boto3.client(
-            "dynamodb", region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
-        )
+        client = session().client("dynamodb")
         client.create_table(
             TableName="Jobs",
             KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
