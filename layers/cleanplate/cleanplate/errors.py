@@ -111,11 +111,11 @@ class UnsupportedFormatError(PhotoRefusedError):
 
 
 class PhotoTooLargeError(PhotoRefusedError):
-    """More pixels or bytes than the stack allows."""
+    """More pixels or bytes than the stack allows, or than its functions have memory for."""
 
     what_to_do = (
-        "Upload a smaller photo. Where the message names the stack's limit, raising its MaxMegapixels or "
-        "MaxPhotoMegabytes parameter helps too."
+        "Upload a smaller photo, or save it as the message says. Where the message names the stack's limit, raising its "
+        "MaxMegapixels or MaxPhotoMegabytes parameter helps too."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -274,6 +275,14 @@ def test_nothing_to_remove_takes_no_slot_of_a_fill(make_walk: Callable[..., Walk
 
 # --- failures with a name ---------------------------------------------------------------------------------------------------------
 
+
+def large_header() -> bytes:
+    """A PNG with alpha that says that it has 120 megapixels."""
+    small = photo_bytes("PNG", (20, 20))
+    head = small[12:16] + (12_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big") + bytes([8, 6]) + small[26:29]
+    return small[:12] + head + zlib.crc32(head).to_bytes(4, "big") + small[33:]
+
+
 BAD_PHOTOS: dict[str, tuple[bytes, str]] = {
     "empty.jpg": (b"", "EmptyPhotoError"),
     "notes": (b"remember the milk", "NotAPhotoError"),
@@ -286,6 +295,7 @@ BAD_PHOTOS: dict[str, tuple[bytes, str]] = {
     "mask_route=remove-background/remove=dog/dog.jpg": (PHOTO, "UnsupportedByRouteError"),
     "mask_route=own-mask/dog.jpg": (PHOTO, "InvalidOptionsError"),
     "large.jpg": (PHOTO + bytes(10_000_000), "PhotoTooLargeError"),
+    "too-much-for-the-memory.png": (large_header(), "PhotoTooLargeError"),
 }
 
 

@@ -12,7 +12,8 @@ from cleanplate.imaging.downscale import View, fitted, make_view
 from cleanplate.imaging.facts import PhotoFacts, can_send_as_is, inspect_photo, verify_photo
 from cleanplate.imaging.filling import FillPlan, Review, Window, draw_review, plan_fill
 from cleanplate.imaging.masks import check_own_mask, place_in_frame
-from cleanplate.imaging.writing import result_extension
+from cleanplate.imaging.memory import check_memory
+from cleanplate.imaging.writing import result_extension, target_format
 
 __all__ = [
     "Composed",
@@ -22,6 +23,7 @@ __all__ = [
     "View",
     "Window",
     "can_send_as_is",
+    "check_memory",
     "check_own_mask",
     "compose",
     "draw_review",
@@ -31,5 +33,6 @@ __all__ = [
     "place_in_frame",
     "plan_fill",
     "result_extension",
+    "target_format",
     "verify_photo",
 ]

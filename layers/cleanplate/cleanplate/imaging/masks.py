@@ -16,6 +16,7 @@ from cleanplate.errors import (
     OwnMaskUnreadableError,
 )
 from cleanplate.imaging.facts import PhotoFacts
+from cleanplate.imaging.memory import check_mask_memory
 from cleanplate.imaging.reading import check_budget, decode, eight_bit, format_of, open_image, quiet
 from cleanplate.models import Box
 
@@ -123,16 +124,20 @@ def place_in_frame(content: bytes, box: Box, frame: tuple[int, int]) -> bytes:
 def check_own_mask(file: BinaryIO, facts: PhotoFacts) -> None:
     """Refuse an uploader's mask that cannot work: it must have the upright photo's size and both black and white.
 
-    Raises ``OwnMaskUnreadableError``, ``OwnMaskSizeError``, ``OwnMaskBlankError``.
+    Raises ``OwnMaskUnreadableError``, ``OwnMaskSizeError``, ``OwnMaskBlankError``, ``PhotoTooLargeError``.
     """
     width, height = facts.upright_size
     try:
         file.seek(0)
-        size = open_image(file, format_of(file.read(64))).size
+        picture_format = format_of(file.read(64))
+        image = open_image(file, picture_format)
+        size = image.size
     except CleanplateError as error:
         raise OwnMaskUnreadableError(f"the mask cannot be read: {error}") from error
     if size != (width, height):
         raise OwnMaskSizeError(f"the mask is {size[0]} x {size[1]} pixels; the upright photo is {width} x {height}")
+    alpha = image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info
+    check_mask_memory(picture_format, alpha=alpha, pixels=width * height)
     try:
         mask = binarize(read_mask(file, width * height))
     except CleanplateError as error:

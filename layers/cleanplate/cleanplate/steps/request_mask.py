@@ -30,10 +30,12 @@ from cleanplate.errors import (
 from cleanplate.imaging import (
     PhotoFacts,
     can_send_as_is,
+    check_memory,
     check_own_mask,
     inspect_photo,
     make_view,
     result_extension,
+    target_format,
     verify_photo,
 )
 from cleanplate.models import TERMINAL, AdobeRequest, Job, Options, Photo
@@ -282,6 +284,7 @@ def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
         return job
     with services.storage.open_photo(job.photo, size=size) as file:
         facts = inspect_photo(file, max_megapixels=services.settings.max_megapixels)
+    check_memory(facts, size=size, target=target_format(facts, job.options.output_format, []))
     with scratch_file() as file:
         services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
         facts = replace(facts, has_end_mark=verify_photo(file))
