@@ -45,10 +45,8 @@ _READING = {
     "webp": _Reading(16.0, 19.0, kept=8.0, whole_file=True),
     "jpeg2000": _Reading(19.0, 24.0, kept=8.0, whole_file=True),
 }
-#: An encoder's need besides the picture.
-_WRITING = {"jpeg": 5.0, "png": 2.5, "tiff": 3.0, "webp": 16.5, "avif": 23.0}
-#: A JPEG that stays one is held as blocks, by a process of its own: all that it takes for such pixels.
-_BLOCKS = {"L": 8.0, "RGB": 14.4, "CMYK": 20.0}
+#: An encoder's need besides the picture. A JPEG that keeps its blocks takes less than one that is encoded as a whole.
+_WRITING = {"jpeg": 7.0, "png": 2.5, "tiff": 3.0, "webp": 16.5, "avif": 23.0}
 
 _HOLE = 1.0
 #: Cutting out what is sent, and painting, where colours and alpha must be kept apart, or grey has 16 bits.
@@ -124,9 +122,7 @@ def _per_pixel(facts: PhotoFacts, target: str) -> dict[str, float]:
     return {
         "request_mask": decoding,
         "fill_masked_areas": max(decoding + _HOLE, cutting),
-        "save_result": max(decoding + _HOLE, picture + _making(facts, target))
-        if not target == facts.format == "jpeg"
-        else _BLOCKS.get(mode, max(_BLOCKS.values())),
+        "save_result": max(decoding + _HOLE, picture + _making(facts, target)),
     }
 
 
