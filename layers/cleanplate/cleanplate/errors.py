@@ -16,7 +16,9 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     │   ├── ResultKeyTakenError
     │   ├── InvalidOptionsError
     │   ├── InvalidRequestError
-    │   │   └── NoMaskWaitsError
+    │   │   ├── NoMaskWaitsError
+    │   │   ├── OwnOutputError
+    │   │   └── LateFolderFileError
     │   ├── KeyTooLongError
     │   ├── UnsupportedByRouteError
     │   ├── OwnMaskUnreadableError
@@ -166,6 +168,23 @@ class NoMaskWaitsError(InvalidRequestError):
     """An approval of a photo of which no mask waits for one."""
 
     what_to_do = "Send the photo with review=true first, and approve it when its event 'Mask Ready' has come."
+
+
+class OwnOutputError(InvalidRequestError):
+    """A result of the stack was copied back into the uploads bucket; nothing is done with it by itself."""
+
+    what_to_do = (
+        "To clean a result once more, send 'Photo Cleaning Requested' for it, or upload it without its metadata "
+        "(aws s3 cp --metadata-directive REPLACE)."
+    )
+
+
+class LateFolderFileError(InvalidRequestError):
+    """A folder's own options or mask came after photos of it; those are left as they are."""
+
+    what_to_do = (
+        "To clean the earlier photos with it as well, upload them again, or send 'Photo Cleaning Requested' for each."
+    )
 
 
 class KeyTooLongError(PhotoRefusedError):

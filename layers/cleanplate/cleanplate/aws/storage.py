@@ -175,6 +175,22 @@ class Storage:
         answer = self._s3.get_object(Bucket=photo.bucket, Key=photo.key, **_version(photo))
         return answer["Body"].read(max_bytes + 1)
 
+    def read_if_there(self, bucket: str, key: str, *, max_bytes: int) -> bytes | None:
+        """Return the first ``max_bytes`` + 1 bytes of a small object, or None where there is none. One call."""
+        if len(key.encode()) > MAX_KEY_BYTES:
+            return None
+        try:
+            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read(max_bytes + 1)
+        except ClientError as error:
+            if _is_gone(error):
+                return None
+            raise
+
+    def names_below(self, bucket: str, prefix: str) -> list[str]:
+        """Return keys that begin like this, a thousand at most."""
+        listed = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return [entry["Key"] for entry in listed.get("Contents", [])]
+
     def link_to_photo(self, photo: Photo, media_type: str) -> str:
         """Return a signed link to this very version; made in the step that sends it, never kept.
 

@@ -70,7 +70,8 @@ def approved_run(job: Job, now: float, *, options: Options, own_mask: Photo | No
     options = replace(options, review=False)
     if own_mask is None:
         return replace(next_run(job, now), options=options)
-    # The mask is looked at once more, and Adobe's is of no more use.
+    # The mask is looked at once more, and Adobe's is of no more use. It shows what is to go, whatever was inverted before.
+    options = replace(options, invert=False)
     spent = (*job.earlier_requests, *job.adobe_requests.values())
     return replace(job, options=options, own_mask=own_mask, facts={}, adobe_requests={}, earlier_requests=spent)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from cleanplate.errors import NoMaskWaitsError
@@ -9,6 +10,7 @@ from cleanplate.jobs.reuse import approved_run, reusable_requests
 from cleanplate.models import Job, Options, Photo
 from cleanplate.outcomes import expire_review
 from cleanplate.services import Services
+from cleanplate.uploads.identity import job_id
 from cleanplate.uploads.messages import Upload
 
 
@@ -27,6 +29,23 @@ def newest_job(photo: Photo, services: Services) -> Job | None:
     owner = services.ledger.owners.owner(services.result_key(photo))
     job = services.ledger.get(owner) if owner else None
     return job if job and photo.is_same_upload(job.photo) else None
+
+
+def is_done_by(job: Job, options: Options, own_mask: Photo | None) -> bool:
+    """Return whether a job does just what is asked for; a mask is told by its content."""
+    mine, theirs = job.own_mask, own_mask
+    if (mine.etag if mine else "") != (theirs.etag if theirs else ""):
+        return False
+    kept = {"review": False, "urgent": False}
+    if mine and job.job_id != job_id(job.photo, job.options, mine):
+        # The mask was put in place of Adobe's, as people see it.
+        kept["invert"] = False
+    return replace(job.options, **kept) == replace(options, **kept)  # type: ignore[arg-type]
+
+
+def answers_review(job: Job, own_mask: Photo | None) -> bool:
+    """Return whether a mask that was put beside the photo is the answer to a review: also to one that is over."""
+    return own_mask is not None and job.awaits_review and job.status in {"mask_ready", "failed"}
 
 
 def approve(

@@ -10,7 +10,7 @@ from cleanplate.schemas import MAX_CORRELATION_ID, SCHEMA, RequestRefused
 from cleanplate.uploads.messages import REQUEST_DETAIL_TYPE
 
 if TYPE_CHECKING:
-    from cleanplate.errors import InvalidRequestError
+    from cleanplate.errors import InvalidRequestError, PhotoRefusedError
     from cleanplate.services import Services
 
 #: Characters of a refused request that are given back; an event may hold 256 KiB.
@@ -36,7 +36,13 @@ def refuse_request(body: str, error: InvalidRequestError, services: Services) ->
     return True
 
 
-def describe_refusal(event: dict[str, Any], error: InvalidRequestError) -> RequestRefused:
+def refuse(error: PhotoRefusedError, what: dict[str, Any], services: Services) -> None:
+    """Publish ``Request Refused`` about what was uploaded: nobody asked for it by an event."""
+    statement = describe_refusal({"detail": what}, error)
+    put_event(services.events, REQUEST_REFUSED, statement, bucket=what["bucket"], bus=services.event_bus)
+
+
+def describe_refusal(event: dict[str, Any], error: PhotoRefusedError) -> RequestRefused:
     """Return the detail of ``Request Refused``, with the request's own detail as far as it is short."""
     detail = event.get("detail")
     echo = json.dumps(detail, ensure_ascii=False)

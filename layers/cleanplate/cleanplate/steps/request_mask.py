@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
@@ -20,6 +20,7 @@ from cleanplate.errors import (
     JobMovedOnError,
     KeyTooLongError,
     LedgerBusyError,
+    OwnMaskSizeError,
     PhotoGoneError,
     PhotoRefusedError,
     PhotoReplacedError,
@@ -41,22 +42,16 @@ from cleanplate.imaging import (
 from cleanplate.models import TERMINAL, AdobeRequest, Job, Options, Photo
 from cleanplate.outcomes import fail, failure_of, publish, republish
 from cleanplate.services import Services
-from cleanplate.steps.approve_mask import approve, job_to_approve
+from cleanplate.steps.approve_mask import answers_review, approve, is_done_by, job_to_approve, newest_job
+from cleanplate.steps.late_companions import answer_copy, photos_begun_before
+from cleanplate.steps.read_options import read_options
+from cleanplate.steps.refuse_request import refuse
 from cleanplate.steps.submit import send, take_turn
 from cleanplate.steps.wait_for_turn import wait_for_turn
 from cleanplate.steps.work_files import fill_name, work_key
 from cleanplate.uploads.identity import job_id, refused_id
 from cleanplate.uploads.messages import Admitted, Upload
-from cleanplate.uploads.options import (
-    MAX_SIDECAR_BYTES,
-    options_in_folders,
-    options_in_metadata,
-    options_in_sidecar,
-    own_mask_key,
-    resolve_options,
-    sidecar_key,
-)
-from cleanplate.uploads.photo_names import skip_reason
+from cleanplate.uploads.photo_names import COMPANIONS, skip_reason
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -73,30 +68,16 @@ def request_mask(upload: Upload, services: Services) -> None:
 
     Whatever is raised is a fault: the message comes back, and finds in the ledger what was done.
     """
-    stack = services.settings
-    skipped = skip_reason(upload.photo, stack.own_buckets)
-    found = (
-        None
-        if skipped or upload.photo.bucket not in stack.photo_buckets
-        else services.storage.look_up(upload.photo.bucket, upload.photo.key)
-    )
+    skipped = skip_reason(upload.photo, services.settings.own_buckets)
+    found = None if skipped else _look_up(upload, services)
     if found and MARK in found.metadata and not upload.request_id:
         skipped = "a copy of our own output"
-    if not skipped and upload.photo.bucket not in stack.photo_buckets:
-        raise InvalidRequestError(
-            f"The bucket {upload.photo.bucket} is none of this stack's; it cleans {' and '.join(stack.photo_buckets)}."
-        )
     if skipped:
         count(Metric.LEFT_ALONE)
         logger.info("skipped", extra={"key": upload.photo.key, "why": skipped})
+        _answer_skipped(upload, found, skipped, services)
         return
-    if upload.approve:
-        job = job_to_approve(_pinned(upload, found), services)
-        if job.status == "mask_ready":
-            job = approve(job, upload, services, deadline_at=_deadline(services))
-        refusal = None
-    else:
-        job, refusal = _claim(upload, found, services)
+    job, refusal = _job_for(upload, found, services)
     logger.append_keys(job_id=job.job_id)
     if job.status in TERMINAL:
         if not _asks_for_another_run(upload, job):
@@ -112,6 +93,50 @@ def request_mask(upload: Upload, services: Services) -> None:
             deadline_at=_deadline(services),
         )
     _bring_on(job, found, refusal, services)
+
+
+def _look_up(upload: Upload, services: Services) -> UploadedObject | None:
+    photo, accepted = upload.photo, services.settings.photo_buckets
+    if photo.bucket not in accepted:
+        raise InvalidRequestError(
+            f"The bucket {photo.bucket} is none of this stack's; it cleans {' and '.join(accepted)}."
+        )
+    return services.storage.look_up(photo.bucket, photo.key)
+
+
+def _answer_skipped(upload: Upload, found: UploadedObject | None, why: str, services: Services) -> None:
+    """Do what follows from an upload that is no photo to clean: a copy is answered, a sidecar or a mask may come late."""
+    if found and upload.photo.etag:
+        answer_copy(found, services)
+    if why in COMPANIONS and upload.photo.bucket in services.settings.photo_buckets and not upload.request_id:
+        for late in photos_begun_before(upload.photo, services):
+            _clean_once_more(late, services)
+
+
+def _job_for(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Job, PhotoRefusedError | None]:
+    """Return the job that the upload is about, and why it must be refused where its options cannot be read."""
+    if not upload.approve:
+        return _claim(upload, found, services)
+    job = job_to_approve(_pinned(upload, found), services)
+    if job.status == "mask_ready":
+        job = approve(job, upload, services, deadline_at=_deadline(services))
+    return job, None
+
+
+def _clean_once_more(found: UploadedObject, services: Services) -> None:
+    """Clean a photo with the sidecar or the mask that came after it, if it says anything new; that may approve a mask."""
+    upload = Upload(found.photo)
+    photo = services.ledger.one_upload(found.photo, now=services.clock())
+    try:
+        options, own_mask = read_options(upload, found, services)
+    except PhotoRefusedError as error:
+        refuse(error, {"bucket": photo.bucket, "key": photo.key}, services)
+        return
+    job = _claim_as(upload, photo, options, own_mask, services)
+    if job.status in TERMINAL:
+        publish(job, services)
+    else:
+        _bring_on(job, found, None, services)
 
 
 def _asks_for_another_run(upload: Upload, job: Job) -> bool:
@@ -161,12 +186,11 @@ def _deadline(services: Services) -> float:
 
 
 def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Job, PhotoRefusedError | None]:
-    """Return the job, and why it must be refused where its options cannot be read."""
     photo = services.ledger.one_upload(_pinned(upload, found), now=services.clock())
     refusal: PhotoRefusedError | None = None
     options, own_mask = Options(), None
     try:
-        options, own_mask = _read_options(upload, found, services)
+        options, own_mask = read_options(upload, found, services)
     except PhotoRefusedError as error:
         refusal = error
     if not upload.request_id:
@@ -175,8 +199,31 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
             options, own_mask = services.ledger.remember_options(photo, options, own_mask, now=services.clock())
         elif (earlier := services.ledger.remembered_options(photo)) is not None:
             refusal, (options, own_mask) = None, earlier
-    job = Job(
-        job_id=refused_id(photo) if refusal else job_id(photo, options, own_mask),
+    if refusal is None:
+        return _claim_as(upload, photo, options, own_mask, services), None
+    return services.ledger.claim(_new_job(upload, photo, options, own_mask, services, refused_id(photo))), refusal
+
+
+def _claim_as(upload: Upload, photo: Photo, options: Options, own_mask: Photo | None, services: Services) -> Job:
+    """Return the job that does just this, claimed if it is new; a review that this answers is begun again."""
+    new = _new_job(upload, photo, options, own_mask, services, job_id(photo, options, own_mask))
+    if own_mask and (newest := newest_job(photo, services)):
+        if answers_review(newest, own_mask):
+            return approve(newest, upload, services, deadline_at=new.deadline_at, options=options, own_mask=own_mask)
+        if is_done_by(newest, options, own_mask):
+            return newest
+    there = services.ledger.claim(new)
+    if there.status == "mask_ready" and not new.awaits_review:
+        # The same without a review: whoever asks for that has seen enough.
+        return approve(there, upload, services, deadline_at=new.deadline_at)
+    return there
+
+
+def _new_job(
+    upload: Upload, photo: Photo, options: Options, own_mask: Photo | None, services: Services, name: str
+) -> Job:
+    return Job(
+        job_id=name,
         photo=photo,
         options=options,
         status="claimed",
@@ -186,11 +233,6 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
         request_id=upload.request_id,
         correlation_id=upload.correlation_id,
     )
-    there = services.ledger.claim(job)
-    if there.status == "mask_ready" and not job.awaits_review:
-        # The same without a review: whoever asks for that has seen enough.
-        there = approve(there, upload, services, deadline_at=job.deadline_at)
-    return there, refusal
 
 
 def _pinned(upload: Upload, found: UploadedObject | None) -> Photo:
@@ -204,24 +246,6 @@ def _pinned(upload: Upload, found: UploadedObject | None) -> Photo:
     if photo.etag == found.photo.etag:
         return replace(photo, version_id=found.photo.version_id)
     return photo
-
-
-def _read_options(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Options, Photo | None]:
-    bucket, key = upload.photo.bucket, upload.photo.key
-    own_mask = services.storage.look_up(bucket, own_mask_key(key)) if found else None
-    nearest: dict[str, Any] = {}
-    if upload.options is not None:
-        nearest = dict(upload.options)
-    elif found and (sidecar := services.storage.look_up(bucket, sidecar_key(key))):
-        nearest = options_in_sidecar(services.storage.read_small(sidecar.photo, max_bytes=MAX_SIDECAR_BYTES))
-    options = resolve_options(
-        defaults=services.settings.default_options,
-        folders=options_in_folders(key),
-        metadata=options_in_metadata(found.metadata) if found else {},
-        nearest=nearest,
-        has_own_mask=own_mask is not None,
-    )
-    return options, own_mask.photo if own_mask else None
 
 
 def _begin(
@@ -291,7 +315,10 @@ def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
     if job.own_mask:
         with scratch_file() as file:
             services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
-            check_own_mask(file, facts)
+            try:
+                check_own_mask(file, facts)
+            except OwnMaskSizeError as error:
+                raise OwnMaskSizeError(f"{job.own_mask.key}: {error}") from error
     return services.ledger.record_facts(job, facts.to_dict(), now=services.clock())
 
 

@@ -1,6 +1,7 @@
 """What to remove and how: read from where people put it, nearest first, and checked value by value.
 
-Sidecar ``photo.jpg.json`` → object metadata → ``name=value`` folders → the stack's parameters. A value that is not
+Sidecar ``photo.jpg.json`` → object metadata → ``name=value`` folders → the folder's ``_cleanplate.json`` → the stack's
+parameters. A value that is not
 accepted is an :class:`InvalidOptionsError` that quotes what is; nothing falls back silently.
 """
 
@@ -24,6 +25,8 @@ from cleanplate.models import FillRoute, MaskFormat, MaskRoute, Options, OutputF
 
 SIDECAR_SUFFIX = ".json"
 OWN_MASK_SUFFIX = ".mask.png"
+#: What holds for all photos of the folder that it lies in.
+FOLDER_OPTIONS, FOLDER_MASK = "_cleanplate.json", "_cleanplate.mask.png"
 MAX_SIDECAR_BYTES = 16_384
 MAX_LABELS = 50
 MAX_LABEL_LENGTH = 100
@@ -177,21 +180,21 @@ def is_manifest(content: bytes) -> bool:
     return _MANIFEST.match(content) is not None
 
 
-def options_in_sidecar(content: bytes) -> dict[str, Any]:
-    """Return the JSON object of a sidecar, empty for a manifest that came back with its photo.
+def options_in_sidecar(content: bytes, *, what: str = "The sidecar") -> dict[str, Any]:
+    """Return the JSON object of a sidecar or of a folder's file, which ``what`` names, empty for a manifest that came back with its photo.
 
     Raises InvalidOptionsError if it is no JSON object, or larger than 16 KiB.
     """
     if is_manifest(content):
         return {}
     if len(content) > MAX_SIDECAR_BYTES:
-        raise InvalidOptionsError(f"The sidecar has more than {MAX_SIDECAR_BYTES} bytes.")
+        raise InvalidOptionsError(f"{what} has more than {MAX_SIDECAR_BYTES} bytes.")
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
-        raise InvalidOptionsError('The sidecar is not JSON; it should read like {"remove": ["dog"]}.') from None
+        raise InvalidOptionsError(f'{what} is not JSON; it should read like {{"remove": ["dog"]}}.') from None
     if not isinstance(found, dict):
-        raise InvalidOptionsError('The sidecar must be one JSON object, such as {"remove": ["dog"]}.')
+        raise InvalidOptionsError(f'{what} must be one JSON object, such as {{"remove": ["dog"]}}.')
     return found
 
 
@@ -202,14 +205,17 @@ def resolve_options(
     metadata: Mapping[str, Any],
     nearest: Mapping[str, Any],
     has_own_mask: bool,
+    folder_file: Mapping[str, Any] = MappingProxyType({}),
+    folder_file_key: str = FOLDER_OPTIONS,
 ) -> Options:
-    """Return the options of a photo: four sources, nearest last, and what can only be checked together.
+    """Return the options of a photo: five sources, nearest last, and what can only be checked together.
 
     Raise InvalidOptionsError, or UnsupportedByRouteError where the mask route cannot do what is asked.
     """
     merged: dict[str, Any] = {}
     for source, given in (
         ("A stack parameter", defaults),
+        (folder_file_key, folder_file),
         ("A folder of the key", folders),
         ("The object's metadata", metadata),
         ("The sidecar or request", nearest),
@@ -251,6 +257,18 @@ def options_from_dict(given: Mapping[str, Any]) -> Options:
 def sidecar_key(key: str) -> str:
     """Return the key of a photo's sidecar."""
     return key + SIDECAR_SUFFIX
+
+
+def folder_of(key: str) -> str:
+    """Return the folder of a key with its last slash; empty for the top."""
+    return key[: key.rfind("/") + 1]
+
+
+def own_mask_keys(key: str) -> tuple[str, ...]:
+    """Return where the uploader's own mask of a photo may lie, nearest first: ``photo.jpg.mask.png``, ``photo.mask.png``,
+    and the folder's.
+    """
+    return tuple(dict.fromkeys([key + OWN_MASK_SUFFIX, own_mask_key(key), folder_of(key) + FOLDER_MASK]))
 
 
 def own_mask_key(key: str) -> str:

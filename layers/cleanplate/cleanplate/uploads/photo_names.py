@@ -9,6 +9,8 @@ from cleanplate.models import Photo
 from cleanplate.uploads.options import OWN_MASK_SUFFIX, SIDECAR_SUFFIX
 
 OTHER_FILE = "other file"
+#: What comes along with photos, and is none itself.
+COMPANIONS = frozenset({"sidecar", "own mask"})
 
 #: What programs and cameras put beside photos, and what people keep in the same folders.
 _NO_PHOTO_ENDINGS = frozenset(

@@ -1,0 +1,72 @@
+"""What comes after its photo: a sidecar, a mask, a folder's file. And results that come back. None is met with silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cleanplate.aws.storage import MARK, UploadedObject
+from cleanplate.errors import LateFolderFileError, OwnOutputError
+from cleanplate.jobs.folder_counts import FolderScope
+from cleanplate.models import Photo
+from cleanplate.services import Services
+from cleanplate.steps.approve_mask import newest_job
+from cleanplate.steps.refuse_request import refuse
+from cleanplate.uploads.identity import refused_id
+from cleanplate.uploads.options import (
+    FOLDER_MASK,
+    FOLDER_OPTIONS,
+    OWN_MASK_SUFFIX,
+    SIDECAR_SUFFIX,
+    own_mask_keys,
+)
+from cleanplate.uploads.photo_names import skip_reason
+
+
+def photos_begun_before(companion: Photo, services: Services) -> Iterator[UploadedObject]:
+    """Yield the photos to which a sidecar or a mask belongs and whose own messages were read before it came.
+
+    A folder's file belongs to none of them: where photos were begun before it, that is said by an event.
+    """
+    if companion.key.rpartition("/")[2] in {FOLDER_OPTIONS, FOLDER_MASK}:
+        _answer_late_folder_file(companion, services)
+        return
+    for key in _keys_beside(companion, services):
+        found = services.storage.look_up(companion.bucket, key)
+        if found and MARK not in found.metadata and _has_begun(found.photo, services):
+            yield found
+
+
+def answer_copy(found: UploadedObject, services: Services) -> None:
+    """Say that a result which comes back is not cleaned once more by itself: a rule that copies results would never end."""
+    error = OwnOutputError(f"{found.photo.key} is a result of this stack.")
+    refuse(error, {"bucket": found.photo.bucket, "key": found.photo.key}, services)
+
+
+def _keys_beside(companion: Photo, services: Services) -> list[str]:
+    if companion.key.endswith(SIDECAR_SUFFIX):
+        keys = [companion.key.removesuffix(SIDECAR_SUFFIX)]
+    else:
+        stem = companion.key.removesuffix(OWN_MASK_SUFFIX)
+        # The mask of photo.jpg, of photo.heic, or of a photo without an ending.
+        below = services.storage.names_below(companion.bucket, f"{stem}.")
+        keys = [stem, *(key for key in below if companion.key in own_mask_keys(key))]
+    return [key for key in keys if key and not skip_reason(Photo(companion.bucket, key))]
+
+
+def _has_begun(photo: Photo, services: Services) -> bool:
+    photo = services.ledger.one_upload(photo, now=services.clock())
+    return (
+        services.ledger.remembered_options(photo) is not None
+        or newest_job(photo, services) is not None
+        or services.ledger.get(refused_id(photo)) is not None
+    )
+
+
+def _answer_late_folder_file(file: Photo, services: Services) -> None:
+    (counts,) = services.ledger.progress.read(FolderScope.of(file))
+    if counts is None or not counts.photos:
+        return
+    error = LateFolderFileError(
+        f"{file.key} holds for photos that come from now on; {counts.photos} of its folder came before."
+    )
+    refuse(error, {"bucket": file.bucket, "key": file.key}, services)

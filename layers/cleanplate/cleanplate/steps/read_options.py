@@ -1,0 +1,52 @@
+"""The options and the own mask of a photo, read from whatever lies with it in its bucket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleanplate.aws.storage import UploadedObject
+from cleanplate.models import Options, Photo
+from cleanplate.services import Services
+from cleanplate.uploads.messages import Upload
+from cleanplate.uploads.options import (
+    FOLDER_OPTIONS,
+    MAX_SIDECAR_BYTES,
+    folder_of,
+    options_in_folders,
+    options_in_metadata,
+    options_in_sidecar,
+    own_mask_keys,
+    resolve_options,
+    sidecar_key,
+)
+
+
+def read_options(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Options, Photo | None]:
+    """Return how the photo is to be cleaned, and the mask that it brings; raises as ``resolve_options`` does.
+
+    A photo that is gone has only the options of its key, its folder and the stack.
+    """
+    bucket, key = upload.photo.bucket, upload.photo.key
+    own_mask = _own_mask(bucket, key, services) if found else None
+    nearest: dict[str, Any] = {}
+    if upload.options is not None:
+        nearest = dict(upload.options)
+    elif found and (sidecar := services.storage.look_up(bucket, sidecar_key(key))):
+        nearest = options_in_sidecar(services.storage.read_small(sidecar.photo, max_bytes=MAX_SIDECAR_BYTES))
+    file = folder_of(key) + FOLDER_OPTIONS
+    content = services.storage.read_if_there(bucket, file, max_bytes=MAX_SIDECAR_BYTES) if found else None
+    options = resolve_options(
+        defaults=services.settings.default_options,
+        folder_file=options_in_sidecar(content, what=file) if content is not None else {},
+        folder_file_key=file,
+        folders=options_in_folders(key),
+        metadata=options_in_metadata(found.metadata) if found else {},
+        nearest=nearest,
+        has_own_mask=own_mask is not None,
+    )
+    return options, own_mask
+
+
+def _own_mask(bucket: str, key: str, services: Services) -> Photo | None:
+    there = (services.storage.look_up(bucket, mask) for mask in own_mask_keys(key))
+    return next((found.photo for found in there if found), None)
