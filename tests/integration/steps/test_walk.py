@@ -179,7 +179,7 @@ def test_a_mask_that_shows_nothing_is_nothing_to_remove(walk: Walk) -> None:
 
 
 def test_many_masks_are_one_hole_and_the_manifest_names_the_first(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cleanplate.steps.fill_masked_areas._MAX_MASKS", 5)
+    monkeypatch.setattr("cleanplate.steps.read_masks._MAX_MASKS", 5)
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "many_masks", "count": 8}})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO, remove="everything"))
     assert len(cleaned(walk, "dog.jpg")["masks"]) == 5
