@@ -309,7 +309,7 @@ class Stage:
 
         def send_and_note(operation: Any, request: dict[str, Any]) -> Any:
             answer = send(operation, request)
-            for entry in json.loads(request["body"])["Entries"]:
+            for entry in json.loads(request["body"]).get("Entries", []):
                 detail = json.loads(entry["Detail"])
                 check_event({"source": entry["Source"], "detail-type": entry["DetailType"], "detail": detail})
                 self._heard.append({**entry, "Detail": detail})

@@ -186,6 +186,19 @@ def an_unreadable_message_is_set_aside(system: System) -> bool:
     return _until(system, lies_there)
 
 
+def a_stray_request_is_answered(system: System) -> bool:
+    """It names a bucket of nobody's, and gets its refusal."""
+    correlation_id = uuid.uuid4().hex
+    detail = {"bucket": "a-bucket-of-nobodys", "key": "dog.jpg", "correlation_id": correlation_id}
+    system.aws.client("events").put_events(
+        Entries=[{"Source": "a.shop", "DetailType": "Photo Cleaning Requested", "Detail": json.dumps(detail)}]
+    )
+    try:
+        return bool(system.refused(correlation_id))
+    except AssertionError:
+        return False
+
+
 def dead_letters_are_redriven(system: System) -> bool:
     """One of them at least."""
     system.aws.client("sqs").send_message(
@@ -358,6 +371,7 @@ SPECIAL: dict[Trial, Scenario] = {
     Trial("RequestMaskFunction", "KeepWork", "s3:PutObject"): a_photo_that_adobe_cannot_read_is_cleaned,
     Trial("RequestMaskFunction", "WriteResults", "s3:PutObject"): a_file_that_is_no_photo_is_refused,
     Trial("RequestMaskFunction", "PublishOutcome", "events:PutEvents"): a_file_that_is_no_photo_is_refused,
+    Trial("RequestMaskFunction", "SeeWhoTakesRequests", "events:ListRules"): a_stray_request_is_answered,
     Trial("RequestMaskFunction", "ReturnMessagesAfterFaults", "sqs:ChangeMessageVisibility"): (
         a_message_comes_back_after_a_fault
     ),

@@ -9,6 +9,7 @@ import re
 from typing import Any
 from urllib.parse import quote_plus
 
+import pytest
 from moto.events.models import EventPattern
 
 from cleanplate.models import Job, Options
@@ -182,9 +183,19 @@ def test_the_rules_match_the_sample_events(project: Project) -> None:
         name = bucket if isinstance(bucket, str) else bucket["name"]
         pattern = rules[rule]["EventPattern"]
         assert _matches(_with(pattern, ExistingUploadsBucket=name), event), rule
-        # A request that names a bucket of nobody's is heard too: it is refused with an answer.
-        heard = _matches(_with(pattern, ExistingUploadsBucket="another-bucket"), event)
-        assert heard == (rule == "RequestedRule"), rule
+        assert not _matches(_with(pattern, ExistingUploadsBucket="another-bucket"), event), rule
+
+
+@pytest.mark.parametrize("bucket", ["of-nobody", "", 7, None, {}, {"name": "ours"}])
+def test_a_request_is_taken_by_one_of_two_rules_whatever_it_names(project: Project, bucket: Any) -> None:
+    rules = project.resources("AWS::Events::Rule")
+    taken = [
+        _with(rules[name]["EventPattern"], ExistingUploadsBucket="ours")
+        for name in ("RequestedRule", "StrayRequestRule")
+    ]
+    for detail in ({"bucket": bucket, "key": "dog.jpg"}, {"key": "dog.jpg"}, {}, {"bucket": "ours"}):
+        event = {"detail-type": "Photo Cleaning Requested", "source": "my.shop", "detail": detail}
+        assert sum(_matches(pattern, event) for pattern in taken) == 1, detail
 
 
 def test_the_rule_for_ended_executions_makes_the_sample_of_it(project: Project) -> None:

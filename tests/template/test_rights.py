@@ -69,6 +69,7 @@ RIGHTS: dict[str, Rights] = {
         **_ADOBE,
         **_TELL,
         ("states:StartExecution", "CleanPhotoStateMachine"): "starts the workflow",
+        ("events:ListRules", "*"): "whose a request is where several stacks share a bus",
         ("sqs:SendMessage", "DeadLetterQueue.Arn"): "sets a message aside that nobody can read",
     },
     "AdmitPhotosFunction": {
@@ -148,6 +149,7 @@ WILDCARDS = (
         for machine in ("CleanPhoto", "WaitingRoom", "Backfill", "RetryFailedPhotos")
     }
     | {(f"{function}Role", "Trace"): "X-Ray knows no resources" for function in RIGHTS}
+    | {("RequestMaskFunctionRole", "SeeWhoTakesRequests"): "rules of a bus are listed all or none"}
     | {("CheckAccountFunctionRole", "SeeQuota"): "the account's settings are no resource"}
     | {
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cleanplate.outcomes import REQUEST_REFUSED, put_event
@@ -20,11 +21,14 @@ _MAX_ECHO = 4000
 def refuse_request(body: str, error: InvalidRequestError, services: Services) -> bool:
     """Publish ``Request Refused`` where a message is a request event; return False where it is none.
 
-    ``body`` is the message as it came. Raises :class:`NotAnnouncedError` where the event was not taken.
+    ``body`` is the message as it came. Where several stacks share a bus, one of them answers. Raises
+    :class:`NotAnnouncedError` where the event was not taken.
     """
     event = _request_in(body)
     if event is None:
         return False
+    if not _is_ours(event, services):
+        return True
     statement = describe_refusal(event, error)
     put_event(
         services.events,
@@ -40,6 +44,32 @@ def refuse(error: PhotoRefusedError, what: dict[str, Any], services: Services) -
     """Publish ``Request Refused`` about what was uploaded: nobody asked for it by an event."""
     statement = describe_refusal({"detail": what}, error)
     put_event(services.events, REQUEST_REFUSED, statement, bucket=what["bucket"], bus=services.event_bus)
+
+
+def _is_ours(event: Mapping[str, Any], services: Services) -> bool:
+    """Return whether this stack is to answer: it takes photos of the bucket that is named, or nobody does and it is the
+    first of those that take requests from the bus.
+    """
+    detail = event.get("detail")
+    named = detail.get("bucket") if isinstance(detail, dict) else None
+    if named in services.settings.photo_buckets:
+        return True
+    takers = _takers(services)
+    if any(named in buckets for buckets in takers.values()):
+        return False
+    return not takers or services.settings.uploads_bucket in takers[min(takers)]
+
+
+def _takers(services: Services) -> dict[str, list[str]]:
+    """Return the rules of the bus that take requests, each with the buckets that they may name."""
+    takers = {}
+    for page in services.events.get_paginator("list_rules").paginate(EventBusName=services.event_bus):
+        for rule in page["Rules"]:
+            pattern = json.loads(rule.get("EventPattern") or "{}")
+            buckets = (pattern.get("detail") or {}).get("bucket") or []
+            if REQUEST_DETAIL_TYPE in pattern.get("detail-type", []) and all(isinstance(one, str) for one in buckets):
+                takers[rule["Name"]] = buckets
+    return {name: buckets for name, buckets in takers.items() if buckets}
 
 
 def describe_refusal(event: dict[str, Any], error: PhotoRefusedError) -> RequestRefused:
