@@ -33,7 +33,7 @@ CALLED_FROM := $(PWD)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run redo retry status up adobe test unit check format bench prove build deploy doctor invoke clean setup
+.PHONY: help run redo retry status up adobe test unit check format bench prove build deploy doctor dead-letters invoke clean setup
 
 help:
 	@echo 'make run      clean sample photos, or PHOTOS="path ..." REMOVE="dog", on this machine; results in OUT (out/)'
@@ -52,6 +52,7 @@ help:
 	@echo 'make deploy   build, then deploy to AWS; the first time it asks, and remembers in samconfig.local.toml'
 	@echo 'make invoke   one FUNCTION=CheckJobFunction from this checkout, beside a running make up; EVENT=file (its sample)'
 	@echo 'make doctor   check a deployed STACK=name and its Adobe account without paying; without a name, that of make up'
+	@echo 'make dead-letters   list what could not be delivered or read; ARGS=delete or ARGS=redrive'
 	@echo 'make clean    remove what was built and written'
 
 run: .venv/.ready-to-run
@@ -102,6 +103,9 @@ deploy: build
 
 doctor: .venv/.ready-to-run
 	@$(PY) -m local doctor $(ARGS)
+
+dead-letters: .venv/.ready-to-run
+	@$(PY) -m local dead-letters $(ARGS)
 
 clean:
 	@$(PYTHON) local/dev/clean.py

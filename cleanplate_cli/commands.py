@@ -1,4 +1,4 @@
-"""The commands that people type: ``cleanplate run|status|redo|retry|doctor``; what they mean, on any stack."""
+"""The commands that people type: ``cleanplate run|status|redo|retry|doctor|dead-letters``; what they mean, on any stack."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cleanplate.errors import CleanplateError
 from cleanplate.uploads.options import parse_options
 from cleanplate_cli.collecting import Ending
+from cleanplate_cli.dead_letters import dead_letters
 from cleanplate_cli.doctor import doctor
 from cleanplate_cli.errors import CommandError, PhotosError
 from cleanplate_cli.inputs import Found, Upload, find_photos, split_words
@@ -43,6 +44,11 @@ def add_commands(doors: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     check = doors.add_parser("doctor", help="check a stack and its Adobe account, without paying")
     check.add_argument("--stack", default=said("STACK", ""), help="a deployed stack, or a stack.json ($STACK)")
     check.set_defaults(door=_doctor)
+    letters = doors.add_parser("dead-letters", help="list, delete or redrive messages that came to nothing")
+    letters.add_argument("action", nargs="?", choices=("list", "delete", "redrive"), default="list")
+    letters.add_argument("ids", nargs="*", help="which to delete (default: those that nobody can read)")
+    letters.add_argument("--stack", default=said("STACK", ""), help="a deployed stack, or a stack.json ($STACK)")
+    letters.set_defaults(door=_dead_letters)
     for door in (run_, redo, retry, status):
         door.add_argument("photos", nargs="*", help="files, folders or patterns (default: $PHOTOS)")
         door.add_argument("--stack", default=said("STACK", ""), help="a deployed stack, or a stack.json ($STACK)")
@@ -246,12 +252,20 @@ def _status(told: argparse.Namespace, console: Console, _at_home: AtHome | None,
 
 
 def _doctor(told: argparse.Namespace, console: Console, _at_home: AtHome | None, _samples: Samples | None) -> int:
+    return doctor(_named(told, "doctor"), console)
+
+
+def _dead_letters(told: argparse.Namespace, console: Console, _home: AtHome | None, _samples: Samples | None) -> int:
+    return dead_letters(_named(told, "dead-letters"), told.action, told.ids, console)
+
+
+def _named(told: argparse.Namespace, command: str) -> Stack:
     if not told.stack:
         raise CommandError(
-            "Name a stack: make doctor STACK=cleanplate, or cleanplate doctor --stack cleanplate. That of `make up` is "
-            "checked without a name while it runs."
+            f"Name a stack: make {command} STACK=cleanplate, or cleanplate {command} --stack cleanplate. That of "
+            "`make up` is meant without a name while it runs."
         )
-    return doctor(find_stack(told.stack), console)
+    return find_stack(told.stack)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The local commands: ``python -m local run|redo|retry|status|doctor|up|adobe|invoke|check``; make calls them."""
+"""The local commands: ``python -m local run|redo|retry|status|doctor|dead-letters|up|adobe|invoke|check``; make calls them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
         # In the local stack photos are on loopback; --no-allow-loopback is as strict as Adobe.
         return adobe(["--allow-loopback", *words[1:]])
     told = _parser().parse_args(words)
-    if words[:1] == ["doctor"] and not told.stack and STACK_FILE.exists():
+    if words[:1] in (["doctor"], ["dead-letters"]) and not told.stack and STACK_FILE.exists():
         told.stack = str(STACK_FILE)
     return go(told, _at_home, _samples, stopped=0 if words[:1] == ["up"] else INTERRUPTED)
 

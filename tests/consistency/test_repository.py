@@ -60,12 +60,12 @@ def test_the_docs_name_files_that_exist(project: Project) -> None:
 
 
 def test_the_docs_name_commands_that_exist(project: Project) -> None:
-    targets = set(re.findall(r"^([a-z]+):", project.text("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", project.text("Makefile"), re.MULTILINE))
     modules = {path.removesuffix(".py").removesuffix("/__main__").replace("/", ".") for path in project.files("*.py")}
     for page in _pages(project):
         text = project.text(page)
         blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-        named = set(re.findall(r"(?:^|\n|`)make ([a-z]+)", f"{blocks}\n{' '.join(re.findall(r'`[^`]+`', text))}"))
+        named = set(re.findall(r"(?:^|\n|`)make ([a-z-]+)", f"{blocks}\n{' '.join(re.findall(r'`[^`]+`', text))}"))
         assert named <= targets, page
         assert set(re.findall(r"python -m ((?:local|tests)[\w.]*)", text)) <= modules | {"local"}, page
 

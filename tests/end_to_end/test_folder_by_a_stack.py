@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,3 +160,25 @@ def test_a_stack_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "nowhere.json is not there. `make up` writes it while it runs." in done.stderr
+
+
+def test_dead_letters_are_listed_and_those_nobody_can_read_deleted(command: Command, system: System) -> None:
+    sqs, queue = system.aws.client("sqs"), system.stack.dead_letter_queue_url
+    reason: Any = {"reason": {"DataType": "String", "StringValue": "The message is not JSON."}}
+    sqs.send_message(QueueUrl=queue, MessageBody="garbage", MessageAttributes=reason)
+    lost = {"detail-type": "Photo Found", "detail": {"bucket": system.stack.uploads_bucket, "key": "lost/dog.jpg"}}
+    sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(lost))
+
+    code, said = command("dead-letters")
+    assert code == 0
+    for words in ("garbage", "The message is not JSON.", "lost/dog.jpg", "was not delivered", "1 of them unreadable"):
+        assert words in said
+    # Listing hides nothing from whoever comes next.
+    code, said = command("dead-letters", "delete", by_name=True)
+    assert (code, said) == (0, "1 deleted, 1 left.\n")
+    code, said = command("dead-letters", "delete", "no-such-id")
+    assert code == 1
+    assert "No dead letter has the id no-such-id." in said
+    code, said = command("dead-letters", "redrive")
+    assert (code, said) == (0, "1 sent once more, 0 left.\n")
+    assert "0 dead letters" in command("dead-letters", "list")[1]
