@@ -18,6 +18,7 @@ from local.paths import STACK_FILE
 if TYPE_CHECKING:
     from cleanplate_cli.inputs import Upload
     from cleanplate_cli.stack import Stack
+    from local.demo.run import CloudArgs
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -66,11 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _at_home(told: argparse.Namespace) -> AbstractContextManager[Stack]:
-    from local.demo.run import CloudArgs, local_stack  # noqa: PLC0415
+def _cloud_args(told: argparse.Namespace) -> CloudArgs:
+    from local.demo.run import CloudArgs as Args  # noqa: PLC0415
     from local.stack import service_in_environment  # noqa: PLC0415
 
-    asked = CloudArgs(
+    return Args(
         remove=told.remove,
         speed=told.speed,
         wait_scale=told.wait_scale,
@@ -78,7 +79,12 @@ def _at_home(told: argparse.Namespace) -> AbstractContextManager[Stack]:
         parameters=dict(told.parameter),
         service=service_in_environment(os.environ),
     )
-    return local_stack(asked, Console(width=None if sys.stdout.isatty() else 120))
+
+
+def _at_home(told: argparse.Namespace) -> AbstractContextManager[Stack]:
+    from local.demo.run import local_stack  # noqa: PLC0415
+
+    return local_stack(_cloud_args(told), Console(width=None if sys.stdout.isatty() else 120))
 
 
 def _samples(remove: str) -> Sequence[Upload]:
@@ -88,19 +94,9 @@ def _samples(remove: str) -> Sequence[Upload]:
 
 
 def _up(told: argparse.Namespace, console: Console) -> int:
-    from local.demo.run import CloudArgs  # noqa: PLC0415
     from local.demo.up import up  # noqa: PLC0415
-    from local.stack import service_in_environment  # noqa: PLC0415
 
-    asked = CloudArgs(
-        remove=told.remove,
-        speed=told.speed,
-        wait_scale=told.wait_scale,
-        port=told.port,
-        parameters=dict(told.parameter),
-        service=service_in_environment(os.environ),
-    )
-    return up(asked, console)
+    return up(_cloud_args(told), console)
 
 
 def _invoke(told: argparse.Namespace, console: Console) -> int:

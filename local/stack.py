@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from local.adobe.stand_in import StandInError
 from local.embedded_aws.deploy import Stack, deploy
 from local.embedded_aws.server import EmbeddedAws
 from local.errors import AdobeStandInStoppedError, LocalError
+from local.startable import Startable
 
 #: How many times faster than at Adobe time runs at the stand-in: its limits and its jobs. The state machine waits as it
 #: does on AWS: with shorter waits its checks would take the very processor that the stand-in needs for the pictures.
@@ -62,7 +62,7 @@ def service_in_environment(environ: Mapping[str, str]) -> AdobeService | None:
     return AdobeService(api_url, ims_url, stand_in.client_id, stand_in.client_secret)
 
 
-class LocalCloud:
+class LocalCloud(Startable):
     """Everything started and deployed, from :meth:`start` to :meth:`stop`.
 
     ``service`` is somebody else's Adobe; without one a stand-in is started with ``adobe`` as its settings. ``speed``
@@ -92,14 +92,6 @@ class LocalCloud:
         self._environment = dict(environment or {})
         self._stack: Stack | None = None
         self._opened = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def stack(self) -> Stack:

@@ -12,7 +12,6 @@ import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from aiohttp import web
@@ -20,6 +19,7 @@ from aiohttp import web
 from local.adobe.answers import Json
 from local.adobe.server import Server
 from local.adobe.settings import Settings, to_arguments
+from local.startable import Startable
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -54,7 +54,7 @@ def _why(error: OSError, settings: Settings) -> str:
     return f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}."
 
 
-class StandIn:
+class StandIn(Startable):
     """Adobe's stand-in, started and stopped::
 
         with StandIn(Settings(port=0, allow_loopback=True, duration=0.2)) as adobe:
@@ -107,14 +107,6 @@ class StandIn:
             if self._process.stdout:
                 self._process.stdout.close()
             self._process = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # --- control, over the same routes that everybody can use -----------------------------------------------------------
 

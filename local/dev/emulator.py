@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import requests
 
 from local.dev import sam
+from local.startable import Startable
 
 _LOOPBACK = "127.0.0.1"
 #: SAM CLI brings one for each processor.
@@ -35,7 +35,7 @@ def emulator_program() -> Path | None:
     return found[0] if found and sys.platform == "linux" else None
 
 
-class Emulator:
+class Emulator(Startable):
     """One function, from :meth:`start` to :meth:`stop`. One invoke at a time: two at once crash the emulator."""
 
     def __init__(
@@ -56,14 +56,6 @@ class Emulator:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def log(self) -> str:

@@ -21,7 +21,6 @@ import threading
 import time
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import boto3
@@ -31,6 +30,7 @@ from botocore.config import Config
 
 from local.errors import AwsStoppedError, PortTakenError
 from local.paths import ROOT
+from local.startable import Startable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -51,7 +51,7 @@ _LOOPBACK = "127.0.0.1"
 _FOLDER = "cleanplate-aws-"
 
 
-class EmbeddedAws:
+class EmbeddedAws(Startable):
     """One embedded AWS, from :meth:`start` to :meth:`stop`.
 
     ``port`` 0 takes a free one. ``wait_scale`` scales the state machine's waits and retries, nothing else. At most
@@ -75,14 +75,6 @@ class EmbeddedAws:
         #: Told in the health answer: another server may take the port between our look and our start.
         self._badge = secrets.token_hex(8)
         self.port = 0
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def endpoint_url(self) -> str:
