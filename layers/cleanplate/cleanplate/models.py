@@ -88,10 +88,14 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class AdobeJob:
-    """One asynchronous job at Adobe: its id and the link to ask about it."""
+    """One asynchronous job at Adobe: its id and the link to ask about it.
+
+    ``requests`` is how many POSTs it took: two where the first was refused for its token.
+    """
 
     job_id: str
     status_url: str
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,10 @@ class Job:
     outcome: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
     correlation_id: str = ""
+    #: Requests that came while this run was open, by id, with their correlation ids: each is answered with its outcome.
+    also_asked: Mapping[str, str] = field(default_factory=dict)
+    #: Ids of requests that earlier runs have answered, the last ones: such a message comes again and asks for nothing.
+    answered: tuple[str, ...] = ()
     published: bool = False
     #: The ledger's token of what was last written; two values with the same content are the same job.
     revision: str = field(default="", compare=False)
@@ -182,6 +190,10 @@ class Job:
     def id_in(execution_name: str) -> str:
         """Return the job id of an execution's name."""
         return execution_name.partition("-")[0]
+
+    def has_heard(self, request_id: str) -> bool:
+        """Return whether a request is one that this job has answered or is about to answer."""
+        return request_id in {"", self.request_id, *self.also_asked, *self.answered}
 
     @property
     def possible_duplicate(self) -> bool:

@@ -122,6 +122,8 @@ def publish(job: Job, services: Services) -> Job:
     if statement.get("reason") != PhotoReplacedError.__name__:
         _write_manifest(job, statement, services)
     put_outcome(services.events, statement, bus=services.event_bus)
+    for request_id, correlation_id in job.also_asked.items():
+        republish(job, services, request_id=request_id, correlation_id=correlation_id)
     # Before the photo counts as published: whoever makes up for a call that was cut short makes up for this too.
     publish_folder(job, services)
     return services.ledger.record_published(job, now=services.clock())

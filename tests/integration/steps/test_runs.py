@@ -132,6 +132,56 @@ def test_a_post_in_flight_is_waited_out_by_the_next_run(walk: Walk, monkeypatch:
     assert walk.stage.manifest("dog.jpg.json")["requests"]["posts"] == 2
 
 
+def test_an_answer_that_comes_after_the_end_is_kept_for_the_next_run(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    record, stopped = Ledger.record_adobe_job, list[str]()
+
+    def late(ledger: Ledger, job: Job, request: AdobeRequest, *, now: float) -> Job:
+        if not stopped:
+            stopped.append(job.execution_name)
+            record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", walk.stage.services)
+        return record(ledger, job, request, now=now)
+
+    monkeypatch.setattr(Ledger, "record_adobe_job", late)
+    walk.execute()
+    job = walk.stage.only_job()
+    assert (job.status, job.adobe_requests["fill-1"].adobe_job is not None) == ("failed", True)
+    asked_for(walk)
+    walk.execute()
+    assert walk.stage.only_job().status == "cleaned"
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+
+
+# --- requests ---
+
+
+def test_a_request_that_comes_again_after_others_begins_no_run(walk: Walk) -> None:
+    """GIVEN a photo that failed for each of two requests WHEN dead letters of both are redriven THEN nothing is paid."""
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed"})
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    walk.execute()
+    for request_id in ("r1", "r2", "r1", "r2", "r1"):
+        asked_for(walk, request_id=request_id)
+        walk.execute()
+    assert walk.stage.only_job().run == 3
+    assert walk.jobs_at_adobe() == {"mask-objects": 3}
+
+
+def test_a_request_for_a_photo_in_work_is_answered_with_its_outcome(walk: Walk) -> None:
+    """And is no other run when its message comes again."""
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": "failed"})
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    for _ in range(2):
+        asked_for(walk, request_id="r1")
+    walk.execute()
+    asked = [(event["DetailType"], event["Detail"]["request_id"]) for event in walk.stage.published()]
+    assert asked == [("Photo Failed", ""), ("Photo Failed", "r1")]
+    asked_for(walk, request_id="r1")
+    assert walk.stage.only_job().run == 1
+
+
 def test_both_lost_answers_stand_in_the_account_of_every_run(walk: Walk) -> None:
     """A third POST is never sent, whoever asks; the photo fails by name and tells what may have been paid."""
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 2, "action": "broken_json"})

@@ -193,9 +193,29 @@ def test_where_nobody_listens_nothing_was_bought(walk: Walk) -> None:
     with pytest.raises(PostponedError):
         request_once(walk, job, nobody)
     kept = walk.stage.job(job.job_id).adobe_requests["mask"]
-    assert (kept.attempts, kept.refusals) == (0, 1)
+    assert (kept.attempts, kept.refusals, kept.outages) == (0, 0, 1)
     assert request(walk, job).adobe_requests["mask"].attempts == 1
     assert walk.posts() == {"mask-objects": 1}
+
+
+@pytest.mark.parametrize("action", ["token_refused", {"do": "error", "status": 503}])
+def test_only_what_was_sent_to_adobe_counts_as_a_post(walk: Walk, action: Any) -> None:
+    """GIVEN that no token is to be had THEN nothing is sent, no slot is taken, and the record says so."""
+    job = walk.stage.claim()
+    walk.adobe.add_rules(
+        {"route": "POST /ims/*", "action": {"do": "error", "status": 401} if action == "token_refused" else action}
+    )
+    with pytest.raises((PostponedError, CredentialsRefusedError)):
+        request_once(walk, job)
+    assert agreed(walk) == 0
+    assert sum(walk.stage.services.limiter.state().day_counts) == 0
+
+
+def test_a_post_that_is_sent_again_for_its_token_counts_twice(walk: Walk) -> None:
+    rule(walk, "token_refused", times=1)
+    asked = request_once(walk, walk.stage.claim()).adobe_requests["mask"]
+    assert (asked.attempts, asked.refusals) == (1, 1)
+    assert agreed(walk) == 2
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_a_lost_answer_shortens_the_lease(stage: Stage) -> None:
 def test_a_refused_post_counts_as_refusal_and_not_as_attempt(stage: Stage) -> None:
     job = stage.claim()
     for refusals in (1, 2, 3):
-        kept = stage.ledger.withdraw_request(job, begin(stage, stage.job(job.job_id)), now=stage.clock())
+        kept = stage.ledger.withdraw_request(job, begin(stage, stage.job(job.job_id)), sent=1, now=stage.clock())
         assert (kept.adobe_requests["mask"].attempts, kept.adobe_requests["mask"].refusals) == (0, refusals)
         assert not kept.possible_duplicate
 
@@ -413,7 +413,7 @@ def test_a_write_that_botocore_repeats_recognises_itself(stage: Stage, monkeypat
 
         monkeypatch.setattr(stage.dynamodb, operation, twice)
     begun = stage.ledger.begin_request(job, "mask", route="mask-objects", status="masking", now=stage.clock())
-    refused = stage.ledger.withdraw_request(begun, begun.adobe_requests["mask"], now=stage.clock())
+    refused = stage.ledger.withdraw_request(begun, begun.adobe_requests["mask"], sent=1, now=stage.clock())
     again = stage.ledger.begin_request(refused, "mask", route="mask-objects", status="masking", now=stage.clock())
     assert again.adobe_requests["mask"].attempts == 1
     assert stage.job(job.job_id) == again

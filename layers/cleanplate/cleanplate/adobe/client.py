@@ -70,7 +70,15 @@ class AdobeClient:
         may; :class:`ForeignLinkError` where one does and cannot be asked about. Every other error means that none does.
         """
         root = base_url(self._api_url, route.host)
-        response, _ = self._with_token("POST", f"{root}{route.path}", route.body(request))
+        response, sent = self._with_token("POST", f"{root}{route.path}", route.body(request))
+        try:
+            return replace(self._accepted(response, route, root), requests=sent)
+        except AdobeError as error:
+            error.requests = sent - isinstance(error, AnswerLostError | ForeignLinkError)
+            raise
+
+    def _accepted(self, response: requests.Response, route: Route, root: str) -> AdobeJob:
+        """Return the job that a POST has made; raises as :meth:`submit`."""
         body = _json(response)
         if not succeeded(response):
             raise self._refusal(response, body)
@@ -167,7 +175,11 @@ class AdobeClient:
         response, sent = self._send(method, url, body, token)
         if response.status_code == requests.codes.unauthorized:
             self._tokens.forget(token)
-            response, more = self._send(method, url, body, self._tokens.token())
+            try:
+                response, more = self._send(method, url, body, self._tokens.token())
+            except AdobeError as error:
+                error.requests += sent
+                raise
             sent += more
         return response, sent
 

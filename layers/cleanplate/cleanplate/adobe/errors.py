@@ -9,6 +9,8 @@ class AdobeError(CleanplateError):
     """Adobe's service, or the way to it."""
 
     what_to_do = "Look at Adobe's message, then send the photo again."
+    #: How many requests were sent in vain; of a POST whose answer was lost, those before it.
+    requests = 0
 
 
 class CredentialsRefusedError(AdobeError):

@@ -66,6 +66,8 @@ LEASE_SECONDS = 200.0
 _LOOK_AGAIN_SECONDS = 15.0
 #: So often is a change made again from what another call has just written.
 _TRIES = 8
+#: So many request ids of one job are remembered.
+_MAX_REQUEST_IDS = 100
 
 
 def look_again_at(request: AdobeRequest, now: float) -> float:
@@ -154,11 +156,23 @@ class Ledger:
                 published=False,
                 request_id=request_id,
                 correlation_id=correlation_id,
+                also_asked={},
+                answered=(*current.answered, current.request_id, *current.also_asked)[-_MAX_REQUEST_IDS:],
                 claimed_at=now,
                 deadline_at=deadline_at,
             )
 
         return self._change(job, again, now)
+
+    def join(self, job: Job, request_id: str, correlation_id: str, *, now: float) -> Job:
+        """Let a request for a job that is open already be answered with its outcome."""
+
+        def joined(current: Job) -> Job:
+            if current.has_heard(request_id) or len(current.also_asked) >= _MAX_REQUEST_IDS:
+                return current
+            return replace(current, also_asked={**current.also_asked, request_id: correlation_id})
+
+        return self._change_open(job, joined, now)
 
     def get(self, job_id: str) -> Job | None:
         """Return the job as it is now."""
@@ -230,12 +244,12 @@ class Ledger:
 
         return self._change_open(job, begin, now)
 
-    def withdraw_request(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
-        """Record that Adobe certainly made no job of this POST: it counts as a refusal, not as an attempt."""
+    def withdraw_request(self, job: Job, request: AdobeRequest, *, sent: int, now: float) -> Job:
+        """Record that Adobe tells of no job after these POSTs: they count as refusals, and not as an attempt."""
         withdrawn = replace(
             request,
             attempts=request.attempts - 1,
-            refusals=request.refusals + 1,
+            refusals=request.refusals + sent,
             intent_at=0.0,
             lease_until=0.0,
             slot_at=0.0,
@@ -249,19 +263,19 @@ class Ledger:
     def record_adobe_job(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep the job that a POST has made, and when it is to be asked about.
 
-        What one run has paid for is the next one's too, where that still waits for the outcome; then, as where the
-        photo has ended meanwhile, :class:`JobMovedOnError` is raised.
+        What one run has paid for is the next one's too, where that still waits for the answer, and is kept where the
+        run has ended meanwhile; then :class:`JobMovedOnError` is raised.
         """
 
         def accept(current: Job) -> Job:
             there = current.adobe_requests.get(request.name, AdobeRequest(request.name))
             is_awaited = (there.intent_at, there.adobe_job) == (request.intent_at, None)
-            if current.status in TERMINAL or (current.run != job.run and not is_awaited):
+            if not is_awaited and (current.run != job.run or current.status in TERMINAL):
                 raise _moved_on(job)
             return _with(current, replace(request, lease_until=0.0))
 
         accepted = self._change(job, accept, now)
-        if accepted.run != job.run:
+        if accepted.run != job.run or accepted.status in TERMINAL:
             raise _moved_on(job)
         return accepted
 

@@ -61,6 +61,8 @@ def job_to_item(job: Job, *, record_days: int) -> dict[str, Any]:
         "outcome": job.outcome,
         "request_id": job.request_id,
         "correlation_id": job.correlation_id,
+        **({"also_asked": job.also_asked} if job.also_asked else {}),
+        **({"answered": list(job.answered)} if job.answered else {}),
         "published": job.published,
         "revision": job.revision,
         "expires_at": expiry(job.claimed_at, record_days),
@@ -114,6 +116,8 @@ def job_from_item(item: Mapping[str, Any]) -> Job:
         outcome=item.get("outcome", {}),
         request_id=item.get("request_id", ""),
         correlation_id=item.get("correlation_id", ""),
+        also_asked=item.get("also_asked", {}),
+        answered=tuple(item.get("answered", ())),
         published=bool(item.get("published")),
         revision=item.get("revision", ""),
     )

@@ -92,6 +92,8 @@ def request_mask(upload: Upload, services: Services) -> None:
             now=services.clock(),
             deadline_at=_deadline(services),
         )
+    elif not job.has_heard(upload.request_id):
+        job = services.ledger.join(job, upload.request_id, upload.correlation_id, now=services.clock())
     _bring_on(job, found, refusal, services)
 
 
@@ -140,7 +142,7 @@ def _clean_once_more(found: UploadedObject, services: Services) -> None:
 
 
 def _asks_for_another_run(upload: Upload, job: Job) -> bool:
-    if job.status != "failed" or upload.request_id in {"", job.request_id}:
+    if job.status != "failed" or job.has_heard(upload.request_id):
         return False
     # An approval that comes too late must not buy another mask.
     return not (upload.approve and job.outcome.get("reason") == ReviewExpiredError.__name__)

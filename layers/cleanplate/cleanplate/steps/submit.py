@@ -60,6 +60,10 @@ def send(
         raise _postponed(job, "The request is being sent by another call.", look_again_at(request, now))
     # Before the slot is taken: what this needs may take longer than a slot holds.
     body = make_request()
+    try:
+        services.adobe.sign_in()
+    except AdobeError as error:
+        raise _after_refusal(job, request, error, route=route, services=services) from error
     if status == "masking":
         take_turn(job, route=route, slot_at=slot_at, services=services)
     else:
@@ -73,13 +77,14 @@ def send(
         adobe_job = services.adobe.submit(route, body)
     except AnswerLostError as error:
         until = services.clock() + _LOST_ANSWER_WAIT
+        request = replace(request, refusals=request.refusals + error.requests)
         services.ledger.record_answer_lost(job, request, now=services.clock(), until=until)
         raise PostponedError(str(error), until) from error
     except ForeignLinkError:
         # A job was made and paid, only its link is unusable: the intent stays, so that nobody sends it again.
         raise
     except AdobeError as error:
-        raise _after_refusal(job, request, error, route=route, services=services) from error
+        raise _after_refusal(job, request, error, begun=True, route=route, services=services) from error
     return _record(job, request, adobe_job, route, status, services)
 
 
@@ -95,6 +100,7 @@ def _record(
         deadline_at=now + services.request_deadline(status),
         check_at=now + services.limiter.first_wait(route.name, services.random()),
         outages=0,
+        refusals=request.refusals + adobe_job.requests - 1,
     )
     # Before anything else that can fail: what the ledger does not know is paid for again.
     job = services.ledger.record_adobe_job(job, sent, now=now)
@@ -162,12 +168,17 @@ def _keep_slot(job: Job, request: AdobeRequest, services: Services) -> Job:
 
 
 def _after_refusal(
-    job: Job, request: AdobeRequest, error: AdobeError, *, route: Route, services: Services
+    job: Job, request: AdobeRequest, error: AdobeError, *, route: Route, services: Services, begun: bool = False
 ) -> Exception:
+    """Record what came of a POST that made no job, or of getting the token for one; return what to raise."""
     now = services.clock()
     outages = request.outages + 1 if isinstance(error, _OUTAGE) else 0
     unsure = request.unsure + (isinstance(error, AdobeUnavailableError) and error.job_may_exist)
-    services.ledger.withdraw_request(job, replace(request, outages=outages, unsure=unsure), now=now)
+    counted = replace(request, outages=outages, unsure=unsure)
+    if begun:
+        services.ledger.withdraw_request(job, counted, sent=error.requests, now=now)
+    elif counted != request:
+        _keep_slot(job, counted, services)
     if isinstance(error, RateLimitedError):
         count(Metric.THROTTLED)
         return _postponed(job, str(error), services.limiter.close_gate(error.retry_after, "429"))
