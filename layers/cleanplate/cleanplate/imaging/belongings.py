@@ -12,7 +12,7 @@ from cleanplate.imaging.exif import clean_exif, orientation_of, with_orientation
 from cleanplate.imaging.facts import TURNED_BY_DECODER, PhotoFacts
 from cleanplate.imaging.ifd import Directory
 from cleanplate.imaging.inventory import Inventory, inventory_of_jpeg, take_inventory
-from cleanplate.imaging.jpeg_markers import JpegParts, read_parts
+from cleanplate.imaging.jpeg_markers import GAIN_MAP_NOTE, JpegParts, read_parts
 from cleanplate.imaging.metadata import photoshop_without_thumbnail, xmp_upright
 from cleanplate.imaging.stated import colours_of
 from cleanplate.imaging.webp import UNKNOWN_QUALITY, webp_manner
@@ -139,7 +139,7 @@ def _take_jpeg(image: JpegImagePlugin.JpegImageFile, kept: Belongings) -> None:
     if any(
         name == "APP2" and data.startswith((b"MPF\x00", b"urn:iso:std:iso:ts:21496")) for name, data in image.applist
     ):
-        kept.notes.append("Gain map and further pictures in the file are left out.")
+        kept.notes.append(GAIN_MAP_NOTE)
 
 
 def _take_photoshop(resources: bytes, kept: Belongings) -> None:
@@ -151,6 +151,8 @@ def _take_png(file: BinaryIO, kept: Belongings) -> None:
     kept.chunks = png.read_chunks(file)
     raw = png.raw_profiles(kept.chunks)
     kept.xmp = kept.xmp or raw.get("xmp", b"")
+    if not kept.xmp and any(png.is_xmp(name, data) for name, data in kept.chunks):
+        kept.notes.append("The XMP data cannot be read; it is left out of the result.")
     kept.exif = kept.exif or raw.get("exif", b"")
     kept.photoshop = raw.get("photoshop", b"")
     if b"caBX" in dict(kept.chunks):

@@ -5,6 +5,7 @@ ISO/IEC 14496-12 (boxes, items), 23008-12 (item properties), 15444-1 annex I (JP
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -90,6 +91,53 @@ def properties(file: BinaryIO, found: list[Box], number: int) -> list[Box]:
         if item == number:
             return [places[index - 1] for index in indexes if 0 < index <= len(places)]
     return []
+
+
+def with_alpha_size(file: BinaryIO) -> io.BytesIO | None:
+    """Return a copy of the AVIF in ``file`` in which alpha planes state their size; None where they do, or cannot.
+
+    Older encoders leave it out, most viewers do not mind, and libavif refuses the file. The box of all descriptions is
+    written again at the end, as every place that it names counts from the file's start; the old one becomes free space.
+    """
+    found = boxes(file)
+    places = [box for box in found if box.path[-1:] == (b"ipco",)]
+    outer = {box.kind: box for box in found if box.kind in (b"meta", b"iprp", b"ipma")}
+    size = next((at for at, box in enumerate(places, 1) if box.kind == b"ispe"), 0)
+    if len(outer) != 3 or not size:
+        return None
+    table = _Reader(content(file, outer[b"ipma"]))
+    head, count = table.take(4), table.take(4)
+    item_bytes, index_bytes, added = (2 if head[0] < 1 else 4), 1 + (head[3] & 1), 0
+    entries = bytearray(head + count)
+    for _ in range(int.from_bytes(count, "big")):
+        item, length = table.take(item_bytes), table.number(1)
+        indexes = table.take(length * index_bytes)
+        numbers = (indexes[at : at + index_bytes] for at in range(0, len(indexes), index_bytes))
+        kinds = [places[number - 1].kind for each in numbers if 0 < (number := _index(each)) <= len(places)]
+        if b"auxC" in kinds and b"ispe" not in kinds:
+            indexes, length, added = size.to_bytes(index_bytes, "big") + indexes, length + 1, added + index_bytes
+        entries += item + bytes([length]) + indexes
+    return _with_descriptions(file, outer, bytes(entries), added) if added and not table.spent else None
+
+
+def _index(association: bytes) -> int:
+    """Return the number of a property, without the bit that says whether it matters."""
+    return int.from_bytes(association, "big") & (1 << 8 * len(association) - 1) - 1
+
+
+def _with_descriptions(file: BinaryIO, outer: dict[bytes, Box], table: bytes, added: int) -> io.BytesIO | None:
+    file.seek(0)
+    data = bytearray(file.read())
+    meta, properties_of = outer[b"meta"], outer[b"ipma"]
+    moved = data[meta.start - 8 : properties_of.start] + table + data[properties_of.end : meta.end]
+    for box in outer.values():
+        at = box.start - meta.start
+        stated = int.from_bytes(moved[at : at + 4], "big")
+        if stated != box.end - box.start + 8:
+            return None
+        moved[at : at + 4] = (stated + added).to_bytes(4, "big")
+    data[meta.start - 4 : meta.start] = b"free"
+    return io.BytesIO(bytes(data + moved))
 
 
 def primary(file: BinaryIO, found: list[Box]) -> int:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from cleanplate.errors import TruncatedPhotoError
 from cleanplate.imaging import boxes, ifd, png, tiff
 from cleanplate.imaging.exif import read_exif
-from cleanplate.imaging.jpeg_markers import JpegParts, read_parts
+from cleanplate.imaging.jpeg_markers import JpegParts, read_parts, shows_pictures
 from cleanplate.imaging.metadata import PHOTOSHOP_THUMBNAILS, photoshop_resources
 
 _ICC = 34675
@@ -123,7 +123,7 @@ def _jpeg_parts(parts: JpegParts) -> Iterator[_Part]:
             yield from _segment(segment.marker, segment.data)
     yield from _photoshop(parts.joined(0xED, _PHOTOSHOP_HEAD))
     behind = len(parts.trailer.strip(b"\x00\r\n "))
-    if behind and not any(segment.starts_with(0xE2, *_QUIET_SEGMENTS[0xE2][:2]) for segment in parts.segments):
+    if behind and not shows_pictures(parts.trailer):
         yield f"{behind} bytes behind the picture's end", b""
 
 

@@ -21,10 +21,12 @@ _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 #: What a segment holds: its length counts its own two bytes.
 SEGMENT_BYTES = 65_533
 
+GAIN_MAP_NOTE = "Gain map and further pictures in the file are left out."
+
 _EXIF = b"Exif\x00\x00"
-_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\x00"
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\x00"
-XMP_BYTES = SEGMENT_BYTES - len(_XMP)
+XMP_BYTES = SEGMENT_BYTES - len(XMP_HEAD)
 _RESOURCES = b"Photoshop 3.0\x00"
 _FURTHER_PICTURES = (b"MPF\x00", b"urn:iso:std:iso:ts:21496")
 _MEASUREMENTS = (b"FLIR\x00",)
@@ -142,7 +144,7 @@ def segments_for_result(
     """
     fresh = {
         _EXIF: _exif(parts, exif.removeprefix(_EXIF)),
-        _XMP: [Segment(_EXIF_OR_XMP, _XMP + xmp)] if xmp else [],
+        XMP_HEAD: [Segment(_EXIF_OR_XMP, XMP_HEAD + xmp)] if xmp else [],
         _RESOURCES: _photoshop(parts, photoshop),
     }
     credentials = _credentials(parts.segments)
@@ -151,7 +153,7 @@ def segments_for_result(
         kind = next((kind for kind in fresh if segment.data.startswith(kind) and segment.marker in (0xE1, 0xED)), None)
         if kind is not None:
             kept += fresh.pop(kind) if kind in fresh else []
-        elif segment.starts_with(_EXIF_OR_XMP, _EXIF, _XMP) or segment.starts_with(_PHOTOSHOP, _RESOURCES):
+        elif segment.starts_with(_EXIF_OR_XMP, _EXIF, XMP_HEAD) or segment.starts_with(_PHOTOSHOP, _RESOURCES):
             continue
         elif segment.starts_with(_EXIF_OR_XMP, _XMP_EXTENSION):
             kept += [segment] if extension else []
@@ -170,7 +172,7 @@ def segments_for_result(
     start = next(
         (at for at, each in enumerate(kept) if not (each.marker == _JFIF or each.data.startswith(_EXIF))), len(kept)
     )
-    kept[start:start] = fresh.get(_XMP, [])
+    kept[start:start] = fresh.get(XMP_HEAD, [])
     return kept
 
 
@@ -203,7 +205,7 @@ def _shows_the_scene(segment: Segment) -> bool:
 
 
 def _has_preview(segment: Segment) -> bool:
-    known = (_EXIF, _XMP, _XMP_EXTENSION, _RESOURCES, b"ICC_PROFILE\x00", b"JFXX\x00", *_MEASUREMENTS)
+    known = (_EXIF, XMP_HEAD, _XMP_EXTENSION, _RESOURCES, b"ICC_PROFILE\x00", b"JFXX\x00", *_MEASUREMENTS)
     return (
         segment.marker != _COM
         and not segment.data.startswith(known)
@@ -222,13 +224,19 @@ def keeps_extension(parts: JpegParts) -> bool:
     return bool(long) and _PICTURES_IN_XMP.search(long) is None
 
 
+def shows_pictures(trailer: bytes) -> bool:
+    """Return True where films or further pictures follow the picture."""
+    return _FILM_OR_PICTURE.search(trailer) is not None
+
+
 def trailer_for_result(trailer: bytes, notes: list[str]) -> bytes:
     """Return what follows the picture, less films and further pictures; Samsung's directory is written again where it
     must.
     """
-    if _FILM_OR_PICTURE.search(trailer) is None:
+    if not shows_pictures(trailer):
         return trailer
-    notes.append("The film or the further pictures behind the picture are left out: they show what was removed.")
+    if GAIN_MAP_NOTE not in notes:
+        notes.append("The film or the further pictures behind the picture are left out: they show what was removed.")
     try:
         return _samsung_without_pictures(trailer)
     except (struct.error, ValueError):

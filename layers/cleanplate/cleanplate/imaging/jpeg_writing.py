@@ -10,6 +10,7 @@ from cleanplate.imaging.exif import fitted_exif
 from cleanplate.imaging.jpeg_markers import (
     SEGMENT_BYTES,
     XMP_BYTES,
+    XMP_HEAD,
     JpegParts,
     Segment,
     keeps_extension,
@@ -18,7 +19,7 @@ from cleanplate.imaging.jpeg_markers import (
     split_body,
     trailer_for_result,
 )
-from cleanplate.imaging.metadata import xmp_for_result
+from cleanplate.imaging.metadata import divided_xmp, xmp_for_result
 
 
 def parts_for_result(
@@ -33,13 +34,20 @@ def parts_for_result(
     parts = replace_prologue(kept.parts, own)
     extension = keeps_extension(parts)
     xmp = xmp_for_result(kept.xmp, mark_as_edited=mark_as_edited, notes=notes, keep_extension=extension)
-    if len(xmp) > XMP_BYTES:
-        xmp = xmp_for_result(b"", mark_as_edited=mark_as_edited, notes=notes)
-        notes.append("The XMP data is too long for a JPEG; it is left out.")
+    long: list[bytes] = []
+    if len(xmp) > XMP_BYTES and extension:
+        xmp = xmp_for_result(kept.xmp, mark_as_edited=False, notes=notes, keep_extension=True)
+    elif len(xmp) > XMP_BYTES:
+        xmp, long = divided_xmp(
+            xmp_for_result(kept.xmp, mark_as_edited=False, notes=[]),
+            xmp_for_result(b"", mark_as_edited=mark_as_edited, notes=[]),
+        )
     exif = kept.exif if parts.has_long_exif else fitted_exif(kept.exif, SEGMENT_BYTES, notes)
     segments = segments_for_result(
         parts, exif=exif, xmp=xmp, photoshop=kept.photoshop, extension=extension, notes=notes
     )
+    at = next((at for at, each in enumerate(segments, 1) if each.starts_with(0xE1, XMP_HEAD)), len(segments))
+    segments[at:at] = [Segment(0xE1, content) for content in long]
     return JpegParts(tuple(segments), trailer_for_result(parts.trailer, notes))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import struct
 from collections.abc import Iterator
 
 from cleanplate.imaging.exif import clear_previews
@@ -87,6 +89,12 @@ _PACKET = (
     b'<?xpacket end="w"?>'
 )
 
+_ANNOUNCEMENT = (
+    b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="NUMBER"/>'
+)
+_EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\x00"
+_EXTENSION_BYTES = 65_000
+
 
 def xmp_upright(xmp: bytes) -> bytes:
     """Return ``xmp`` with orientation 1, for pixels that have been turned."""
@@ -124,6 +132,23 @@ def xmp_for_result(xmp: bytes, *, mark_as_edited: bool, notes: list[str], keep_e
         return head + _DESCRIPTION + close + tail
     notes.append("The XMP data cannot be read; it is left out of the result.")
     return _PACKET
+
+
+def divided_xmp(xmp: bytes, main: bytes) -> tuple[bytes, list[bytes]]:
+    """Return a packet that ``xmp``, too long for one segment of a JPEG, is announced by, and the segments that hold it.
+
+    ``main`` is what the packet shall say itself. ISO 16684-1's companion, "XMP Specification Part 3", section 1.1.3.1.
+    """
+    start = xmp.find(b"<x:xmpmeta") if b"<x:xmpmeta" in xmp else xmp.find(b"<rdf:RDF")
+    end = max(xmp.rfind(end) + len(end) for end in (b"</x:xmpmeta>", b"</rdf:RDF>"))
+    long = xmp[start:end]
+    number = hashlib.md5(long, usedforsecurity=False).hexdigest().upper().encode()
+    head, close, tail = (main or _PACKET.replace(_DESCRIPTION, b"")).rpartition(b"</rdf:RDF>")
+    packet = head + _ANNOUNCEMENT.replace(b"NUMBER", number) + close + tail
+    return packet, [
+        _EXTENSION_HEAD + number + struct.pack(">II", len(long), at) + long[at : at + _EXTENSION_BYTES]
+        for at in range(0, len(long), _EXTENSION_BYTES)
+    ]
 
 
 def _without(xmp: bytes, start: bytes, end: bytes) -> bytes:

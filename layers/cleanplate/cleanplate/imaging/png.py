@@ -79,6 +79,11 @@ _KNOWN = frozenset({
 })  # fmt: skip
 
 
+def is_xmp(name: bytes, data: bytes) -> bool:
+    """Return True for the chunk that holds XMP."""
+    return name == b"iTXt" and data.startswith(_XMP + b"\x00")
+
+
 def is_edited(data: bytes) -> bool:
     """Return True for text that is taken out and put back by other ways: XMP, EXIF and IPTC."""
     return data.startswith(_XMP + b"\x00") or (data.startswith(_RAW) and _raw_kind(data) is not None)

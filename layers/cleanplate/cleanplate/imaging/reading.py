@@ -27,6 +27,7 @@ from cleanplate.errors import (
     UnsupportedFormatError,
 )
 from cleanplate.imaging import ifd
+from cleanplate.imaging.boxes import with_alpha_size
 from cleanplate.imaging.tiff import is_negative
 
 Image.MAX_IMAGE_PIXELS = None
@@ -184,6 +185,8 @@ def open_image(file: BinaryIO, picture_format: str) -> Image.Image:
         raise
     except DECODER_ERRORS as error:
         _ask_the_file(file)
+        if picture_format == "avif" and (whole := with_alpha_size(file)):
+            return open_image(whole, picture_format)
         if kind := _unsupported_kind(file, picture_format):
             raise UnsupportedFormatError(
                 f"the {picture_format.upper()} is of a kind that is not taken: {kind}"
@@ -209,6 +212,8 @@ def _unsupported_kind(file: BinaryIO, picture_format: str) -> str:
         root = ifd.read_directory(file, header, header.first)
     except (ValueError, IndexError, struct.error):
         return ""
+    if header.big and header.order == ">":
+        return "big-endian BigTIFF"
     found = {tag: root.values.get(tag) for tag in _TIFF_KIND}
     if not root.sound or any(found[tag] is None for tag in (256, 257)):
         return ""

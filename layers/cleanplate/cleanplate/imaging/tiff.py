@@ -38,6 +38,8 @@ _ORIENTATION = 0x0112
 _WHITE_IS_ZERO, _RGB, _CMYK, YCBCR = 0, 2, 5, 6
 _COLOURS = {_RGB: 3, _CMYK: 4, YCBCR: 3}
 _UNSIGNED, _UNDEFINED = 1, 4
+#: Pillow names it, but the libtiff in its wheels cannot read it.
+_COMPRESSION, _WEBP = 259, 50_001
 _ALPHA = ((), (1,), (2,), (999,))
 
 
@@ -115,6 +117,8 @@ def unsupported_samples(image: TiffImagePlugin.TiffImageFile) -> str | None:
     TIFF 6.0, sections 18 (ExtraSamples), 19 (SampleFormat) and 21 (YCbCr).
     """
     tags = image.tag_v2
+    if tags.get(_COMPRESSION) == _WEBP:
+        return "its compression is WebP"
     photometric = tags.get(PHOTOMETRIC, 1)
     if set(_numbers(tags.get(_SAMPLE_FORMAT, _UNSIGNED))) - {_UNSIGNED, _UNDEFINED}:
         return "its samples are signed or floating-point numbers"

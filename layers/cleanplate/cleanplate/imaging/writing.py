@@ -16,7 +16,7 @@ from cleanplate.imaging.belongings import Belongings
 from cleanplate.imaging.exif import LARGEST_IN_JPEG, fitted_exif, orientation_of, with_orientation
 from cleanplate.imaging.facts import PhotoFacts
 from cleanplate.imaging.ifd import Directory, Value
-from cleanplate.imaging.metadata import xmp_for_result, xmp_upright
+from cleanplate.imaging.metadata import SOURCE_TYPE, divided_xmp, xmp_for_result, xmp_upright
 from cleanplate.imaging.profiles import HIGH_RANGE
 from cleanplate.imaging.reading import DECODER_ERRORS
 from cleanplate.imaging.stated import state_code_points
@@ -107,9 +107,9 @@ def _write_jpeg(
     image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes, xmp: bytes, notes: list[str]
 ) -> None:
     exif = fitted_exif(exif, LARGEST_IN_JPEG, notes)
+    long: list[bytes] = []
     if len(xmp) > _XMP_SEGMENT:
-        xmp = xmp_for_result(b"", mark_as_edited=b"DigitalSourceType" in xmp, notes=notes)
-        notes.append("The XMP data is too long for a JPEG; it is left out.")
+        xmp, long = divided_xmp(xmp, xmp_for_result(b"", mark_as_edited=SOURCE_TYPE.encode() in xmp, notes=notes))
     own = kept.format == "jpeg" and bool(kept.tables)
     image.save(
         file,
@@ -117,7 +117,7 @@ def _write_jpeg(
         icc_profile=kept.embedded or None,
         exif=exif,
         xmp=xmp or None,
-        extra=_photoshop_segments(kept.photoshop),
+        extra=_photoshop_segments(kept.photoshop) + b"".join(_segment(0xE1, content) for content in long),
         dpi=kept.dpi or (0, 0),
         progressive=kept.progressive,
         **(
@@ -132,7 +132,11 @@ def _photoshop_segments(resources: bytes) -> bytes:
     head = b"Photoshop 3.0\x00"
     size = _SEGMENT - len(head)
     pieces = [resources[at : at + size] for at in range(0, len(resources), size)]
-    return b"".join(b"\xff\xed" + (2 + len(head) + len(piece)).to_bytes(2, "big") + head + piece for piece in pieces)
+    return b"".join(_segment(0xED, head + piece) for piece in pieces)
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (2 + len(content)).to_bytes(2, "big") + content
 
 
 def _write_png(image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes, xmp: bytes) -> None:
