@@ -78,3 +78,10 @@ def test_pieces_meet_where_a_stuffed_byte_is_cut(monkeypatch: pytest.MonkeyPatch
     pieces = tail_of_scan(content, at, content[at - 300 : at])
     assert pieces is not None
     assert b"".join(pieces) == content[at:]
+
+
+def test_the_first_half_of_a_mark_is_no_picture() -> None:
+    content = stuffed(random_bits(1, 8000, 0.4))
+    pieces = tail_of_scan(content + b"\xff", 700, content[500:700])
+    assert pieces is not None
+    assert b"".join(pieces) == content[700:]

@@ -41,7 +41,10 @@ def tail_of_scan(content: mmap | bytes, at: int, written: bytes) -> Iterator[byt
     if len(places) != 1:
         return None
     count, bits = divmod(places[0], 8)
-    return _shifted(content, at, end.start() if end else len(content), before[len(before) - count - 1 :], bits)
+    stop = end.start() if end else len(content)
+    # What is left of a mark that was cut off.
+    stop -= content[stop - 1 : stop] == b"\xff"
+    return _shifted(content, at, stop, before[len(before) - count - 1 :], bits)
 
 
 def _shifted(content: mmap | bytes, at: int, end: int, before: bytes, bits: int) -> Iterator[bytes]:
