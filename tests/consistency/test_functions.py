@@ -223,7 +223,7 @@ def test_the_rule_for_ended_executions_makes_the_sample_of_it(project: Project) 
 
 def test_the_rules_say_what_the_code_says(project: Project) -> None:
     patterns = [rule["EventPattern"] for rule in project.resources("AWS::Events::Rule").values()]
-    ours = {word for pattern in patterns for word in pattern["detail-type"]} - {"Object Created"}
+    ours = {word for pattern in patterns for word in pattern.get("detail-type", [])} - {"Object Created"}
     said = words_in(project.tree(f"{PACKAGE}/outcomes.py")) | words_in(project.tree(f"{PACKAGE}/uploads/messages.py"))
     assert ours <= said
     assert {word for pattern in patterns for word in pattern.get("source", [])} - {"aws.s3"} <= said

@@ -274,6 +274,10 @@ FAULTS = [
     ),
     # --- the stack as a whole ---
     Fault(
+        test_resources.test_a_webhook_without_a_secret_is_refused,
+        "Rules/AWebhookKnowsItsCaller/RuleCondition", {"Fn::Equals": [{"Ref": "WebhookUrl"}, "never"]},
+    ),
+    Fault(
         test_resources.test_one_bucket_for_both_uploads_and_results_is_refused,
         "Rules/UploadsAndResultsAreTwoBuckets/RuleCondition", {"Fn::Equals": [{"Ref": "ExistingUploadsBucket"}, ""]},
     ),

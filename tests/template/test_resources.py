@@ -314,9 +314,13 @@ def test_a_budget_that_pays_for_no_photo_is_refused(template: Template) -> None:
 
 def test_two_buckets_are_not_refused(template: Template) -> None:
     for world in worlds(template):
-        assert not world.refused_by(), world.parameters
+        assert not World(template, {**world.parameters, "WebhookSecret": "sixteen letters."}).refused_by()
     swapped = World(template, {"ExistingUploadsBucket": "one", "ExistingResultsBucket": "two"})
     assert not swapped.refused_by()
+
+
+def test_a_webhook_without_a_secret_is_refused(template: Template) -> None:
+    assert World(template, {"WebhookUrl": "https://shop.example.com/hook"}).refused_by()
 
 
 def test_nothing_speaks_of_a_resource_that_its_conditions_leave_out(template: Template) -> None:

@@ -254,7 +254,12 @@ def test_a_rule_may_reach_its_target(template: Template) -> None:
         for name, rule in world.of_type("AWS::Events::Rule").items():
             for target in rule["Targets"]:
                 to = target["Arn"].removesuffix(".Arn")
-                if to.endswith("Function"):
+                if "RoleArn" in target:
+                    (rule_of_role,) = _statements(
+                        world.of_type("AWS::IAM::Role")[target["RoleArn"].removesuffix(".Arn")]
+                    )
+                    assert f"/{to}/" in rule_of_role["Resource"], name
+                elif to.endswith("Function"):
                     assert (to, f"{name}.Arn") in permitted, name
                 else:
                     assert to in {"UploadsQueue", "NotificationsTopic"}, f"{name}: who lets it reach {to}?"

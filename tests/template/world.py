@@ -25,6 +25,7 @@ CHOICES: dict[str, tuple[str, str]] = {
     "ExistingResultsBucket": ("", "their-results"),
     "UploadsPrefix": ("", "incoming/"),
     "NotificationEmail": ("", "ops@example.com"),
+    "WebhookUrl": ("", "https://shop.example.com/hook"),
     "KmsKeyArn": ("", "arn:aws:kms:us-east-1:123456789012:key/the-stacks"),
     "BucketKeyArns": ("", "arn:aws:kms:us-east-1:123456789012:key/one,arn:aws:kms:us-east-1:123456789012:key/two"),
 }
