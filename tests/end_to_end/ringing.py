@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from local.dev.world import World
 from local.embedded_aws.deploy import EXPRESSIONS, log_group
 from local.embedded_aws.template import transformed
 from tests.end_to_end.conftest import System
-from tests.template.world import World
 
 #: Metrics of SQS, and what the queue itself calls them.
 _ATTRIBUTES = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from cleanplate.aws.metrics import COMPARED, Metric
 from cleanplate.aws.metrics import metrics as ours
+from local.dev.world import World
 from local.paths import ROOT
-from tests.template.world import World
 
 Template = dict[str, Any]
 MetricName = tuple[str, str, dict[str, str]]

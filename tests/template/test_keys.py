@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.template.world import World
+from local.dev.world import World
 
 Template = dict[str, Any]
 

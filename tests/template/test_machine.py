@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.template.world import World
+from local.dev.world import World
 
 Template = dict[str, Any]
 #: Its own errors end in the execution's status event, which leads to the same function once more.

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from local.dev.world import World, worlds
 from local.paths import ROOT
 from tests.consistency.project import PACKAGE, Project
-from tests.template.world import World, worlds
 
 Template = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.world import World, worlds
+from local.dev.world import World, worlds
 
 Template = dict[str, Any]
 Rights = dict[tuple[str, str], str]

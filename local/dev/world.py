@@ -87,7 +87,7 @@ class World:
         return condition is None or bool(self.resolve(self.template["Conditions"][condition]))
 
     def refused_by(self) -> list[str]:
-        """What the template's rules say against these parameters."""
+        """Return what the template's rules say against these parameters."""
         return [
             assertion["AssertDescription"]
             for rule in self.template.get("Rules", {}).values()
@@ -97,7 +97,7 @@ class World:
         ]
 
     def resolve(self, value: Any) -> Any:
-        """A value with every function of CloudFormation in it worked out."""
+        """Return a value with every function of CloudFormation in it worked out."""
         found = self._resolve(value)
         return None if found is _NOTHING else found
 
