@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from local.dev.world import World
 from local.embedded_aws.template import transformed
 from tests.end_to_end.conftest import System, until
-from tests.template.world import World
 
 SECRET = "a secret of the shop"
 Posted = list[tuple[dict[str, str], dict[str, Any]]]
