@@ -4,6 +4,7 @@
 #   PHOTOS   files, folders or patterns; quote names with spaces    make run PHOTOS="'my dog.jpg' holiday/"
 #   REMOVE   what to remove                                         make run PHOTOS=dog.jpg REMOVE=dog
 #   GROW     by how many pixels the mask is grown                   make redo PHOTOS=dog.jpg GROW=40
+#   REVIEW   only make the masks, to be approved                    make run PHOTOS=dog.jpg REVIEW=1
 #   STACK    a deployed stack, or the stack.json of another one     make run STACK=cleanplate PHOTOS=holiday/
 #   TO       the folder in the uploads bucket                       make run STACK=cleanplate PHOTOS=holiday/ TO=anna
 #   YES      do not ask before many photos are paid for             make run STACK=cleanplate PHOTOS=holiday/ YES=1
@@ -19,11 +20,11 @@ PY := .venv/bin/python
 SAM := .venv-sam/bin/python -m local.dev.sam
 
 # Names with spaces and quotes travel in the environment, where no shell takes them apart.
-export PHOTOS REMOVE GROW OUT STACK TO YES FUNCTION EVENT CALLED_FROM
+export PHOTOS REMOVE GROW REVIEW OUT STACK TO YES FUNCTION EVENT CALLED_FROM
 export SAM_CLI_TELEMETRY := 0
 
 # A misspelt name would be passed over without a word.
-KNOWN := PYTHON PORT ARGS PHOTOS REMOVE GROW OUT STACK TO YES FUNCTION EVENT
+KNOWN := PYTHON PORT ARGS PHOTOS REMOVE GROW REVIEW OUT STACK TO YES FUNCTION EVENT
 UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 $(if $(strip $(UNKNOWN)),$(error There is no $(UNKNOWN); the names are $(KNOWN)))
 
@@ -33,12 +34,13 @@ CALLED_FROM := $(PWD)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run redo retry status up adobe test unit check format bench prove build deploy doctor dead-letters invoke clean setup
+.PHONY: help run redo retry approve status up adobe test unit check format bench prove build deploy doctor dead-letters invoke clean setup
 
 help:
 	@echo 'make run      clean sample photos, or PHOTOS="path ..." REMOVE="dog", on this machine; results in OUT (out/)'
 	@echo '              the same with STACK=name on a deployed stack'
 	@echo 'make redo     PHOTOS="name ..." once more, with other options: REMOVE="leash" GROW=40'
+	@echo 'make approve  PHOTOS="name ...": fill the masks that make run REVIEW=1 has made, as they are or edited in OUT'
 	@echo 'make retry    once more what failed in OUT; make status: how far it is'
 	@echo 'make up       keep the same stack running until interrupted; .local/stack.json says where it is'
 	@echo 'make adobe    only the stand-in for Adobe, on PORT=8085'
@@ -63,6 +65,9 @@ redo: .venv/.ready-to-run
 
 retry: .venv/.ready-to-run
 	@$(PY) -m local retry $(ARGS)
+
+approve: .venv/.ready-to-run
+	@$(PY) -m local approve $(ARGS)
 
 status: .venv/.ready-to-run
 	@$(PY) -m local status $(ARGS)

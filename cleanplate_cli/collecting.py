@@ -14,12 +14,13 @@ from botocore.exceptions import ClientError
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress
-from cleanplate_cli.report_page import Card, redo_command
+from cleanplate_cli.report_page import Card, approve_command, redo_command
 from cleanplate_cli.stack import Stack
 from cleanplate_cli.triptych import data_uri, jpeg, preview, separate, triptych
 
 #: Above this many photos the page holds smaller pictures, so that it still opens.
 _MANY = 24
+_REVIEW = ("mask", "preview")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Ending:
     @property
     def went_well(self) -> bool:
         """A sample that shows nothing is a fault; with somebody's own photo, nothing to remove is an answer."""
-        return self.outcome == "cleaned" or (self.outcome == "nothing_to_remove" and not self.is_sample)
+        return self.outcome in {"cleaned", "mask_ready"} or (self.outcome == "nothing_to_remove" and not self.is_sample)
 
 
 def task_of(photo: Upload, content: bytes, companions: Sequence[bytes] = ()) -> str:
@@ -129,6 +130,8 @@ def _fetch(
     ending = replace(ending, manifest=out.save(f"{ending.key}.json", content, ending.origin))
     if ending.outcome == "failed":
         return replace(ending, picture=_picture_of_failed(progress, out))
+    if ending.outcome == "mask_ready":
+        return _fetch_review(ending, stack, manifest, out)
     described = manifest.get("result") or {}
     result = stack.read(stack.results_bucket, str(described.get("key", "")))
     if result is None or hashlib.sha256(result).hexdigest() != described.get("sha256"):
@@ -146,6 +149,24 @@ def _fetch(
     except OSError:
         return ending
     return replace(ending, picture=out.save(_beside(ending.key), jpeg(pictures.side_by_side()), ending.origin))
+
+
+def _fetch_review(ending: Ending, stack: Stack, manifest: Mapping[str, Any], out: OutFolder) -> Ending:
+    """Save the mask that waits for approval, as what came of the photo, and the picture of what it means."""
+    mask, preview_ = (stack.read(stack.results_bucket, str(manifest["review"][name]["key"])) for name in _REVIEW)
+    if mask is None or preview_ is None:
+        return replace(
+            ending,
+            outcome="failed",
+            reason="ResultNotThere",
+            message="The manifest says that a mask waits for approval, but the results bucket does not hold it.",
+            what_to_do="Run it again; if it stays, report it with the manifest.",
+        )
+    return replace(
+        ending,
+        result=out.save(f"{ending.key}.mask.png", mask, ending.origin),
+        picture=out.save(_beside(ending.key, "preview"), preview_, ending.origin),
+    )
 
 
 def _hole(stack: Stack, manifest: Mapping[str, Any]) -> bytes | None:
@@ -174,7 +195,7 @@ def make_card(ending: Ending, out: Path, photos: int, stack: str = "") -> Card:
         longest = 900 if photos <= _MANY else 320
         try:
             content = (out / ending.picture).read_bytes()
-            parts = separate(content) if ending.went_well else None
+            parts = separate(content) if ending.went_well and ending.outcome != "mask_ready" else None
         except OSError:  # somebody took it away
             content, parts = b"", None
         if content and parts is None:
@@ -199,6 +220,9 @@ def make_card(ending: Ending, out: Path, photos: int, stack: str = "") -> Card:
         what_to_do=ending.what_to_do,
         credit=ending.credit,
         labels_seen=ending.labels_seen,
+        approve=approve_command(ending.key, out=str(out), stack=stack)
+        if ending.outcome == "mask_ready" and not ending.is_sample
+        else "",
         redo=""
         if ending.is_sample
         else redo_command(ending.key, list(ending.options.items()), out=str(out), stack=stack),

@@ -1,23 +1,24 @@
-"""The commands that people type: ``cleanplate run|status|redo|retry|doctor|dead-letters``; what they mean, on any stack."""
+"""The commands that people type: ``cleanplate run|status|redo|retry|approve|doctor|dead-letters``; what they mean."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleanplate.errors import CleanplateError
-from cleanplate.uploads.options import parse_options
+from cleanplate.uploads.options import own_mask_keys, parse_options
 from cleanplate_cli.collecting import Ending
 from cleanplate_cli.dead_letters import dead_letters
 from cleanplate_cli.doctor import doctor
 from cleanplate_cli.errors import CommandError, PhotosError
-from cleanplate_cli.inputs import Found, Upload, find_photos, split_words
+from cleanplate_cli.inputs import Found, Upload, companion_keys, find_photos, split_words
+from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_poller import ask_progress, in_words
 from cleanplate_cli.run import RunArgs, endings_in, run
 from cleanplate_cli.stack import Stack, find_stack
@@ -40,6 +41,7 @@ def add_commands(doors: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     run_ = doors.add_parser("run", help="clean photos, and fetch the results")
     redo = doors.add_parser("redo", help="clean some photos once more, with other options")
     retry = doors.add_parser("retry", help="clean those photos of OUT once more that failed")
+    approve = doors.add_parser("approve", help="fill the masks of photos that were run with --review")
     status = doors.add_parser("status", help="how far photos are")
     check = doors.add_parser("doctor", help="check a stack and its Adobe account, without paying")
     check.add_argument("--stack", default=said("STACK", ""), help="a deployed stack, or a stack.json ($STACK)")
@@ -49,7 +51,7 @@ def add_commands(doors: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     letters.add_argument("ids", nargs="*", help="which to delete (default: those that nobody can read)")
     letters.add_argument("--stack", default=said("STACK", ""), help="a deployed stack, or a stack.json ($STACK)")
     letters.set_defaults(door=_dead_letters)
-    for door in (run_, redo, retry, status):
+    for door in (run_, redo, retry, approve, status):
         door.add_argument("photos", nargs="*", help="files, folders or patterns (default: $PHOTOS)")
         door.add_argument("--stack", default=said("STACK", ""), help="a deployed stack, or a stack.json ($STACK)")
         door.add_argument("--out", default=said("OUT") or "out", help="where results go (default: $OUT or out)")
@@ -58,7 +60,7 @@ def add_commands(doors: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             default=said("TO") or None,
             help="the folder in the uploads bucket (default: as on the disk; / for none; $TO)",
         )
-    for door in (run_, redo, retry):
+    for door in (run_, redo, retry, approve):
         door.add_argument("--deadline", type=float, help="seconds after which photos without an outcome are named")
         door.add_argument(
             "--yes", action="store_true", default=bool(said("YES")), help="do not ask before many photos ($YES)"
@@ -70,12 +72,19 @@ def add_commands(doors: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             "--option", action="append", default=[], metavar="NAME=VALUE",
             help="any other option; may be given several times",
         )  # fmt: skip
+        door.add_argument(
+            "--review",
+            action="store_true",
+            default=bool(said("REVIEW")),
+            help="only make masks, to be approved ($REVIEW)",
+        )
     run_.add_argument("--again", action="store_true", help="do again what is done already")
     run_.set_defaults(door=_run)
     redo.set_defaults(door=_redo)
     retry.set_defaults(door=_retry, remove="")
+    approve.set_defaults(door=_approve, remove="")
     status.set_defaults(door=_status, remove="")
-    return [run_, redo, retry]
+    return [run_, redo, retry, approve]
 
 
 def open_door(told: argparse.Namespace, console: Console, at_home: AtHome | None, samples: Samples | None) -> int:
@@ -92,6 +101,8 @@ def options_of(told: argparse.Namespace) -> dict[str, str]:
         if not equals:
             raise CommandError(f"--option {word} is not NAME=VALUE, such as --option min_score=0.8.")
         options[name.strip()] = value.strip()
+    if getattr(told, "review", False):
+        options["review"] = "true"
     try:
         parse_options(options, source="The command")
     except CleanplateError as error:
@@ -151,9 +162,16 @@ def _run(told: argparse.Namespace, console: Console, at_home: AtHome | None, sam
 def _redo(told: argparse.Namespace, console: Console, at_home: AtHome | None, _samples: Samples | None) -> int:
     """Clean the named photos once more: by their place, or by the name that they have among the results."""
     options = options_of(told)
+    return _once_more(
+        told, console, at_home, _named(told, "done once more: make redo PHOTOS=dog.jpg REMOVE=leash"), options
+    )
+
+
+def _named(told: argparse.Namespace, what: str) -> list[Ending]:
+    """Return the photos of OUT that somebody names; raises :class:`PhotosError`."""
     words = told.photos or split_words(os.environ.get("PHOTOS", ""))
     if not words:
-        raise PhotosError("Name the photos that are to be done once more: make redo PHOTOS=dog.jpg REMOVE=leash")
+        raise PhotosError(f"Name the photos that are to be {what}")
     known = [ending for ending in endings_in(Path(told.out)).values() if not ending.is_sample]
     chosen: dict[str, Ending] = {}
     for word in words:
@@ -167,7 +185,22 @@ def _redo(told: argparse.Namespace, console: Console, at_home: AtHome | None, _s
                 f"No photo {word} was cleaned into {shown(Path(told.out))}. It has: {_some([e.key for e in known])}."
             )
         chosen |= {ending.origin: ending for ending in found}
-    return _once_more(told, console, at_home, list(chosen.values()), options)
+    return list(chosen.values())
+
+
+def _approve(told: argparse.Namespace, console: Console, at_home: AtHome | None, _samples: Samples | None) -> int:
+    """Fill the masks of the named photos: as they lie in OUT, where somebody may have edited them."""
+    named = _named(told, "approved: make approve PHOTOS=dog.jpg")
+    waiting = [ending for ending in named if ending.outcome == "mask_ready"]
+    if not waiting:
+        raise PhotosError(f"No mask waits for approval of {_some([ending.key for ending in named])}.")
+    masks: dict[str, bytes | None] = {}
+    with OutFolder(Path(told.out)) as out:
+        for ending in waiting:
+            is_theirs = not out.is_unchanged(ending.result)
+            # A stack that starts with the command knows of no mask before.
+            masks[ending.key] = (out.path / ending.result).read_bytes() if is_theirs or not told.stack else None
+    return _once_more(told, console, at_home, waiting, None, masks)
 
 
 def _retry(told: argparse.Namespace, console: Console, at_home: AtHome | None, _samples: Samples | None) -> int:
@@ -185,6 +218,7 @@ def _once_more(
     at_home: AtHome | None,
     endings: Sequence[Ending],
     options: dict[str, str] | None,
+    masks: Mapping[str, bytes | None] | None = None,
 ) -> int:
     """Send the photos again: ``options`` go over those that each photo had; None for another run with just the same."""
     gone = [ending.origin for ending in endings if not Path(ending.origin).is_file()]
@@ -192,18 +226,20 @@ def _once_more(
         raise PhotosError(f"No longer there: {_some(gone)}. Put it back, or name others.")
     by_place = {ending.origin: ending for ending in endings}
     found = find_photos([ending.origin for ending in endings], {})
-    companions = [
-        file
+    companions = {
+        file: None
         for ending in endings
-        for file in (Path(f"{ending.origin}.json"), Path(ending.origin).with_suffix(".mask.png"))
-        if file.is_file()
-    ]
+        for name in companion_keys(Path(ending.origin).name)
+        if (file := Path(ending.origin).with_name(name)).is_file()
+    }
     uploads = []
     for upload in find_photos([*by_place, *map(str, companions)], {}).uploads if companions else found.uploads:
         ending = by_place.get(upload.origin)
         if ending is not None:
             upload = replace(upload, key=ending.key, options={**ending.options, **(options or {})})  # noqa: PLW2901
         uploads.append(upload)
+    if not told.stack:
+        uploads = [*(_mask_of(key, mask) for key, mask in (masks or {}).items() if mask), *uploads]
     places = {ending.uploaded_as.removesuffix(ending.key) for ending in endings if ending.uploaded_as}
     folder = f"{told.to.strip('/')}/" if told.to else (places.pop() if len(places) == 1 else "")
     told.remove = told.remove or next((ending.options.get("remove", "") for ending in endings), "")
@@ -215,10 +251,26 @@ def _once_more(
         stack=told.stack,
         again=options is not None,
         retry=options is None,
+        approvals=masks or {},
         yes=told.yes,
         deadline=told.deadline,
     )
     return run(asked, _opener(told, at_home), console)
+
+
+@dataclass(frozen=True, slots=True)
+class _MaskFile:
+    """A mask from OUT, to be put beside its photo."""
+
+    file: str
+    content: bytes
+    shows: str = ""
+    credit: str = ""
+
+
+def _mask_of(key: str, mask: bytes) -> Upload:
+    name = own_mask_keys(key)[0]
+    return Upload(name, _MaskFile(name, mask), companion=True)
 
 
 def _status(told: argparse.Namespace, console: Console, _at_home: AtHome | None, _samples: Samples | None) -> int:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 from cleanplate.models import Photo
-from cleanplate.uploads.options import is_manifest, own_mask_key, sidecar_key
-from cleanplate.uploads.photo_names import skip_reason
+from cleanplate.uploads.options import FOLDER_OPTIONS, folder_of, is_manifest, own_mask_keys, sidecar_key
+from cleanplate.uploads.photo_names import COMPANIONS, skip_reason
 from cleanplate_cli.errors import PhotosError
 
 #: Enough to tell a manifest from a sidecar.
 _HEAD = 200
-_COMPANIONS = {"sidecar", "own mask"}
 
 
 class Sample(Protocol):
@@ -61,8 +60,8 @@ class Upload:
         return str(self.source.resolve()) if isinstance(self.source, Path) else f"sample {self.source.file}"
 
     def has_beside(self, companion: Upload) -> bool:
-        """Return whether a sidecar or a mask belongs to this photo."""
-        return not self.companion and companion.key in {sidecar_key(self.key), own_mask_key(self.key)}
+        """Return whether a sidecar, a mask or a file of its folder belongs to this photo."""
+        return not self.companion and companion.key in companion_keys(self.key)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -89,6 +88,11 @@ class Found:
         named = ", ".join(f"{number} {why}" for why, number in sorted(reasons.items()))
         examples = ", ".join(path.name for path in list(self.left)[:3]) + (", …" if len(self.left) > 3 else "")
         return f"Left alone: {named} ({examples})."
+
+
+def companion_keys(key: str) -> set[str]:
+    """Return the keys at which something may lie that says how a photo is to be cleaned."""
+    return {sidecar_key(key), folder_of(key) + FOLDER_OPTIONS, *own_mask_keys(key)}
 
 
 def split_words(photos: str) -> list[str]:
@@ -119,20 +123,20 @@ def find_photos(
             )
         named |= {file.resolve(): key for file, key in found}
     whys = {file: _why_not(file, key) for file, key in named.items()}
-    keys = _distinct({file: key for file, key in named.items() if whys[file] in {"", *_COMPANIONS}})
+    keys = _distinct({file: key for file, key in named.items() if whys[file] in {"", *COMPANIONS}})
     photos = {key for file, key in keys.items() if not whys[file]}
-    wanted = {beside(key) for key in photos for beside in (sidecar_key, own_mask_key)}
+    wanted = {companion for key in photos for companion in companion_keys(key)}
     whys |= {
         file: f"{whys[file]} without its photo"
         for file, key in keys.items()
-        if whys[file] in _COMPANIONS and key not in wanted
+        if whys[file] in COMPANIONS and key not in wanted
     }
     uploads = [
         Upload(key, file, {} if whys[file] else dict(options or {}), companion=bool(whys[file]))
         for file, key in keys.items()
         if not whys[file] or key in wanted
     ]
-    left = {file: why for file, why in whys.items() if why and why not in _COMPANIONS}
+    left = {file: why for file, why in whys.items() if why and why not in COMPANIONS}
     if not photos:
         raise PhotosError(f"There is no photo in {' '.join(words)}. {Found([], left).words}")
     # A photo's own mask and sidecar have to be there before it.

@@ -18,8 +18,8 @@ from cleanplate_cli.inputs import Upload
 if TYPE_CHECKING:
     from rich.console import Console
 
-MARKS = {"cleaned": "✔", "nothing_to_remove": "○", "failed": "✘", "missing": "?"}
-COLOURS = {"cleaned": "green", "nothing_to_remove": "yellow", "failed": "red", "missing": "red"}
+MARKS = {"cleaned": "✔", "nothing_to_remove": "○", "mask_ready": "◐", "failed": "✘", "missing": "?"}
+COLOURS = {"cleaned": "green", "nothing_to_remove": "yellow", "mask_ready": "yellow", "failed": "red", "missing": "red"}
 
 
 #: A log needs no line for every second. Seconds.

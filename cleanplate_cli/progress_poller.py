@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-_KINDS = ("waiting", "in_work", "cleaned", "nothing_to_remove", "failed")
+_KINDS = ("waiting", "in_work", "cleaned", "nothing_to_remove", "mask_ready", "failed")
 
 
 class ProgressAsked:

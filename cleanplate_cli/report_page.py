@@ -32,13 +32,20 @@ class Card:
     #: Where nothing was removed: what Adobe saw.
     labels_seen: Sequence[str] = ()
     credit: str = ""
-    #: The command that does the photo once more; empty where there is none.
+    #: The command that approves a mask, and the one that does the photo once more; empty where there is none.
+    approve: str = ""
     redo: str = ""
 
 
-_WORDS = {"cleaned": "cleaned", "nothing_to_remove": "nothing to remove", "failed": "failed", "missing": "no outcome"}
+_WORDS = {
+    "cleaned": "cleaned",
+    "nothing_to_remove": "nothing to remove",
+    "mask_ready": "mask to approve",
+    "failed": "failed",
+    "missing": "no outcome",
+}
 #: What needs a look comes first.
-_ORDER = ("failed", "missing", "nothing_to_remove", "cleaned")
+_ORDER = ("failed", "missing", "mask_ready", "nothing_to_remove", "cleaned")
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2126; --dim: #5c6670; --paper: #f6f4f0; --card: #fff; --line: #ddd8ce;
@@ -68,7 +75,7 @@ article h2 { font-size: .95rem; margin: 0 0 .6rem; display: flex; gap: .5rem; al
 article h2 a { color: inherit; text-underline-offset: .2em; }
 .outcome { flex: none; font-size: .75rem; font-weight: 600; color: var(--good); border: 1px solid; border-radius: 99px;
   padding: .02rem .55rem; white-space: nowrap; }
-.failed, .missing { color: var(--bad); } .nothing_to_remove { color: var(--calm); }
+.failed, .missing { color: var(--bad); } .nothing_to_remove, .mask_ready { color: var(--calm); }
 .compare { --at: 50%; position: relative; border-radius: 8px; overflow: hidden; background: var(--line); }
 .compare img { display: block; width: 100%; max-height: 30rem; object-fit: contain; }
 .compare img + img { position: absolute; inset: 0; height: 100%; }
@@ -252,15 +259,22 @@ def _buttons(card: Card) -> str:
         buttons.append('<button data-act="large">enlarge</button>')
     if card.mask:
         buttons.append('<button data-act="mask">mask</button>')
-    if card.redo:
-        words = html.escape(card.redo, quote=True)
-        buttons.append(f'<button data-act="copy" data-words="{words}" title="{words}">copy redo command</button>')
+    for name, command in (("approve", card.approve), ("redo", card.redo)):
+        if command:
+            words = html.escape(command, quote=True)
+            buttons.append(f'<button data-act="copy" data-words="{words}" title="{words}">copy {name} command</button>')
     return f'<div class="tools">{"".join(buttons)}</div>' if buttons else ""
 
 
 def _image(address: str, alt: str, kind: str = "") -> str:
     cls = f' class="{kind}"' if kind else ""
     return f'<img{cls} src="{address}" alt="{html.escape(alt, quote=True)}" loading="lazy" decoding="async">'
+
+
+def approve_command(name: str, *, out: str, stack: str = "") -> str:
+    """Return the command that has the mask of a photo filled, as it is or as somebody has edited it."""
+    words = ["make", "approve", f"PHOTOS={shlex.quote(name)}", f"OUT={out}", *([f"STACK={stack}"] if stack else [])]
+    return " ".join(shlex.quote(word) for word in words)
 
 
 def redo_command(name: str, options: Sequence[tuple[str, str]], *, out: str, stack: str = "") -> str:

@@ -22,7 +22,7 @@ from cleanplate_cli.progress_board import PhotoProgress, make_board
 from cleanplate_cli.progress_poller import ProgressAsked, ask_progress
 from cleanplate_cli.stack import Stack
 from cleanplate_cli.telling import counted, report, shown, write_page
-from cleanplate_cli.uploading import NameTakenError, Uploaded, Uploader, ask_again
+from cleanplate_cli.uploading import NameTakenError, Uploaded, Uploader, ask_again, put_mask
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +54,8 @@ class RunArgs:
     again: bool = False
     #: Ask for another run of what is in the bucket already, instead of passing over it.
     retry: bool = False
+    #: Masks to approve, by the photo's key: as somebody has edited them, or None for Adobe's as it is.
+    approvals: Mapping[str, bytes | None] = field(default_factory=dict)
     yes: bool = False
     deadline: float | None = None
 
@@ -114,7 +116,7 @@ def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]],
             raise
         page = write_page(out, asked.stack)
         ended = [endings[photo.key] for photo in asked.photos]
-        report(ended, asked.out / page, complaints, time.monotonic() - began, console)
+        report(ended, asked.out / page, complaints, time.monotonic() - began, console, asked.stack)
     return 0 if all(ending.went_well for ending in ended) else 1
 
 
@@ -224,7 +226,12 @@ class _Cleaning:
             if self.asked.retry and not uploaded.is_new:
                 # What it failed with lies in the bucket already, and is not what comes of this.
                 self._read_manifests(of={key})
-                ask_again(self.stack, progress.uploaded_as, progress.version_id)
+                if mask := self.asked.approvals.get(key):
+                    put_mask(self.stack, progress.uploaded_as, mask)
+                else:
+                    ask_again(
+                        self.stack, progress.uploaded_as, progress.version_id, approve=key in self.asked.approvals
+                    )
 
     def _read_manifests(self, of: set[str]) -> list[tuple[PhotoProgress, Mapping[str, Any]]]:
         """Return the manifests of these photos that were not there before."""

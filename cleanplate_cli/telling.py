@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ def summary(endings: Sequence[Ending]) -> str:
         for outcome, word in (
             ("cleaned", "cleaned"),
             ("nothing_to_remove", "nothing to remove"),
+            ("mask_ready", "with a mask to approve"),
             ("failed", "failed"),
             ("missing", "without an outcome"),
         )
@@ -59,7 +61,14 @@ def summary(endings: Sequence[Ending]) -> str:
     return f"{counted(endings)}: {', '.join(words)}." if words else "No photos."
 
 
-def report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], seconds: float, console: Console) -> None:
+def report(
+    endings: Sequence[Ending],
+    page: Path,
+    complaints: Sequence[str],
+    seconds: float,
+    console: Console,
+    stack: str = "",
+) -> None:
     """Say how each photo ended, what to do about those that failed, and where it all is."""
     table = Table(box=None, padding=(0, 2), show_edge=False)
     table.add_column("")
@@ -71,7 +80,7 @@ def report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], sec
     rows = endings if len(endings) <= _ROWS else by_need[:_ROWS]
     for ending in rows:
         colour = COLOURS.get(ending.outcome, "")
-        kept = ending.outcome in {"cleaned", "nothing_to_remove"}
+        kept = ending.went_well or ending.outcome == "nothing_to_remove"
         table.add_row(
             Text(MARKS.get(ending.outcome, "?"), colour),
             Text(ending.key),
@@ -89,6 +98,13 @@ def report(endings: Sequence[Ending], page: Path, complaints: Sequence[str], sec
             console.print(Text(f"{ending.key}: {why(ending)}"), soft_wrap=True)
             if ending.what_to_do:
                 console.print(Text(f"What to do: {ending.what_to_do}"), soft_wrap=True)
+    if any(ending.outcome == "mask_ready" for ending in endings):
+        where = f" OUT={shlex.quote(str(page.parent))}" + (f" STACK={shlex.quote(stack)}" if stack else "")
+        console.print()
+        console.print(
+            Text(f"Masks wait for approval, as they are or edited: make approve PHOTOS=…{where} (cleanplate approve)."),
+            soft_wrap=True,
+        )
     for complaint in complaints:
         console.print(Text(f"  {complaint}", "dim"), soft_wrap=True)
     well = sum(ending.went_well for ending in endings)

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cleanplate.uploads.options import own_mask_keys
 from cleanplate_cli.collecting import task_of
 from cleanplate_cli.errors import CommandError
 from cleanplate_cli.inputs import Upload
@@ -88,9 +89,18 @@ class Uploader:
         return Uploaded(task, s3.put_object(**what).get("VersionId", ""), is_new=True)
 
 
-def ask_again(stack: Stack, key: str, version_id: str) -> None:
-    """Ask for another run of a failed photo that is in the bucket already; what was paid for it is used."""
-    detail = {"bucket": stack.uploads_bucket, "key": key, "version_id": version_id or None}
+def put_mask(stack: Stack, key: str, mask: bytes) -> None:
+    """Put the mask of a photo beside it, which approves that mask; whatever mask was there before is another one."""
+    stack.client("s3").put_object(Bucket=stack.uploads_bucket, Key=own_mask_keys(key)[0], Body=mask)
+
+
+def ask_again(stack: Stack, key: str, version_id: str, *, approve: bool = False) -> None:
+    """Ask for another run of a photo that is in the bucket already, since it failed or its mask is good; what was paid for
+    it is used.
+    """
+    detail: dict[str, object] = {"bucket": stack.uploads_bucket, "key": key, "version_id": version_id or None}
+    if approve:
+        detail["approve"] = True
     answer = stack.client("events").put_events(
         Entries=[
             {

@@ -14,8 +14,12 @@ from botocore.exceptions import ClientError
 from local.embedded_aws.deploy import Stack
 from local.embedded_aws.server import EmbeddedAws
 
-_STAGES = {"claimed": "looks at the photo", "nothing_to_remove": "nothing to remove"}
-TERMINAL = ("cleaned", "nothing_to_remove", "failed")
+_STAGES = {
+    "claimed": "looks at the photo",
+    "nothing_to_remove": "nothing to remove",
+    "mask_ready": "mask waits for approval",
+}
+TERMINAL = ("cleaned", "nothing_to_remove", "mask_ready", "failed")
 
 _plain = TypeDeserializer().deserialize
 

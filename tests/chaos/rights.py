@@ -75,6 +75,11 @@ def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
     return describe(executionArn=arn)["status"] == "SUCCEEDED"
 
 
+def a_mask_is_offered(system: System) -> bool:
+    """Only the mask is bought, and shown before it is filled."""
+    return _ended(system, system.drop(photo_bytes(), prefix="rights/", review="true")) == "mask_ready"
+
+
 def a_photo_with_its_own_mask_is_cleaned(system: System) -> bool:
     """Its mask lies beside it in the uploads bucket."""
     stem = f"rights/{uuid.uuid4().hex}"
@@ -386,6 +391,7 @@ SPECIAL: dict[Trial, Scenario] = {
     ),
     Trial("FillMaskedAreasFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
     Trial("SaveResultFunction", "PublishOutcome", "events:PutEvents"): a_photo_is_cleaned_without_a_detour,
+    Trial("SaveResultFunction", "ReadMasks", "s3:GetObject"): a_mask_is_offered,
     Trial("SaveResultFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
     Trial("RequestMaskFunction", "SetUnreadableMessagesAside", "sqs:SendMessage"): an_unreadable_message_is_set_aside,
 }

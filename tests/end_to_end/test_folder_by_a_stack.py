@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from local.demo.up import describe
 from local.paths import ROOT
@@ -182,3 +183,45 @@ def test_dead_letters_are_listed_and_those_nobody_can_read_deleted(command: Comm
     code, said = command("dead-letters", "redrive")
     assert (code, said) == (0, "1 sent once more, 0 left.\n")
     assert "0 dead letters" in command("dead-letters", "list")[1]
+
+
+def test_masks_are_looked_at_edited_and_approved(
+    command: Command, system: System, shoot: Path, photo: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (shoot / "broken.jpg").unlink()
+    (shoot / "_cleanplate.json").write_text('{"remove": ["subject"], "grow": 7}')
+    before = system.adobe.counters()["jobs"]
+
+    def bought() -> dict[str, int]:
+        jobs = system.adobe.counters()["jobs"]
+        new = {route.rpartition("/")[2]: count - before.get(route, 0) for route, count in jobs.items()}
+        return {route: count for route, count in new.items() if count}
+
+    code, said = command("run", str(shoot), "--review", "--out", str(out))
+    assert code == 0, said
+    assert "2 photos: 2 with a mask to approve." in said
+    assert "make approve PHOTOS=" in said
+    assert bought() == {"mask-objects": 2}
+    assert (out / "pictures" / "dog.jpg.preview.jpg").is_file()
+    page = (out / "index.html").read_text()
+    assert "copy approve command" in page
+
+    # One as it is, one edited by hand.
+    mask = out / "deep" / "Grüße.jpg.mask.png"
+    with Image.open(mask) as picture:
+        edited = picture.convert("L")
+    edited.paste(255, (0, 0, 9, 9))
+    edited.save(mask)
+    code, said = command("approve", "dog.jpg", "deep/Grüße.jpg", "--out", str(out))
+    assert code == 0, said
+    assert "2 photos: 2 cleaned." in said
+    assert bought() == {"mask-objects": 2, "fill-masked-areas": 2}
+    as_it_is, by_hand = (json.loads((out / f"{key}.json").read_text()) for key in ("dog.jpg", "deep/Grüße.jpg"))
+    assert (as_it_is["run"], as_it_is["own_mask"], as_it_is["options"]["grow"]) == (2, None, 7)
+    assert (by_hand["run"], by_hand["own_mask"]["key"]) == (2, f"{shoot.name}/deep/Grüße.jpg.mask.png")
+    # What a person has edited stays.
+    assert mask.is_file()
+    assert not (out / "dog.jpg.mask.png").exists()
+    code, said = command("approve", "dog.jpg", "--out", str(out))
+    assert (code, "No mask waits for approval of dog.jpg" in said) == (2, True)

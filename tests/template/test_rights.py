@@ -84,6 +84,7 @@ RIGHTS: dict[str, Rights] = {
     "SaveResultFunction": {
         **_READ_PHOTOS,
         **_READ_WORK,
+        **_READ_MASKS,
         ("s3:PutObject", "WorkBucket.Arn/jobs/*"): "Adobe's fill, whose link may have expired at the next attempt",
         **_JOBS,
         **_TELL,

@@ -81,3 +81,17 @@ def test_a_name_with_spaces_needs_no_quotes_where_it_is_there(shoot: Path) -> No
 def test_labels_in_any_letters_travel_as_ascii(shoot: Path) -> None:
     (upload,) = find_photos([str(shoot / "without")], {"remove": "Hündin"}).uploads
     assert upload.metadata["remove"].isascii()
+
+
+def test_a_folders_own_files_come_along_with_its_photos(shoot: Path) -> None:
+    (shoot / "_cleanplate.json").write_text('{"grow": 3}')
+    (shoot / "_cleanplate.mask.png").write_bytes(b"mask")
+    (shoot / "dog.jpg.mask.png").write_bytes(b"mask")
+    found = find_photos([str(shoot)])
+    companions = {upload.key for upload in found.uploads if upload.companion}
+    own = {"dog.jpg.json", "dog.mask.png", "dog.jpg.mask.png"}
+    assert companions == {"_cleanplate.json", "_cleanplate.mask.png", *own}
+    photos = {upload.key: upload for upload in found.uploads if not upload.companion}
+    beside = {key for key, photo in photos.items() if any(photo.has_beside(other) for other in found.uploads)}
+    # A folder inside it is a folder of its own.
+    assert beside == set(photos) - {"deep/bird.png"}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cleanplate_cli.report_page import Card, redo_command, write_page
+from cleanplate_cli.report_page import Card, approve_command, redo_command, write_page
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -71,6 +71,17 @@ def test_a_name_of_any_kind_survives_the_redo_command() -> None:
     words = dict(word.partition("=")[::2] for word in shlex.split(command)[2:])
     assert shlex.split(words["PHOTOS"]) == ["my dog's; $(rm).jpg"]
     assert (words["REMOVE"], words["OUT"], words["STACK"]) == ("dog,leash", "out put", "mine")
+
+
+def test_a_mask_to_approve_is_shown_with_its_command() -> None:
+    command = approve_command("my dog.jpg", out="out put", stack="mine")
+    words = dict(word.partition("=")[::2] for word in shlex.split(command)[2:])
+    assert shlex.split(words["PHOTOS"]) == ["my dog.jpg"]
+    waiting = Card("my dog.jpg", "mask_ready", "my dog.jpg.mask.png", picture("red"), approve=command)
+    page = write_page([*cards(), waiting], title="Photos", notes=[])
+    assert names(page)[:2] == ["&lt;b&gt;broken&lt;/b&gt;.jpg", "my dog.jpg"]
+    assert "copy approve command" in page
+    assert "mask to approve 1" in page
 
 
 def test_a_browser_filters_and_finds(tmp_path: Path) -> None:
