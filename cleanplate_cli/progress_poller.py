@@ -54,7 +54,7 @@ def ask_progress(client: Callable[[str], Any], function: str, asked: bytes = b"{
 
 def in_words(report: Mapping[str, Any]) -> str:
     """Return one line of a report: ``7 photos: 2 waiting, 3 in work, 2 cleaned; the last is done in about 40 s``."""
-    counted = [f"{report[kind]} {kind.replace('_', ' ')}" for kind in _KINDS if report[kind]]
+    counted = [f"{report[kind]} {kind.replace('_', ' ')}" for kind in _KINDS if report.get(kind)]
     if report["not_yet_seen"]:
         counted.insert(0, f"{report['not_yet_seen']} not yet seen")
     if not counted:
