@@ -163,11 +163,11 @@ def _redo(told: argparse.Namespace, console: Console, at_home: AtHome | None, _s
     """Clean the named photos once more: by their place, or by the name that they have among the results."""
     options = options_of(told)
     return _once_more(
-        told, console, at_home, _named(told, "done once more: make redo PHOTOS=dog.jpg REMOVE=leash"), options
+        told, console, at_home, _chosen(told, "done once more: make redo PHOTOS=dog.jpg REMOVE=leash"), options
     )
 
 
-def _named(told: argparse.Namespace, what: str) -> list[Ending]:
+def _chosen(told: argparse.Namespace, what: str) -> list[Ending]:
     """Return the photos of OUT that somebody names; raises :class:`PhotosError`."""
     words = told.photos or split_words(os.environ.get("PHOTOS", ""))
     if not words:
@@ -190,7 +190,7 @@ def _named(told: argparse.Namespace, what: str) -> list[Ending]:
 
 def _approve(told: argparse.Namespace, console: Console, at_home: AtHome | None, _samples: Samples | None) -> int:
     """Fill the masks of the named photos: as they lie in OUT, where somebody may have edited them."""
-    named = _named(told, "approved: make approve PHOTOS=dog.jpg")
+    named = _chosen(told, "approved: make approve PHOTOS=dog.jpg")
     waiting = [ending for ending in named if ending.outcome == "mask_ready"]
     if not waiting:
         raise PhotosError(f"No mask waits for approval of {_some([ending.key for ending in named])}.")
