@@ -172,6 +172,9 @@ PILLOWS: dict[str, Callable[[Image.Image, bytes], bytes]] = {
     "progressive with restarts": lambda image, tags: encoded(
         image, "JPEG", exif=tags, progressive=True, restart_marker_blocks=4
     ),
+    "progressive with restarts by rows": lambda image, tags: encoded(
+        image, "JPEG", exif=tags, progressive=True, restart_marker_rows=1
+    ),
     "colours as RGB": lambda image, tags: encoded(image, "JPEG", exif=tags, keep_rgb=True, subsampling=0),
 }
 

@@ -158,6 +158,9 @@ class Photo:
             _Plane(self._mcus[0] * part.h_samp_factor, part.v_samp_factor, self._held) for part in self._parts
         ]
         self._rows_read = self._forgotten = 0
+        if self._several_scans:
+            # What the last of them says of restart markers holds.
+            self._read_to(self._mcus[1])
 
     def _read_to(self, row: int) -> None:
         """Read rows of MCUs until there are so many."""
