@@ -439,3 +439,10 @@ def test_each_kind_comes_out_as_it_must(name: str) -> None:
         after = seen(encoded(Image.open(io.BytesIO(walked.result)), "PNG") if packed else walked.result)
         expected = GREY[..., None] if after.shape[2] < 3 else LEVELS
         assert np.abs(after[..., : expected.shape[2]] - expected)[walked.hole == 0].mean() < 8
+
+
+def test_a_heic_that_its_decoder_cuts_to_odd_sides_has_lost_nothing() -> None:
+    odd = BASE.crop((0, 0, 143, 95))
+    walked = walk(heic(odd), random_mask(odd.size, 5))
+    assert walked.facts.upright_size == odd.size
+    assert [note for note in walked.notes if OTHER_FORMAT not in note] == []

@@ -48,6 +48,13 @@ def _transform(
         return None
 
 
+def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
+    """Return ``image`` converted. Pillow's own way also writes out the profile, which some profiles do not stand."""
+    converted = Image.new(transform.output_mode, image.size)
+    transform.transform.apply(image.getim(), converted.getim())
+    return converted
+
+
 def kind_of_profile(icc: bytes | None, mode: str) -> str:
     """Return ``none``, ``srgb``, ``other`` or ``unreadable`` for a photo of this 8-bit ``mode``.
 
@@ -71,9 +78,7 @@ def kind_of_profile(icc: bytes | None, mode: str) -> str:
         steps = range(0, 256, 51)
         samples = Image.new("RGB", (36, 6))
         samples.putdata([(red, green, blue) for red in steps for green in steps for blue in steps])
-    seen = ImageCms.applyTransform(samples, transform)
-    if seen is None:
-        return "unreadable"
+    seen = _applied(samples, transform)
     before = samples.convert("RGB").tobytes()
     return "srgb" if max(abs(a - b) for a, b in zip(before, seen.tobytes(), strict=True)) <= _SAME else "other"
 
@@ -91,9 +96,8 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         image = ground
     profile = _profile(icc, image.mode)
     transform = _transform(profile, _srgb(), image.mode, "RGB") if profile else None
-    converted = ImageCms.applyTransform(image, transform) if transform else None
-    if converted is not None:
-        return converted
+    if transform:
+        return _applied(image, transform)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -101,9 +105,8 @@ def from_srgb(image: Image.Image, icc: bytes | None, mode: str) -> Image.Image:
     """Return an sRGB ``image`` (mode RGB) as pixels of ``mode`` (L, RGB or CMYK) in the photo's own profile."""
     profile = _profile(icc, mode)
     transform = _transform(_srgb(), profile, "RGB", mode) if profile else None
-    converted = ImageCms.applyTransform(image, transform) if transform else None
-    if converted is not None:
-        return converted
+    if transform:
+        return _applied(image, transform)
     return ImageOps.grayscale(image) if mode == "L" else image.convert(mode)
 
 

@@ -41,8 +41,9 @@ _QUIET_SEGMENTS = {
 #: Orientation has its own care; the rest points at directories, or shows that a second encoder has been at work.
 _QUIET_TAGS = frozenset({0x0112, ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, tiff.XMP, tiff.PHOTOSHOP}) | tiff.LAYOUT
 _CODED_ITEMS = frozenset({b"hvc1", b"av01", b"grid", b"iovl", b"iden", b"jpeg", b"tmap", b"Exif"})
+#: ``clap`` is done by the decoder of HEIC; an AVIF with it is refused.
 _CODED_PROPERTIES = frozenset({
-    *(b"ispe", b"pixi", b"hvcC", b"av1C", b"colr", b"irot", b"imir", b"auxC", b"lsel", b"a1op", b"a1lx", b"lhvC"),
+    *(b"ispe", b"pixi", b"hvcC", b"av1C", b"colr", b"irot", b"imir", b"auxC", b"lsel", b"a1op", b"a1lx", b"lhvC", b"clap"),
 })  # fmt: skip
 _CODED_BOXES = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"ihdr", b"bpcc", b"colr", b"cdef", b"pclr", b"cmap"})
 
