@@ -783,6 +783,25 @@ def _of_one_place() -> Iterator[Fault]:
         route=FILL,
     )
 
+    unread_mask = {"route": _POST["mask-objects"], "action": unread}
+    yield _fault(
+        "mask status",
+        "input-unread-once",
+        "the job fails because Adobe could not fetch the photo",
+        linked,
+        Expected("cleaned", 3, possible_duplicate=True),
+        {**unread_mask, "times": 1},
+        often="once",
+    )
+    yield _fault(
+        "mask status",
+        "input-unread",
+        "the job fails because Adobe could not fetch the photo",
+        linked + " Then it is given up.",
+        Expected("failed", 2, "InputLinkRefusedError", possible_duplicate=True),
+        unread_mask,
+    )
+
     masks = _POST["mask-objects"]
     passed_on = "The original is passed on, and the manifest says so."
     unseen = Expected("nothing_to_remove", 1)

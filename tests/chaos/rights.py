@@ -39,6 +39,7 @@ Scenario = Callable[[System], bool]
 _PATIENCE = 40.0
 #: The end-to-end tests' own.
 _WAIT_SCALE = 0.1
+_UNREAD = {"do": "failed", "message": "Failed to download image"}
 _DENIED = ("AccessDenied", "not authorized to perform", "Forbidden", "AuthorizationError")
 
 
@@ -105,6 +106,13 @@ def a_job_that_fails_at_adobe_is_recorded(system: System) -> bool:
     key = f"rights/failing-{uuid.uuid4().hex}.jpg"
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed", "photo": key})
     return _outcome(system, photo_bytes(), key) == "failed"
+
+
+def a_photo_whose_link_adobe_could_not_read_is_cleaned(system: System) -> bool:
+    """Its mask's job says so once, and is sent again with a link that another function signs."""
+    key = f"rights/unread-{uuid.uuid4().hex}.jpg"
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "action": _UNREAD})
+    return _outcome(system, photo_bytes(), key) == "cleaned"
 
 
 def a_photo_waits_for_adobe(system: System) -> bool:
@@ -214,7 +222,18 @@ def dead_letters_are_redriven(system: System) -> bool:
 
 def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
     """It is read by its key alone."""
-    s3, key = system.aws.client("s3"), f"rights/{uuid.uuid4().hex}.jpg"
+    return _is_cleaned_without_versions(system, f"rights/{uuid.uuid4().hex}.jpg")
+
+
+def a_link_without_a_version_is_signed_again(system: System) -> bool:
+    """As above, where Adobe could not read the first link."""
+    key = f"rights/unread-{uuid.uuid4().hex}.jpg"
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "action": _UNREAD})
+    return _is_cleaned_without_versions(system, key)
+
+
+def _is_cleaned_without_versions(system: System, key: str) -> bool:
+    s3 = system.aws.client("s3")
     if OTHER_BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=OTHER_BUCKET)
     s3.put_object(Bucket=OTHER_BUCKET, Key=key, Body=photo_bytes())
@@ -383,6 +402,8 @@ SPECIAL: dict[Trial, Scenario] = {
     Trial("RequestMaskFunction", "OpenWaitingRoom", "states:StartExecution"): a_photo_waits_for_adobe,
     Trial("AdmitPhotosFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): a_photo_waits_where_the_pace_is_lost,
     Trial("SweepJobsFunction", "OpenWaitingRoom", "states:StartExecution"): an_attendant_is_sent_for,
+    Trial("CheckJobFunction", "ReadPhotos", "s3:GetObject"): a_link_without_a_version_is_signed_again,
+    Trial("CheckJobFunction", "ReadPhotos", "s3:GetObjectVersion"): a_photo_whose_link_adobe_could_not_read_is_cleaned,
     Trial("CheckJobFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (
         a_photo_is_cleaned_where_the_limiter_is_lost_meanwhile
     ),

@@ -53,14 +53,15 @@ def _posting(project: Project) -> set[str]:
     return {
         name
         for name, about in project.functions.items()
-        if steps & set(_own_steps(project, about["CodeUri"].strip("/")))
+        for own in [_own_steps(project, f"{about['CodeUri'].strip('/')}/app.py")]
+        if steps & {*own, *(below for step in own for below in _own_steps(project, step))}
     }
 
 
-def _own_steps(project: Project, folder: str) -> list[str]:
+def _own_steps(project: Project, path: str) -> list[str]:
     return [
         f"{PACKAGE}/{node.module.removeprefix('cleanplate.').replace('.', '/')}.py"
-        for node in ast.walk(project.tree(f"{folder}/app.py"))
+        for node in ast.walk(project.tree(path))
         if isinstance(node, ast.ImportFrom)
         and node.module
         and node.module.startswith(("cleanplate.steps.", "cleanplate.operations."))
@@ -88,7 +89,7 @@ def test_the_machine_outlives_the_latest_slot_and_its_longest_fill(project: Proj
 def test_a_lease_outlives_every_function_that_posts(project: Project) -> None:
     """Until the function is surely dead its answer may still be written, so nobody else may send the POST again."""
     posting = _posting(project)
-    assert posting == {"RequestMaskFunction", "FillMaskedAreasFunction"}
+    assert posting == {"RequestMaskFunction", "CheckJobFunction", "FillMaskedAreasFunction"}
     lease = _constant(project, LEDGER, "LEASE_SECONDS")
     assert lease > max(project.seconds(name) for name in posting)
 

@@ -79,7 +79,16 @@ RIGHTS: dict[str, Rights] = {
         **_SEE_WAITING,
         ("sqs:SendMessage", "AdmittedQueue.Arn"): "lets a photo in",
     },
-    "CheckJobFunction": {**_READ_WORK, **_KEEP_WORK, **_READ_MASKS, **_KEEP_MASKS, **_JOBS, **_SLOTS, **_ADOBE},
+    "CheckJobFunction": {
+        **_READ_PHOTOS,
+        **_READ_WORK,
+        **_KEEP_WORK,
+        **_READ_MASKS,
+        **_KEEP_MASKS,
+        **_JOBS,
+        **_SLOTS,
+        **_ADOBE,
+    },
     "FillMaskedAreasFunction": {**_READ_PHOTOS, **_READ_WORK, **_READ_MASKS, **_KEEP_WORK, **_JOBS, **_SLOTS, **_ADOBE},
     "SaveResultFunction": {
         **_READ_PHOTOS,

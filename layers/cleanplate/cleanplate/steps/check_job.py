@@ -33,6 +33,7 @@ from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Answer, Job
 from cleanplate.rate_limit.polling import next_wait, whole_seconds
 from cleanplate.services import Services
 from cleanplate.steps.fetch_pictures import fetch_pictures
+from cleanplate.steps.mask_again import is_to_be_sent_again, send_mask_again
 from cleanplate.steps.mask_selection import choose_masks
 from cleanplate.steps.submit import take_slot, with_check
 from cleanplate.steps.work_files import fill_name, read_plan, stored_answer, work_key
@@ -72,24 +73,37 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
     if step == "fill" and not _is_sent(job, services):
         return {"state": "waiting", "wait_seconds": 0}
+    if step == "mask" and is_to_be_sent_again(job):
+        return _pending(send_mask_again(job, services), services)
     due: list[float] = []
     for name in _unfinished(job, step):
         job, answer = _request_status(job, job.adobe_requests[name], waited, services)
         if answer is None:
             due.append(job.adobe_requests[name].check_at)
-        elif answer.state == "failed" and _may_be_sent_again(job, name, answer, step):
-            # Once more, with a link that is signed again.
-            _give_back(job, name, services)
-            return {"state": "waiting", "wait_seconds": 0}
         elif answer.state == "failed":
-            words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
-            return {"state": "failed", "wait_seconds": 0, "error": _error_of(answer).__name__, "cause": words}
+            return _after_failure(job, name, answer, step, services)
     if due:
-        return {"state": "pending", "wait_seconds": whole_seconds(max(due) - services.clock())}
+        return _pending(max(due), services)
     if step == "mask" and job.awaits_review and _has_something_to_fill(job, services):
         return {"state": "review", "wait_seconds": 0}
     wait = _wait_for_fill(job, services) if step == "mask" else 0
     return {"state": "waiting" if wait else "succeeded", "wait_seconds": wait}
+
+
+def _after_failure(job: Job, name: str, answer: Answer, step: Step, services: Services) -> Standing:
+    """Send the request once more, with a link that is signed again, where the link was at fault; else say why it failed."""
+    if _may_be_sent_again(job, name, answer):
+        job = _give_back(job, name, services)
+        if step == "mask":
+            return _pending(send_mask_again(job, services), services)
+        # By the step before this one.
+        return {"state": "waiting", "wait_seconds": 0}
+    words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
+    return {"state": "failed", "wait_seconds": 0, "error": _error_of(answer).__name__, "cause": words}
+
+
+def _pending(due: float, services: Services) -> Standing:
+    return {"state": "pending", "wait_seconds": whole_seconds(due - services.clock())}
 
 
 def _is_sent(job: Job, services: Services) -> bool:
@@ -116,8 +130,8 @@ def _has_something_to_fill(job: Job, services: Services) -> bool:
     return answer is not None and bool(choose_masks(answer.masks, job.options).masks)
 
 
-def _may_be_sent_again(job: Job, name: str, answer: Answer, step: Step) -> bool:
-    return answer.input_unread and step == "fill" and job.adobe_requests[name].attempts < MAX_ATTEMPTS
+def _may_be_sent_again(job: Job, name: str, answer: Answer) -> bool:
+    return answer.input_unread and job.adobe_requests[name].attempts < MAX_ATTEMPTS
 
 
 def _error_of(answer: Answer) -> type[AdobeError]:
@@ -127,11 +141,11 @@ def _error_of(answer: Answer) -> type[AdobeError]:
     return InputLinkRefusedError if answer.input_unread else AdobeJobFailedError
 
 
-def _give_back(job: Job, name: str, services: Services) -> None:
+def _give_back(job: Job, name: str, services: Services) -> Job:
     """Make a request whose job has failed one that is still to be sent; it counts as sent once all the same."""
     request = job.adobe_requests[name]
     cleared = replace(request, adobe_job=None, lease_until=0.0, submitted_at=0.0, deadline_at=0.0, check_at=0.0)
-    services.ledger.record_poll(job, cleared, now=services.clock())
+    return services.ledger.record_poll(job, cleared, now=services.clock())
 
 
 def _unfinished(job: Job, step: Step) -> list[str]:

@@ -46,10 +46,12 @@ def send(
     make_request: Callable[[], Request],
     services: Services,
     slot_at: float = 0.0,
+    in_work: bool = False,
 ) -> Job:
     """Return the job with Adobe's for the request ``name``, sending the POST only where there is none yet.
 
-    ``slot_at`` is the slot that a new photo was let in with; without one it must find one at once. Raises
+    ``slot_at`` is the slot that a new photo was let in with; without one it must find one at once. A photo that
+    is ``in_work`` stands in nobody's line, whatever it sends. Raises
     :class:`PostponedError` where it has no slot yet, and the error itself where the photo must fail.
     """
     request = job.adobe_requests.get(name, AdobeRequest(name))
@@ -64,7 +66,7 @@ def send(
         services.adobe.sign_in()
     except AdobeError as error:
         raise _after_refusal(job, request, error, route=route, services=services) from error
-    if status == "masking":
+    if status == "masking" and not in_work:
         take_turn(job, route=route, slot_at=slot_at, services=services)
     else:
         job = _await_slot(job, name, route, services)
