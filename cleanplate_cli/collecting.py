@@ -240,13 +240,17 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     if size.get("width") and size.get("height"):
         facts.append(("size", f"{size['width']} x {size['height']}"))
     if manifest.get("result"):
-        facts.append(("result", f"{manifest['result']['bytes'] / 1e6:.1f} MB {manifest['result']['media_type']}"))
+        facts.append(("result", f"{_size(manifest['result']['bytes'])} {manifest['result']['media_type']}"))
     if manifest.get("timings", {}).get("total"):
         facts.append(("took", f"{manifest['timings']['total']:.1f} s"))
     requests = manifest.get("requests", {})
     if requests:
         facts.append(("requests at Adobe", f"{requests['posts']} paid, {requests['polls']} status"))
     return facts
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1000))} kB"
 
 
 def _beside(key: str, what: str = "before-mask-after") -> str:

@@ -6,10 +6,12 @@ A pure function of data, so that whoever has the data can write it: a command on
 from __future__ import annotations
 
 import html
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from urllib.parse import quote
 
 
@@ -122,8 +124,8 @@ function show() {
 for (const button of kinds) button.onclick = () => { kind = button.dataset.kind; show(); };
 find.oninput = show;
 sort.onchange = () => {
-  const by = { need: (a, b) => a.dataset.need - b.dataset.need || a.dataset.at - b.dataset.at,
-    name: (a, b) => a.dataset.name.localeCompare(b.dataset.name, undefined, { numeric: true }),
+  const name = (a, b) => a.dataset.name.localeCompare(b.dataset.name, undefined, { numeric: true });
+  const by = { need: (a, b) => a.dataset.need - b.dataset.need || name(a, b), name,
     order: (a, b) => a.dataset.at - b.dataset.at }[sort.value];
   grid.append(...cards.sort(by));
 };
@@ -175,7 +177,7 @@ def write_page(cards: Sequence[Card], *, title: str, notes: Sequence[str]) -> st
 
     ``notes`` come below the title, the first of them as the summary.
     """
-    ordered = sorted(enumerate(cards), key=lambda one: (_need(one[1]), one[0]))
+    ordered = sorted(enumerate(cards), key=lambda one: (_need(one[1]), _natural(one[1].name)))
     paragraphs = "".join(
         f"<p{'' if number else ' class=sum'}>{html.escape(note)}</p>" for number, note in enumerate(notes)
     )
@@ -199,6 +201,12 @@ _LARGE = (
 
 def _need(card: Card) -> int:
     return _ORDER.index(card.outcome) if card.outcome in _ORDER else 0
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """Return what puts ``IMG_2`` before ``IMG_10``."""
+    parts = re.split("([0-9]+)", name.casefold())
+    return [(word, int(number)) for word, number in zip_longest(parts[::2], parts[1::2], fillvalue="0")]
 
 
 def _tools(cards: Sequence[Card]) -> str:

@@ -66,6 +66,14 @@ def test_what_needs_a_look_comes_first() -> None:
     assert "http" not in re.sub('data:[^"]*', "", page)
 
 
+def test_photos_of_one_kind_stand_by_name_and_number(tmp_path: Path) -> None:
+    given = ["b.jpg", "IMG_10.jpg", "IMG_2.jpg", "img_3.jpg", "7", "IMG_"]
+    page = write_page([Card(name, "cleaned") for name in given], title="Photos", notes=["Six."])
+    there = ["7", "b.jpg", "IMG_", "IMG_2.jpg", "img_3.jpg", "IMG_10.jpg"]
+    assert names(page) == there
+    assert names(dom(page, tmp_path, "sort.value = 'need'; sort.onchange();")) == there
+
+
 def test_a_name_of_any_kind_survives_the_redo_command() -> None:
     command = redo_command("my dog's; $(rm).jpg", [("remove", "dog,leash")], out="out put", stack="mine")
     words = dict(word.partition("=")[::2] for word in shlex.split(command)[2:])
