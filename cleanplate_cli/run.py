@@ -295,7 +295,9 @@ class _Cleaning:
             parts.append(f"{uploaded} uploaded")
         if open_:
             parts.append(f"{open_ - in_work} waiting, {in_work} in work")
-        left = forecast.seconds_left(ended, len(tracks), now)
+        # A photo that is refused ends at once, which says nothing of how fast the others are cleaned.
+        cleaned = sorted(progress.ended for progress in tracks if progress.outcome not in {"", "failed", "missing"})
+        left = forecast.seconds_left(cleaned, len(tracks) - failed, now)
         if left is None and not self.stack.is_private:
             left = float(said.get("done_in_seconds") or 0) or None
         line = "; ".join(parts)

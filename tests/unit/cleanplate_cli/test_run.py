@@ -1,0 +1,53 @@
+"""What a run says of how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cleanplate_cli.inputs import Upload
+from cleanplate_cli.out_folder import OutFolder
+from cleanplate_cli.progress_board import PhotoProgress
+from cleanplate_cli.run import RunArgs, _Cleaning
+from cleanplate_cli.stack import Stack
+
+if TYPE_CHECKING:
+    import pytest
+
+WORKING: Mapping[str, Any] = {"in_work": 4, "waiting": 0}
+
+
+def cleaning(tmp_path: Path, ends: Mapping[int, str], photos: int = 12) -> _Cleaning:
+    """A run of which one photo ended at each of these seconds ago."""
+
+    def client(service: str) -> object:
+        raise AssertionError(service)
+
+    uploads = [Upload(f"{number}.jpg", tmp_path / f"{number}.jpg") for number in range(photos)]
+    stack = Stack("here", client, "uploads", "results", "work", "progress", is_private=True)
+    run = _Cleaning(RunArgs(uploads, tmp_path), uploads, {}, stack, OutFolder(tmp_path))
+    run.tracks = {upload.key: PhotoProgress(upload) for upload in uploads}
+    for progress, (seconds, outcome) in zip(run.tracks.values(), ends.items(), strict=False):
+        progress.end(outcome)
+        progress.ended = time.monotonic() - seconds
+    return run
+
+
+def test_photos_that_are_refused_at_once_do_not_hasten_the_forecast(tmp_path: Path) -> None:
+    cleaned = {40: "cleaned", 30: "cleaned", 20: "cleaned", 10: "cleaned"}
+    refused = {9: "failed", 8: "failed", 7: "failed", 6: "failed"}
+    assert "about 70 s" in cleaning(tmp_path, cleaned)._words(WORKING)
+    assert "about 30 s" in cleaning(tmp_path, {**cleaned, **refused})._words(WORKING)
+    assert "about" not in cleaning(tmp_path, refused)._words(WORKING)
+
+
+def test_a_hanging_adobe_is_said_within_half_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, now = cleaning(tmp_path, {}), time.monotonic()
+    assert "has moved" not in run._words(WORKING)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 19)
+    assert "has moved" not in run._words(WORKING)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 25)
+    assert "No photo has moved for 25 s; Adobe may be slow" in run._words(WORKING)
+    assert "has moved" not in run._words({**WORKING, "in_work": 5})
