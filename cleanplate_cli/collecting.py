@@ -16,7 +16,7 @@ from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress
 from cleanplate_cli.report_page import Card, approve_command, redo_command
 from cleanplate_cli.stack import Stack
-from cleanplate_cli.triptych import data_uri, jpeg, preview, separate, triptych
+from cleanplate_cli.triptych import data_uri, hole_in_frame, jpeg, preview, separate, triptych
 
 #: Above this many photos the page holds smaller pictures, so that it still opens.
 _MANY = 24
@@ -174,8 +174,9 @@ def _hole(stack: Stack, manifest: Mapping[str, Any]) -> bytes | None:
     if not manifest.get("hole"):
         return None
     try:
-        return stack.read(stack.work_bucket, str(manifest["hole"]))
-    except ClientError:
+        hole = stack.read(stack.work_bucket, str(manifest["hole"]))
+        return hole_in_frame(hole, manifest["fill"]) if hole else None
+    except (ClientError, OSError):
         return None
 
 

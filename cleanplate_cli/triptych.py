@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pillow_heif
 from PIL import Image, ImageChops, ImageOps
+
+from cleanplate.imaging import FillPlan
 
 pillow_heif.register_heif_opener()
 
@@ -40,26 +44,35 @@ class Triptych:
 def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 1200) -> Triptych:
     """Return the three pictures, at most ``longest`` pixels wide and high.
 
-    ``hole`` is the mask that was filled, as large as the photo, upright or as stored. Without it, what has changed is
-    shown. Raises ``OSError`` for what is not a picture.
+    ``hole`` is the mask that was filled, as large as the upright photo, see :func:`hole_in_frame`. Without it, what has
+    changed is shown. Raises ``OSError`` for what is not a picture.
     """
-    stored, before = _read(photo, longest)
-    _, after = _read(result, longest)
+    before, after = preview(photo, longest), preview(result, longest)
     after = after.resize(before.size, Image.Resampling.LANCZOS)
     if hole is None:
         mask = _difference(before, after)
     else:
         with Image.open(io.BytesIO(hole)) as picture:
             mask = picture.convert("L").point(_FILLED)
-        if mask.size == stored.size and stored.turned:
-            mask = ImageOps.exif_transpose(_with_orientation(mask, stored.orientation))
         mask = mask.resize(before.size, Image.Resampling.BILINEAR)
     return Triptych(before, mask.convert("RGB"), after)
 
 
-def preview(photo: bytes, longest: int = 800) -> Image.Image:
-    """Return a small upright picture of a photo. Raises ``OSError`` for what is not a picture."""
-    return _read(photo, longest)[1]
+def hole_in_frame(hole: bytes, fill: Mapping[str, Any]) -> bytes:
+    """Return a hole, which is kept without what lies around it, as large as the upright photo.
+
+    ``fill`` is what the manifest says of it. Raises ``OSError`` for what is not a picture.
+    """
+    plan = FillPlan.from_dict(fill)
+    with Image.open(io.BytesIO(hole)) as picture:
+        if picture.size == (plan.width, plan.height):
+            # An older stack keeps all of it.
+            return hole
+        frame = Image.new("L", (plan.width, plan.height))
+        frame.paste(picture.convert("L"), plan.hole_box[:2])
+    buffer = io.BytesIO()
+    frame.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def separate(row: bytes) -> Triptych:
@@ -87,24 +100,9 @@ def jpeg(image: Image.Image, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """How a picture lies in its file."""
-
-    size: tuple[int, int]
-    orientation: int
-
-    @property
-    def turned(self) -> bool:
-        return self.orientation != 1
-
-
-_ORIENTATION = 0x0112
-
-
-def _read(content: bytes, longest: int) -> tuple[_Stored, Image.Image]:
-    with Image.open(io.BytesIO(content)) as picture:
-        stored = _Stored(picture.size, int(picture.getexif().get(_ORIENTATION, 1)))
+def preview(photo: bytes, longest: int = 800) -> Image.Image:
+    """Return a small upright picture of a photo. Raises ``OSError`` for what is not a picture."""
+    with Image.open(io.BytesIO(photo)) as picture:
         picture.draft("RGB", (2 * longest, 2 * longest))
         upright = ImageOps.exif_transpose(picture)
         upright.thumbnail((longest, longest), Image.Resampling.LANCZOS)
@@ -112,13 +110,8 @@ def _read(content: bytes, longest: int) -> tuple[_Stored, Image.Image]:
             upright = upright.convert("RGBA")
             paper = Image.new("RGB", upright.size, _PAPER)
             paper.paste(upright, mask=upright.getchannel("A"))
-            return stored, paper
-        return stored, upright.convert("RGB")
-
-
-def _with_orientation(image: Image.Image, orientation: int) -> Image.Image:
-    image.getexif()[_ORIENTATION] = orientation
-    return image
+            return paper
+        return upright.convert("RGB")
 
 
 def _difference(before: Image.Image, after: Image.Image) -> Image.Image:

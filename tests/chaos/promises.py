@@ -17,6 +17,7 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import DETAIL_TYPES, describe
+from cleanplate_cli.triptych import hole_in_frame
 from local.dev.docs import reasons
 from tests.integration.steps.walk import Walk
 from tests.schemas import manifest_faults
@@ -154,8 +155,13 @@ def _of_result(walk: Walk, job: Job, results: Mapping[str, bytes]) -> Iterable[B
         return
     if content == original:
         yield Breach("lie", f"{job.photo.key} is said to be cleaned, and it is as it was")
-    elif wrong := _wrong_picture(original, content, walk.stage.work().get(job.outcome["hole"])):
+    elif wrong := _wrong_picture(original, content, _hole(walk, job)):
         yield Breach("lie", f"the result of {job.photo.key} {wrong}")
+
+
+def _hole(walk: Walk, job: Job) -> bytes | None:
+    content = walk.stage.work().get(job.outcome["hole"])
+    return hole_in_frame(content, job.outcome["fill"]) if content else None
 
 
 def _wrong_picture(original: bytes, content: bytes, hole: bytes | None) -> str:

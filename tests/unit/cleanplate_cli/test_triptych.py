@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from PIL import Image
 
-from cleanplate_cli.triptych import triptych
+from cleanplate_cli.triptych import hole_in_frame, triptych
 
 
 def _png(image: Image.Image) -> bytes:
@@ -21,3 +22,16 @@ def test_the_mask_shows_what_was_filled_and_nothing_beside_it() -> None:
     hole.paste(255, (60, 0, 90, 30))
     mask = triptych(photo, photo, _png(hole)).mask
     assert [mask.getpixel((across, 15)) for across in (15, 45, 75)] == [(0, 0, 0), (0, 0, 0), (255, 255, 255)]
+
+
+@pytest.mark.parametrize("size", [(9, 6), (90, 60)])
+def test_a_hole_lies_where_it_was_filled(size: tuple[int, int]) -> None:
+    """A stack keeps the box of the hole; an older one kept all of the frame."""
+    window = {"x": 0, "y": 0, "width": 90, "height": 60, "sent_width": 90, "sent_height": 60}
+    fill: dict[str, object] = {"width": 90, "height": 60, "grow": 1, "feather": 0, "covered": 0.1, "detail": 1}
+    fill["windows"] = [{**window, "hole_box": [40, 20, 49, 26], "image_media_type": ""}]
+    hole = Image.new("L", size, 255 if size == (9, 6) else 0)
+    if size != (9, 6):
+        hole.paste(255, (40, 20, 49, 26))
+    with Image.open(io.BytesIO(hole_in_frame(_png(hole), fill))) as frame:
+        assert (frame.size, frame.getbbox()) == ((90, 60), (40, 20, 49, 26))
