@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -28,6 +29,7 @@ from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
 from cleanplate.uploads.messages import Upload
+from tests.chaos import long_runs
 from tests.chaos.promises import Verdict, judge
 from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, logs, world
@@ -500,6 +502,24 @@ CASES: Sequence[Case] = (
     Case("the end told of a photo that is clean", _end_told_of_a_photo_that_is_clean),
     Case("the end told while the photo ends as clean", _end_told_while_the_photo_ends),
     Case("the end of the first run told in the second", _end_of_the_first_run_told_in_the_second, paid=3),
+    Case("runs that overlap", long_runs.runs_overlap),
+    Case("a record that would expire in mid-run", long_runs.record_expires),
+    Case("a fill that waits for hours", long_runs.fill_waits_for_hours, settings={"PHOTO_DEADLINE_HOURS": "240"}),
+    Case("a turn that comes after the deadline", long_runs.turn_comes_too_late, ("DeadlinePassedError",), 0),
+    *(
+        Case(f"clocks {long_runs.APART:g} s apart, {name}", partial(long_runs.clocks_apart, seconds=seconds))
+        for name, seconds in (("ahead", long_runs.APART), ("behind", -long_runs.APART))
+    ),
+    Case("jobs as slow as their deadline", long_runs.as_slow_as_the_deadline),
+    Case(
+        "a budget that is nearly spent",
+        long_runs.budget_keeps_room,
+        ("cleaned",) * 3,
+        6,
+        3,
+        settings={"DAILY_BUDGET": "4", "MAX_FILLS": "1", "PHOTO_DEADLINE_HOURS": "240"},
+    ),
+    Case("a request that takes long to prepare", long_runs.prepared_before_its_slot),
 )
 
 

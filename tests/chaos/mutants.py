@@ -11,21 +11,28 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
-from unittest.mock import patch
+from typing import Any, cast
+from unittest.mock import Mock, patch
 
 from cleanplate import outcomes
 from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.errors import AnswerLostError
 from cleanplate.adobe.routes import Request, Route
 from cleanplate.aws.storage import SavedObject, Storage
+from cleanplate.errors import StepCrashedError
+from cleanplate.jobs import ledger as ledger_module
 from cleanplate.jobs.ledger import Ledger
+from cleanplate.jobs.records import job_update
 from cleanplate.jobs.result_owners import ResultOwners
-from cleanplate.models import AdobeJob, AdobeRequest, Job, JobStatus
+from cleanplate.jobs.reuse import next_run
+from cleanplate.models import AdobeJob, AdobeRequest, Failure, Job, JobStatus
 from cleanplate.services import Services
+from cleanplate.steps import fetch_pictures, work_files
 from cleanplate.steps import request_mask as request_mask_step
+from cleanplate.steps.submit import send
 from tests import machine
-from tests.chaos.boundaries import Moment
+from tests.chaos import long_runs
+from tests.chaos.boundaries import Moment, handler_module
 from tests.chaos.crashes import SCENARIOS, walk_once
 from tests.chaos.duplicates import CASES, try_case
 from tests.chaos.promises import Verdict, judge
@@ -102,6 +109,44 @@ def _result_is_stolen(make: MakeWalk) -> str:
     walk.stage.s3.meta.events.register("after-call.s3.PutObject", steal)
     walk.execute()
     return _said(judge(walk, walk.stage.published()))
+
+
+def _name_outlives_its_record(make: MakeWalk) -> str:
+    """The record is gone with its account, so only how the photo ends is looked at."""
+    walk = make()
+    long_runs.name_outlives_its_record(walk)
+    return "" if walk.stage.only_job().status == "cleaned" else "nobody waits for the second mask"
+
+
+def _faults_are_errors(_: MakeWalk) -> str:
+    """The handler's fault must be an error of the call, which rings, within few receives."""
+    said = list[str]()
+    for receives in (1, 3, 12):
+        try:
+            _receive_with_a_fault(receives)
+        except ConnectionError as error:
+            said.append(str(error))
+    return "" if said else "a function that fails in every call is silent"
+
+
+def _app() -> Any:
+    return handler_module("request_mask")
+
+
+def _receive_with_a_fault(receives: int) -> None:
+    queue = Mock(url="the-uploads")
+    record = {
+        "body": "{}",
+        "messageId": "m",
+        "receiptHandle": "r",
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:1:the-uploads",
+        "attributes": {"ApproximateReceiveCount": str(receives)},
+    }
+    with (
+        patch.object(_app(), "services", lambda: Mock(uploads_queue=queue, admitted_queue=queue)),
+        patch.object(_app(), "read_admitted", Mock(side_effect=ConnectionError("S3 does not answer"))),
+    ):
+        _app().lambda_handler({"Records": [record]}, Mock())
 
 
 def _visibility(_: MakeWalk) -> str:
@@ -201,6 +246,61 @@ def _keys_for_anybody() -> Iterator[None]:
         yield
 
 
+def _without_renewal(*arguments: Any, **named: Any) -> dict[str, Any]:
+    update = _SOUND_UPDATE(*arguments, **named)
+    update["UpdateExpression"] = update["UpdateExpression"].replace(", #expires_at = :expires_at", "")
+    update["ExpressionAttributeNames"].pop("#expires_at", None)
+    update["ExpressionAttributeValues"].pop(":expires_at", None)
+    return update
+
+
+def _account_of_one_run(job: Job, now: float) -> Job:
+    return replace(_SOUND_NEXT_RUN(job, now), earlier_requests=())
+
+
+def _posts_in_flight_forgotten(job: Job, now: float) -> Job:
+    kept = _SOUND_NEXT_RUN(job, now)
+    known = {name: request for name, request in kept.adobe_requests.items() if request.adobe_job}
+    return replace(kept, adobe_requests=known)
+
+
+def _next_run_is(planted: Callable[[Job, float], Job]) -> AbstractContextManager[object]:
+    return patch.dict(Ledger.reclaim.__kwdefaults__, prepare=planted)
+
+
+def _raise(_job: Job, failure: Failure, _services: Services) -> Job:
+    raise StepCrashedError(failure.message)
+
+
+def _send_unprepared(*arguments: Any, make_request: Callable[[], Request], **named: Any) -> Job:
+    return _SOUND_SEND(*arguments, make_request=lambda: cast("Request", make_request), **named)
+
+
+def _submit_prepared(client: AdobeClient, route: Route, request: Any) -> AdobeJob:
+    return _SOUND_SUBMIT(client, route, request() if callable(request) else request)
+
+
+@contextmanager
+def _masks_for_a_day() -> Iterator[None]:
+    with (
+        patch.object(work_files, "picture_key", work_files.request_key),
+        patch.object(fetch_pictures, "picture_key", work_files.request_key),
+    ):
+        yield
+
+
+@contextmanager
+def _prepared_after_its_slot() -> Iterator[None]:
+    with (
+        patch.object(request_mask_step, "send", _send_unprepared),
+        patch.object(AdobeClient, "submit", _submit_prepared),
+    ):
+        yield
+
+
+_SOUND_UPDATE = job_update
+_SOUND_NEXT_RUN = next_run
+_SOUND_SEND = send
 _project: Callable[[], Project] = Project
 _SOUND_CLAIM = Ledger.claim
 _SOUND_SUBMIT = AdobeClient.submit
@@ -292,6 +392,69 @@ BUGS = (
         "duplicates: failed and then clean, in another format",
         duplicates("failed and then clean, in another format"),
         "dog.heic.json",
+    ),
+    Bug(
+        "masks kept for a day only",
+        _masks_for_a_day,
+        "duplicates: a fill that waits for hours",
+        duplicates("a fill that waits for hours"),
+        "WorkGoneError",
+    ),
+    Bug(
+        "photos in work not counted",
+        lambda: patch.object(ledger_module, "in_work_moves", lambda *_: []),
+        "duplicates: a budget that is nearly spent",
+        duplicates("a budget that is nearly spent"),
+        "3 masks were bought",
+    ),
+    Bug(
+        "an execution's name without its claim",
+        lambda: patch.object(Job, "execution_name", property(lambda job: f"{job.job_id}-{job.run}")),
+        "a name that outlives its record",
+        _name_outlives_its_record,
+        "nobody waits",
+    ),
+    Bug(
+        "each run with an account of its own",
+        lambda: _next_run_is(_account_of_one_run),
+        "duplicates: a request five times, then five at once",
+        duplicates("a request five times, then five at once"),
+        "paid twice",
+    ),
+    Bug(
+        "POSTs in flight forgotten by the next run",
+        lambda: _next_run_is(_posts_in_flight_forgotten),
+        "duplicates: runs that overlap",
+        duplicates("runs that overlap"),
+        "paid twice",
+    ),
+    Bug(
+        "a retry that does not renew its record",
+        lambda: patch.object(ledger_module, "job_update", _without_renewal),
+        "duplicates: a record that would expire in mid-run",
+        duplicates("a record that would expire in mid-run"),
+        "lost its record",
+    ),
+    Bug(
+        "a deadline that passes while waiting taken for a crash",
+        lambda: patch.object(request_mask_step, "fail", _raise),
+        "duplicates: a turn that comes after the deadline",
+        duplicates("a turn that comes after the deadline"),
+        "hang",
+    ),
+    Bug(
+        "a request prepared after its slot",
+        _prepared_after_its_slot,
+        "duplicates: a request that takes long to prepare",
+        duplicates("a request that takes long to prepare"),
+        "after its slot",
+    ),
+    Bug(
+        "a fault that is never an error",
+        lambda: patch.object(_app(), "_RINGS_AT", 1000),
+        "a function that fails in every call",
+        _faults_are_errors,
+        "silent",
     ),
 )
 

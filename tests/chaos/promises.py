@@ -63,20 +63,20 @@ def judge(
     breaches = [
         *_losses(jobs, uploads),
         *(breach for job in jobs for breach in _of_one(walk, job, events)),
-        *_payments(walk, jobs),
+        *_payments(walk, [_told(walk, job, events) for job in jobs]),
         *_leaks(walk, events, logs, work_may_hold_links=work_may_hold_links),
     ]
     return Verdict(
         results=sum(job.status in {"cleaned", "nothing_to_remove"} for job in jobs),
         failures=sum(job.status == "failed" for job in jobs),
-        extra_posts=extra_posts(walk, jobs),
+        extra_posts=extra_posts(walk, [_told(walk, job, events) for job in jobs]),
         breaches=tuple(breaches),
     )
 
 
-def extra_posts(walk: Walk, jobs: Sequence[Job]) -> int:
+def extra_posts(walk: Walk, told: Sequence[Any]) -> int:
     """Jobs that Adobe was paid for, beyond one for each request that was ever begun, over all runs."""
-    begun = sum(1 for job in jobs for told in _statement(walk, job)["adobe_jobs"] if told["posts"])
+    begun = sum(1 for statement in told for asked in statement["adobe_jobs"] if asked["posts"])
     return max(0, sum(walk.jobs_at_adobe().values()) - begun)
 
 
@@ -100,7 +100,7 @@ def _of_one(walk: Walk, job: Job, events: Sequence[Mapping[str, Any]]) -> Iterab
     if not ours:
         yield Breach("lost", f"no event tells how {job.photo.key} ended")
     for event in ours:
-        if event["Detail"] != statement or event["DetailType"] != DETAIL_TYPES[job.status]:
+        if not _says(event["Detail"], statement) or event["DetailType"] != DETAIL_TYPES[job.status]:
             yield Breach("lie", f"an event about {job.photo.key} says something else than its record")
     results = walk.stage.results()
     if job.outcome.get("reason") != "PhotoReplacedError":
@@ -109,9 +109,44 @@ def _of_one(walk: Walk, job: Job, events: Sequence[Mapping[str, Any]]) -> Iterab
             yield Breach("lost", f"{job.photo.key} has no manifest")
         elif wrong := manifest_faults(json.loads(manifest)):
             yield Breach("lie", f"the manifest of {job.photo.key} does not fit its schema: {wrong}")
-        elif json.loads(manifest) not in [statement, *(_statement(walk, other) for other in _others(walk, job))]:
-            yield Breach("lie", f"the manifest of {job.photo.key} says something else than its record")
+        else:
+            yield from _of_manifest(walk, job, json.loads(manifest), results)
     yield from _of_failure(walk, job) if job.status == "failed" else _of_result(walk, job, results)
+
+
+def _of_manifest(walk: Walk, job: Job, manifest: Any, results: Mapping[str, bytes]) -> Iterable[Breach]:
+    """Whether the manifest at a photo's key is of the job that owns the key, and the object beside it of the manifest."""
+    key = job.photo.key
+    if manifest["job_id"] != job.job_id:
+        newer = [other.job_id for other in _others(walk, job) if other.claimed_at >= job.claimed_at]
+        if manifest["job_id"] not in newer:
+            yield Breach("lie", f"the manifest of {key} is another job's")
+        return
+    if not _says(manifest, _statement(walk, job)):
+        yield Breach("lie", f"the manifest of {key} says something else than its record")
+    if (said := manifest["result"]) is None:
+        return
+    content = results.get(said["key"], b"")
+    by = walk.stage.s3.head_object(Bucket=RESULTS, Key=said["key"])["Metadata"] if content else {}
+    if hashlib.sha256(content).hexdigest() != said["sha256"] or by.get("cleanplate-job") != job.job_id:
+        yield Breach("lie", f"the object beside the manifest of {key} is another job's")
+
+
+def _says(told: Any, statement: Any) -> bool:
+    """Whether what was told is what the record says; an answer that came after the end is only in the record."""
+    known = [
+        {**now, "job_id": None, "submitted_at": None} if then["job_id"] is None else now
+        for then, now in zip(told["adobe_jobs"], statement["adobe_jobs"], strict=False)
+    ]
+    return bool(told == {**statement, "adobe_jobs": known})
+
+
+def _told(walk: Walk, job: Job, events: Sequence[Mapping[str, Any]]) -> Any:
+    """What the world was told of a job last: its manifest, or its event where the key is another job's by now."""
+    statement = _statement(walk, job)
+    manifest = json.loads(walk.stage.results().get(statement["manifest"]["key"], b"{}"))
+    about = [event["Detail"] for event in events if event["Detail"].get("job_id") == job.job_id]
+    return next((told for told in (manifest, *reversed(about)) if told.get("job_id") == job.job_id), statement)
 
 
 def _statement(walk: Walk, job: Job) -> Any:
@@ -144,7 +179,8 @@ def _of_result(walk: Walk, job: Job, results: Mapping[str, bytes]) -> Iterable[B
         return
     there = (hashlib.sha256(content).hexdigest(), len(content))
     if there != (said["sha256"], said["bytes"]):
-        theirs = [other.outcome.get("result") or {} for other in _others(walk, job)]
+        newer = [other for other in _others(walk, job) if other.claimed_at >= job.claimed_at]
+        theirs = [other.outcome.get("result") or {} for other in newer]
         if there not in [(their.get("sha256"), their.get("bytes")) for their in theirs]:
             yield Breach("lie", f"the result of {job.photo.key} is not the one that is told of")
         return
@@ -186,34 +222,37 @@ def _original(walk: Walk, job: Job) -> bytes:
     return walk.stage.s3.get_object(Bucket=UPLOADS, Key=job.photo.key, **version)["Body"].read()  # type: ignore[arg-type]
 
 
-def _payments(walk: Walk, jobs: Sequence[Job]) -> Iterable[Breach]:
-    """The money, from what the manifests tell of all runs alone."""
-    told = [(job, _statement(walk, job)) for job in jobs]
-    allowed = 0
-    for job, statement in told:
-        repeated = [asked for asked in statement["adobe_jobs"] if asked["posts"] > 1]
-        allowed += sum(asked["posts"] - 1 for asked in repeated)
-        for asked in repeated:
+def _payments(walk: Walk, told: Sequence[Any]) -> Iterable[Breach]:
+    """The money, from what manifests and events tell of all runs alone, held against what the stand-in has seen."""
+    allowed = unanswered = 0
+    for statement in told:
+        key = statement["photo"]["key"]
+        for asked in statement["adobe_jobs"]:
+            allowed += max(0, asked["posts"] - 1)
+            unanswered += max(0, asked["posts"] - bool(asked["job_id"]))
             if asked["posts"] > MAX_ATTEMPTS:
-                yield Breach("paid twice", f"the {asked['ask']} of {job.photo.key} was sent {asked['posts']} times")
-            if not statement["possible_duplicate"]:
-                yield Breach("paid twice", f"the {asked['ask']} of {job.photo.key} was sent again, and nobody was told")
-    extra = extra_posts(walk, jobs)
+                yield Breach("paid twice", f"the {asked['ask']} of {key} was sent {asked['posts']} times")
+            if asked["posts"] > 1 and not statement["possible_duplicate"]:
+                yield Breach("paid twice", f"the {asked['ask']} of {key} was sent again, and nobody was told")
+    extra = extra_posts(walk, told)
     if extra > allowed:
-        yield Breach("paid twice", f"{extra} jobs too many at Adobe, and the records know of {allowed}")
-    known, sent = sum(statement["requests"]["posts"] for _, statement in told), _taken_posts(walk)
-    if known < sent:
-        yield Breach("paid twice", f"{sent} requests reached Adobe, and the records know of {known}")
+        yield Breach("paid twice", f"{extra} jobs too many at Adobe, and the manifests know of {allowed}")
+    known = sum(statement["requests"]["posts"] for statement in told)
+    passed, sent = _posts(walk, {"401"}), _posts(walk, set())
+    if known < passed:
+        yield Breach("paid twice", f"{passed} requests reached Adobe, and the manifests know of {known}")
+    if known > sent + unanswered:
+        yield Breach("lie", f"{sent} requests reached Adobe, and the manifests tell of {known}")
 
 
-def _taken_posts(walk: Walk) -> int:
-    """POSTs that came past the door: one whose token is refused there is sent again as the same request."""
+def _posts(walk: Walk, but: set[str]) -> int:
+    """POSTs that the stand-in has seen, but for those with some answers: 401 is repeated at once with another token."""
     return sum(
         count
         for route, answers in walk.adobe.counters()["requests"].items()
         if route.startswith("POST ") and "/ims/" not in route
         for status, count in answers.items()
-        if status != "401"
+        if status not in but
     )
 
 
