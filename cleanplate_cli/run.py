@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cleanplate.uploads.options import OWN_MASK_SUFFIX
 from cleanplate_cli import forecast
 from cleanplate_cli.collecting import Ending, collect, ending_before, endings_before
 from cleanplate_cli.errors import CommandError
-from cleanplate_cli.inputs import Upload
+from cleanplate_cli.inputs import Upload, companion_keys
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress, make_board
 from cleanplate_cli.progress_poller import ProgressAsked, ask_progress
@@ -132,8 +133,12 @@ def _agree(asked: RunArgs, photos: Sequence[Upload], stack: Stack, console: Cons
     """Say what many photos will cost, and go on only if that is wanted. Nobody pays on a stack of one's own."""
     if len(photos) <= _ASKED_ABOVE:
         return
-    own_masks = sum(any(photo.has_beside(upload) for upload in asked.uploads) for photo in photos)
-    paid = 2 * len(photos) - own_masks
+    masks = {upload.key for upload in asked.uploads if upload.companion and upload.key.endswith(OWN_MASK_SUFFIX)}
+    paid = sum(
+        # A mask and its fill; only one of them for a photo that brings its mask, has one to approve, or is to be looked at.
+        1 if masks & companion_keys(photo.key) or photo.key in asked.approvals or "review" in photo.options else 2
+        for photo in photos
+    )
     with contextlib.suppress(Exception):
         pace = ask_progress(stack.client, stack.progress_function).get("requests_per_minute", {}).get("limit")
         seconds = len(photos) * _REQUESTS / float(pace) * 60

@@ -127,6 +127,9 @@ def test_many_photos_are_asked_for_before_they_are_paid(
     code, said = command("run", str(folder), "--out", str(tmp_path / "out"))
     assert code == 2, said
     assert "51 photos: about 102 paid requests to Adobe; at the" in said
+    (folder / "_cleanplate.json").write_text('{"grow": 7}')
+    code, said = command("run", str(folder), "--review", "--out", str(tmp_path / "out"))
+    assert (code, "51 photos: about 51 paid requests to Adobe; at the" in said) == (2, True)
     assert "add --yes (make run YES=1). Nothing was uploaded." in said
     listed = system.aws.client("s3").list_objects_v2(Bucket=system.stack.uploads_bucket, Prefix=folder.name)
     assert listed["KeyCount"] == 0
