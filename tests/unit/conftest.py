@@ -22,6 +22,8 @@ MATRICES = {
     "test_forecast",
     "test_jpeg_blocks",
     "test_jpeg_end",
+    "test_kinds",
+    "test_linear",
     "test_links",
     "test_report_page",
     "test_untouched",

@@ -160,6 +160,13 @@ def big_endian_bigtiff() -> bytes:
     )
 
 
+def gif_with_xmp(packet: bytes) -> bytes:
+    plain = encoded(BASE.quantize(64), "GIF")
+    start = 13 + 3 * (2 << (plain[10] & 7))
+    ramp = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
+    return plain[:start] + b"!\xff\x0bXMP DataXMP" + packet + ramp + plain[start:]
+
+
 GREY = np.asarray(BASE.convert("L"))
 DEEP = GREY.astype(np.uint16) * 257
 EXTRA = np.full((HEIGHT, WIDTH, 1), 77, np.uint8)
@@ -375,6 +382,11 @@ KINDS = {
     "gif: two pictures": Kind(
         lambda: encoded(BASE.quantize(64), "GIF", save_all=True, append_images=[BASE.rotate(180).quantize(64)]),
         (FRAMES, OTHER_FORMAT),
+    ),
+    "gif: XMP": Kind(
+        lambda: gif_with_xmp(xmp(b"", CITY)),
+        (OTHER_FORMAT,),
+        keeps=CITY,
     ),
     "jp2": Kind(jp2, (OTHER_FORMAT,)),
     "jp2: a profile": Kind(lambda: jp2(profile=WIDE), (OTHER_FORMAT,), keeps=WIDE),

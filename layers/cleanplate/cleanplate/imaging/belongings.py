@@ -13,7 +13,7 @@ from cleanplate.imaging.facts import TURNED_BY_DECODER, PhotoFacts
 from cleanplate.imaging.ifd import Directory
 from cleanplate.imaging.inventory import Inventory, inventory_of_jpeg, take_inventory
 from cleanplate.imaging.jpeg_markers import GAIN_MAP_NOTE, JpegParts, read_parts
-from cleanplate.imaging.metadata import photoshop_without_thumbnail, xmp_upright
+from cleanplate.imaging.metadata import photoshop_without_thumbnail, xmp_of_gif, xmp_upright
 from cleanplate.imaging.stated import colours_of
 from cleanplate.imaging.webp import UNKNOWN_QUALITY, webp_manner
 
@@ -90,6 +90,8 @@ def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belo
         kept.lossless, kept.webp_quality = webp_manner(file)
     elif facts.format in ("avif", "heic"):
         _take_heif(file, kept)
+    elif facts.format == "gif":
+        kept.xmp = xmp_of_gif(file)
     elif facts.format == "jpeg2000":
         kept.xmp = boxes.in_uuid(file, boxes.XMP_UUID)
         kept.exif = boxes.in_uuid(file, boxes.EXIF_UUID)

@@ -251,6 +251,8 @@ def _gif(file: BinaryIO) -> Iterator[_Part]:
             data += file.read(size)
         if label == b"\xfe":
             yield "comment", b""
+        elif label == b"\xff" and data.startswith(b"XMP DataXMP"):
+            yield "XMP data", b""
         elif label == b"\xff" and not data.startswith((b"NETSCAPE2.0", b"ANIMEXTS1.0")):
             yield f"application block {data[:8].decode('latin-1')}", b""
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from cleanplate.imaging.exif import clear_previews
 
@@ -16,6 +17,7 @@ _STRONGER = b"digitalsourcetype/trainedAlgorithmicMedia"
 
 #: Larger packets than this are no captions; they are left out rather than searched.
 _LARGEST_XMP = 4_000_000
+_LARGEST_GIF = 64_000_000
 
 PHOTOSHOP_THUMBNAILS = frozenset({1033, 1036})
 
@@ -132,6 +134,15 @@ def xmp_for_result(xmp: bytes, *, mark_as_edited: bool, notes: list[str], keep_e
         return head + _DESCRIPTION + close + tail
     notes.append("The XMP data cannot be read; it is left out of the result.")
     return _PACKET
+
+
+def xmp_of_gif(file: BinaryIO) -> bytes:
+    """Return the XMP packet of a GIF; empty where there is none. "XMP Specification Part 3", section 1.1.2."""
+    file.seek(0)
+    # No framing of the format's own: it ends where a ramp of bytes begins that leads other readers out of it.
+    _, found, rest = file.read(_LARGEST_GIF).partition(b"!\xff\x0bXMP DataXMP")
+    packet, ended, _ = rest.partition(b"\x01\xff\xfe\xfd")
+    return packet if found and ended else b""
 
 
 def divided_xmp(xmp: bytes, main: bytes) -> tuple[bytes, list[bytes]]:
