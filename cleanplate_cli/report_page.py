@@ -100,9 +100,11 @@ dl div { display: flex; gap: .35rem; } dt { color: var(--dim); } dd { margin: 0;
 dialog { width: 96vw; height: 94vh; max-width: none; max-height: none; border: 0; border-radius: 12px; padding: .8rem;
   background: var(--card); color: var(--ink); overflow: auto; }
 dialog::backdrop { background: #000c; }
+dialog[open] { display: flex; flex-direction: column; } dialog .stage { flex: 1; min-height: 0; overflow: auto; display: grid; }
+dialog .stage > * { margin: auto; width: 100%; max-width: calc(82vh * var(--ratio, 9)); } dialog .plain img { max-height: 85vh; }
 dialog .compare img { max-height: none; } dialog .bar { display: flex; gap: .5rem; justify-content: space-between;
   align-items: baseline; margin-bottom: .6rem; flex-wrap: wrap; overflow-wrap: anywhere; }
-.zoomed .compare { width: 220%; }
+dialog.zoomed .stage .compare { width: 220%; max-width: none; }
 .empty { color: var(--dim); }
 @media print { nav, .tools { display: none; } }
 """
@@ -137,7 +139,9 @@ let open = null;
 const visible = () => [...grid.children].filter(card => !card.hidden && card.querySelector('.compare, .plain'));
 function enlarge(card) {
   open = card; title.textContent = card.dataset.name;
-  stage.replaceChildren(card.querySelector('.compare, .plain').cloneNode(true));
+  const large = card.querySelector('.compare, .plain').cloneNode(true), image = card.querySelector('img');
+  if (image && image.naturalHeight) large.style.setProperty('--ratio', image.naturalWidth / image.naturalHeight);
+  stage.replaceChildren(large);
   box.classList.remove('zoomed'); box.classList.toggle('showmask', card.classList.contains('showmask'));
   if (!box.open) box.showModal();
   const slider = stage.querySelector('input'); if (slider) slider.focus();
