@@ -25,7 +25,7 @@ PROCESS_GONE = "Runtime.ExitError"
 #: More than any photo should ever take; a machine that goes round for ever is ended here.
 MAX_TRANSITIONS = 25_000
 
-Function = Callable[[dict[str, Any]], Mapping[str, Any]]
+Function = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,10 @@ def read_machine() -> dict[str, Any]:
 
 @lru_cache
 def _parsed(text: str) -> jsonata.Jsonata:
-    return jsonata.Jsonata(text)
+    expression = jsonata.Jsonata(text)
+    # Step Functions' own, in place of JSONata's $eval.
+    expression.register_lambda("parse", json.loads)
+    return expression
 
 
 def _choose(state: Mapping[str, Any], states: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Ask Adobe for the status of one photo's mask or fill."""
+"""Wait for one photo's mask or fill: ask Adobe for its status."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from cleanplate.aws.handler import lambda_function
 from cleanplate.services import services
-from cleanplate.steps.check_job import Standing, check_job
+from cleanplate.steps.check_job import wait_for_job
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 @lambda_function(correlation_id="job_id")
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> Standing:  # noqa: ARG001 - Lambda's signature
-    """Check one step of a photo.
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
+    """Return when one step of a photo is done with at Adobe.
 
     Event: ``{"job_id": str, "step": "mask" | "fill", "waited": seconds since the last check}``.
-    Answer: ``state`` is ``pending`` or ``waiting`` with ``wait_seconds``, ``succeeded``, or ``failed`` with ``error``
-    and ``cause``.
+    Fails as ``NotReadyError``, whose text is for how many seconds to wait, as ``NotSentError``, or by the name of what
+    the photo fails for.
     """
-    return check_job(event["job_id"], event["step"], services(), waited=event["waited"])
+    wait_for_job(event["job_id"], event["step"], services(), waited=event["waited"])

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.steps.request_mask import TRACED_IN
 from local.demo.job_watcher import look
 from local.demo.photographs import photograph
 from local.embedded_aws.deploy import Stack
@@ -227,7 +228,7 @@ def _measure(cloud: LocalCloud, files: list[bytes], folder: Path, pause: float) 
     receiving = calls["RequestMaskFunction"]
     # S3's notification; then for each call one receipt and at most one deletion of a batch.
     bill.add("SQS", prices.SQS, len(files) + 2 * receiving.invocations)
-    bill.add("X-Ray", prices.TRACE, receiving.invocations + len(jobs))
+    bill.add("X-Ray", prices.TRACE, len(jobs) / TRACED_IN)
     receives = len(files) + sum(line["operation"] == "ChangeMessageVisibility" for line in noted)
     return Measured(
         bill,
@@ -292,7 +293,6 @@ def _dollars_of(name: str, measured: tuple[Calls, float, int], noted: list[dict[
     _add_calls(alone, calls, billed, memory)
     _add_requests(alone, [line for line in noted if line["function"] == name])
     alone.add("SQS", prices.SQS, 2 * calls.invocations)
-    alone.add("X-Ray", prices.TRACE, calls.invocations)
     return sum(dollars for dollars, _ in alone.items.values())
 
 

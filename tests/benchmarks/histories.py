@@ -12,26 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cleanplate.models import Job
 from local.embedded_aws.deploy import Stack, log_group
 from local.embedded_aws.server import EmbeddedAws
 
 _REPORT = re.compile(r"^REPORT RequestId: \S+\s+Duration: ([\d.]+) ms", re.MULTILINE)
 
 
-def transitions(aws: EmbeddedAws, stack: Stack, names: Iterable[str]) -> dict[str, int]:
-    """State transitions that each execution is charged for: states entered, and tasks tried again."""
+def transitions(aws: EmbeddedAws, stack: Stack, jobs: Iterable[str]) -> dict[str, int]:
+    """State transitions that each job's execution is charged for: states entered, and tasks tried again."""
     machine = aws.client("stepfunctions")
     arns = {
-        one["name"]: one["executionArn"]
+        Job.id_in(one["name"]): one["executionArn"]
         for page in machine.get_paginator("list_executions").paginate(stateMachineArn=stack.state_machine_arn)
         for one in page["executions"]
     }
     found = {}
-    for name in names:
-        pages = machine.get_paginator("get_execution_history").paginate(executionArn=arns[name])
+    for job_id in jobs:
+        pages = machine.get_paginator("get_execution_history").paginate(executionArn=arns[job_id])
         kinds = Counter(event["type"] for page in pages for event in page["events"])
         entered = sum(number for kind, number in kinds.items() if kind.endswith("StateEntered"))
-        found[name] = entered + max(0, kinds["TaskScheduled"] - kinds["TaskStateEntered"])
+        found[job_id] = entered + max(0, kinds["TaskScheduled"] - kinds["TaskStateEntered"])
     return found
 
 

@@ -122,7 +122,7 @@ def _until_done(stage: Stage, event: Any) -> list[Any]:
     answers: list[Any] = []
     while len(answers) < 200:
         answers.append(stage.invoke("CheckJobFunction", event))
-        if answers[-1].get("state") != "pending":
+        if (answers[-1] or {}).get("errorType") != "NotReadyError":
             break
     return answers
 
@@ -183,9 +183,8 @@ def test_request_mask_lets_the_test_event_of_s3_pass(stage: Stage, sample: Sampl
 
 
 def test_check_job_waits_for_the_mask_and_sees_it(mask_checks: list[Any], stage: Stage, job: str) -> None:
-    assert mask_checks[0]["state"] == "pending"
-    assert mask_checks[0]["wait_seconds"] >= 1
-    assert mask_checks[-1] == {"state": "succeeded", "wait_seconds": 0}
+    assert all(int(answer["errorMessage"]) >= 1 for answer in mask_checks[:-1])
+    assert mask_checks[-1] is None
     assert _kept(stage, job, "mask.answer.json")["state"] == "succeeded"
 
 
@@ -218,7 +217,7 @@ def test_fill_masked_areas_chooses_a_mask_and_sends_it(stage: Stage, filling: An
 
 
 def test_check_job_waits_for_the_fill_and_sees_it(fill_checks: list[Any]) -> None:
-    assert fill_checks[-1] == {"state": "succeeded", "wait_seconds": 0}
+    assert fill_checks[-1] is None
 
 
 def test_save_result_writes_result_manifest_and_record(stage: Stage, saved: Any, photo: Photo, job: str) -> None:

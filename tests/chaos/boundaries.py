@@ -243,7 +243,7 @@ class HandledWalk(Walk):
 
     # --- Step Functions ---
 
-    def _check(self, event: dict[str, Any]) -> dict[str, Any]:
+    def _check(self, event: dict[str, Any]) -> dict[str, Any] | None:
         # The stand-in works by the clock on the wall: to walk the same way twice, it must be ready.
         if not self.never_ready:
             self.settle()

@@ -25,7 +25,8 @@ from cleanplate.jobs.ledger import LEASE_SECONDS, Ledger
 from cleanplate.jobs.waiting_room import CLASSES, Attendance, Waiting, WaitingRoom
 from cleanplate.models import TERMINAL, Job
 from cleanplate.models import AdobeRequest as OurRequest
-from cleanplate.steps.check_job import check_job
+from cleanplate.services import Services
+from cleanplate.steps.check_job import check_job, raise_unless_done
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_admitted, request_mask
@@ -225,6 +226,10 @@ def _watched_send(
     return watched
 
 
+def _check(services: Services, event: dict[str, Any]) -> None:
+    raise_unless_done(check_job(event["job_id"], event["step"], services, waited=event["waited"]), event["step"])
+
+
 class Conductor:
     """The four processes of the model, real."""
 
@@ -290,7 +295,7 @@ class Conductor:
 
     def _execute(self, actor: Actor) -> None:
         def function(gate: str, call: Function) -> Function:
-            def called(event: dict[str, Any]) -> Mapping[str, Any]:
+            def called(event: dict[str, Any]) -> Mapping[str, Any] | None:
                 actor.begin(gate)
                 return call(event)
 
@@ -298,9 +303,7 @@ class Conductor:
 
         services = self._stage.services
         functions = {
-            "CheckJobFunction": function(
-                "check", lambda event: check_job(event["job_id"], event["step"], services, waited=event["waited"])
-            ),
+            "CheckJobFunction": function("check", partial(_check, services)),
             "FillMaskedAreasFunction": function("fill", lambda event: fill_masked_areas(event["job_id"], services)),
             "SaveResultFunction": function("save", lambda event: save_result(event["job_id"], services)),
             "RecordFailureFunction": function(

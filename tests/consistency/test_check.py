@@ -47,7 +47,7 @@ def test_sam_sees_a_fault_in_the_template(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (lambda states: states["MaskReady?"].update(Default="Nowhere"), "Nowhere"),
+        (lambda states: states["WaitForFill"].update(Next="Nowhere"), "Nowhere"),
         (lambda states: states["CheckFill"]["Retry"][0].update(BackoffRate="often"), "BackoffRate"),
         (lambda states: states["SaveResult"].pop("End"), "SaveResult"),
         (lambda states: states["CheckFill"].update(TimeoutSeconds="{% $later %}"), "TimeoutSeconds"),

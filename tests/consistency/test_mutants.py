@@ -185,15 +185,15 @@ FAULTS = [
     ),
     Fault(
         test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
-        MACHINE, "= 'waiting'", "= 'unsent'",
+        "statemachine/backfill.asl.yaml", "= 'nothing_there'", "= 'nothing_here'",
     ),
     Fault(
         test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
-        f"{STEPS}/check_job.py", '"state": "pending"', '"state": "not_yet"',
+        f"{PACKAGE}/operations/send_photos.py", '_answer("full"', '_answer("filled"',
     ),
     Fault(
         test_state_machine.test_only_one_word_of_a_step_is_left_to_a_choices_default,
-        f"{STEPS}/check_job.py", '"waiting" if wait else "succeeded"', '"waiting" if wait else "done" if job.own_mask else "succeeded"',
+        f"{PACKAGE}/operations/send_photos.py", '_answer("full"', '_answer("full" if sent else "brimming"',
     ),
     Fault(
         test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
@@ -204,8 +204,8 @@ FAULTS = [
         f"{STEPS}/request_mask.py", '"wait_seconds": wait}', '"wait": wait}',
     ),
     Fault(
-        test_state_machine.test_every_failed_state_comes_with_an_error_and_a_cause,
-        f"{STEPS}/check_job.py", '"cause": words', '"why": words',
+        test_state_machine.test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads,
+        f"{STEPS}/check_job.py", 'NotReadyError(str(standing["wait_seconds"]))', 'NotReadyError("Not ready.")',
     ),
     Fault(test_state_machine.test_every_step_that_a_task_names_is_one_that_check_job_knows, MACHINE, "step: fill", "step: filling"),
     Fault(
@@ -220,8 +220,8 @@ FAULTS = [
         test_state_machine.test_expressions_read_the_states_own_values_and_no_variable,
         MACHINE, "$states.context.Execution.Name", "$execution",
     ),
-    Fault(test_state_machine.test_states_are_named_by_one_rule, MACHINE, "  WaitForSlot:\n", "  SlotWait:\n"),
-    Fault(test_state_machine.test_states_are_named_by_one_rule, MACHINE, "  FillReady?:\n", "  FillReady:\n"),
+    Fault(test_state_machine.test_states_are_named_by_one_rule, MACHINE, "  WaitForFill:\n", "  FillWait:\n"),
+    Fault(test_state_machine.test_states_are_named_by_one_rule, "statemachine/waiting_room.asl.yaml", "  AnybodyWaiting?:\n", "  AnybodyWaiting:\n"),
     # --- times ---
     Fault(
         test_times.test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run,

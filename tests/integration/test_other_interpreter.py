@@ -21,25 +21,36 @@ from moto.stepfunctions.parser.asl.jsonata import jsonata as evaluator
 from local.embedded_aws.template import read_yaml
 from local.paths import ROOT
 
-Answer = dict[str, Any] | Exception
+Answer = dict[str, Any] | Exception | None
 JOB = {"job_id": "4f39005f5be9034a40d9a604dcb032223a7f6ae6", "wait_seconds": 0}
-DONE = {"state": "succeeded", "wait_seconds": 0}
-PENDING = {"state": "pending", "wait_seconds": 0}
+DONE = None
 SENT = {"state": "submitted", "wait_seconds": 0}
 WAITING = {"state": "waiting", "wait_seconds": 0}
-FAILED = {"state": "failed", "wait_seconds": 0, "error": "AdobeJobFailedError", "cause": "content_not_allowed"}
 SAVED = {"outcome": "cleaned"}
-MASK = ("WaitForMask", "CheckMask", "MaskReady?")
-FILL = ("WaitForFill", "CheckFill", "FillReady?")
+MASK = ("WaitForMask", "CheckMask")
+FILL = ("WaitForFill", "CheckFill")
 ENDS = ("RecordFailure", "PhotoFailed")
 
 
 class CrashError(Exception):
     """A function that fails; its text is the error's name."""
 
+    message = "injected"
+
+
+class PendingError(CrashError):
+    """A job that is not ready; its message is the seconds to wait."""
+
+    message = "0"
+
 
 class SlowError(Exception):
     """A function that answers too late."""
+
+
+PENDING = PendingError("NotReadyError")
+UNSENT = CrashError("NotSentError")
+FAILED = CrashError("AdobeJobFailedError")
 
 
 #: What is called, in order, with its answers; how the execution ends, with what error, and the states that it enters.
@@ -54,17 +65,17 @@ BRANCHES: dict[str, tuple[list[tuple[str, Answer]], str, str, tuple[str, ...]]] 
         "SUCCEEDED", "", (*MASK, *MASK, "FillMaskedAreas", *FILL, *FILL, "SaveResult"),
     ),
     "waiting": (
-        [("CheckJob", WAITING), ("FillMaskedAreas", WAITING), ("CheckJob", WAITING), ("FillMaskedAreas", SENT),
+        [("CheckJob", DONE), ("FillMaskedAreas", WAITING), ("CheckJob", UNSENT), ("FillMaskedAreas", SENT),
          ("CheckJob", DONE), ("SaveResult", SAVED)],
         "SUCCEEDED", "",
-        (*MASK, "WaitForSlot", "FillMaskedAreas", *FILL, "FillMaskedAreas", *FILL, "SaveResult"),
+        (*MASK, "FillMaskedAreas", *FILL, "FillMaskedAreas", *FILL, "SaveResult"),
     ),
     "failed": (
         [("CheckJob", FAILED), ("RecordFailure", {})], "FAILED", "AdobeJobFailedError", (*MASK, *ENDS),
     ),
     "crash": (
         [("CheckJob", CrashError("Runtime.ExitError"))] * 2 + [("RecordFailure", {})],
-        "FAILED", "Runtime.ExitError", (*MASK[:2], *ENDS),
+        "FAILED", "Runtime.ExitError", (*MASK, *ENDS),
     ),
     "a crash that a repeat repairs": (
         [("CheckJob", CrashError("Runtime.ExitError")), ("CheckJob", DONE), ("FillMaskedAreas", SENT),
@@ -77,10 +88,10 @@ BRANCHES: dict[str, tuple[list[tuple[str, Answer]], str, str, tuple[str, ...]]] 
     ),
     "time-out": (
         # This interpreter lets no Fail state say a name that begins with States. The record has the true one by then.
-        [("CheckJob", SlowError())] * 2 + [("RecordFailure", {})], "FAILED", "States.Runtime", (*MASK[:2], *ENDS),
+        [("CheckJob", SlowError())] * 2 + [("RecordFailure", {})], "FAILED", "States.Runtime", (*MASK, *ENDS),
     ),
     "RecordFailure failing": (
-        [("CheckJob", FAILED)] + [("RecordFailure", CrashError("AwsUnavailableError"))] * 2,
+        [("CheckJob", FAILED), *[("RecordFailure", CrashError("AwsUnavailableError"))] * 2],
         "FAILED", "AwsUnavailableError", (*MASK, "RecordFailure"),
     ),
 }  # fmt: skip
@@ -97,10 +108,17 @@ def _definition() -> str:
     return json.dumps(definition).replace("${Partition}", "aws").replace("FunctionArn}", "}")
 
 
+def _evaluate(text: str) -> Any:
+    expression = jsonata.Jsonata(text)
+    # Step Functions' own, in place of JSONata's $eval.
+    expression.register_lambda("parse", json.loads)
+    return expression.evaluate(None)
+
+
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[tuple[str, Answer]]], dict[str, Any]]]:
     """Give the machine the answers of its functions; how it ended, and the states that it entered."""
-    monkeypatch.setattr(evaluator, "_eval_jsonata", lambda text: jsonata.Jsonata(text).evaluate(None))
+    monkeypatch.setattr(evaluator, "_eval_jsonata", _evaluate)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = boto3.client("stepfunctions", region_name="us-east-1")
         role = "arn:aws:iam::123456789012:role/machine"
@@ -115,7 +133,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[tuple[str, 
                 if isinstance(answer, SlowError):
                     time.sleep(3)
                 if isinstance(answer, Exception):
-                    payload = {"errorType": str(answer), "errorMessage": "injected"}
+                    message = getattr(answer, "message", "")
+                    payload = {"errorType": str(answer), "errorMessage": message}
                     return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
                 return {"StatusCode": 200, "Payload": answer}
 

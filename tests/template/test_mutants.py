@@ -207,7 +207,7 @@ FAULTS = [
     ),
     Fault(
         test_resources.test_every_function_and_every_machine_is_traced,
-        _p("CheckJobFunction", "TracingConfig/Mode"), "PassThrough",
+        _p("CheckJobFunction", "TracingConfig/Mode"), "Active",
     ),
     Fault(
         test_resources.test_every_machine_logs_its_errors_and_none_of_its_data,
@@ -305,7 +305,7 @@ FAULTS = [
         _p("SaveResultFunction", "Environment/Variables/RESULTS_BUCKET/Fn::If/0"), "CreatesUploads",
     ),
     # --- the machine ---
-    Fault(test_machine.test_every_choice_has_a_default, _DEFINITION, _machine(lambda states: states["FillReady?"].pop("Default"))),
+    Fault(test_machine.test_every_choice_has_a_default, _DEFINITION, _machine(lambda states: states.update({"Pick?": {"Type": "Choice", "Choices": []}}))),
     Fault(test_machine.test_every_task_ends_in_time_and_so_does_every_machine, _DEFINITION, _machine(lambda states: states["CheckFill"].pop("TimeoutSeconds"))),
     Fault(
         test_machine.test_every_error_of_a_task_is_caught_and_leads_to_a_recorded_failure,
@@ -320,8 +320,12 @@ FAULTS = [
         _DEFINITION, _machine(lambda states: states["CheckMask"]["Retry"][0]["ErrorEquals"].append("States.ALL")),
     ),
     Fault(
+        test_machine.test_what_is_not_there_yet_is_waited_for,
+        _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"][0].update(Next="WaitForFill")),
+    ),
+    Fault(
         test_machine.test_states_all_stands_alone_and_last_and_never_in_a_retry,
-        _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"].append(states["CheckMask"]["Catch"][0])),
+        _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"].append(states["CheckMask"]["Catch"][-1])),
     ),
     Fault(
         test_machine.test_every_retry_is_bounded_backs_off_and_is_spread,
@@ -332,7 +336,7 @@ FAULTS = [
         _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"][0].update(Next="PhotoFailed") or states["CheckMask"].update(Next="PhotoFailed")),
     ),
     Fault(
-        test_machine.test_a_photo_ready_at_its_first_checks_takes_eight_transitions,
+        test_machine.test_a_photo_that_meets_no_long_wait_takes_six_transitions,
         _DEFINITION,
         _machine(
             lambda states: states.update(

@@ -43,6 +43,9 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     ├── PostponedError                 no failure: it is tried again at its ``until``
     │   ├── AskInFlightError
     │   └── LedgerBusyError            nothing was written; the step is repeated
+    ├── NotApprovedError               no failure: the photo ends with its mask, which somebody has to approve
+    ├── NotReadyError                  no failure: the machine waits for so many seconds
+    ├── NotSentError                   no failure: the machine goes back to sending the fill
     ├── JobMovedOnError                no failure: somebody else has done it
     ├── MaskUnusableError              what Adobe's mask turned out to be
     ├── FillUnusableError              what Adobe's fill turned out to be
@@ -240,6 +243,24 @@ class LedgerBusyError(PostponedError):
     """Too many callers were at the same records of the Jobs table at once; nothing was written."""
 
     what_to_do = "Nothing: the step is repeated."
+
+
+class NotApprovedError(CleanplateError):
+    """Somebody has to approve the mask before its fill is bought."""
+
+    what_to_do = "Nothing: the photo ends with its mask, to be approved."
+
+
+class NotReadyError(CleanplateError):
+    """What the step waits for is not there yet; the text is the whole seconds that the machine waits before it comes back."""
+
+    what_to_do = "Nothing: the machine waits and asks again."
+
+
+class NotSentError(CleanplateError):
+    """The fill is not at Adobe, or must be sent once more."""
+
+    what_to_do = "Nothing: the machine goes back to sending it."
 
 
 class JobMovedOnError(CleanplateError):

@@ -1,4 +1,4 @@
-"""Put first on a function's PYTHONPATH, this notes every request to AWS and Adobe: a line of JSON each, in a file.
+"""Put first on a function's PYTHONPATH, this notes every request to AWS and Adobe, and every pause: a line of JSON each.
 
 DynamoDB is asked for the capacity that each call consumed.
 """
@@ -22,6 +22,7 @@ _READS = {"GetItem", "BatchGetItem", "Query"}
 _client: Any = botocore.client.BaseClient
 _call = _client._make_api_call
 _send = requests.Session.send
+_sleep = time.sleep
 
 
 def _note(**line: object) -> None:
@@ -62,5 +63,12 @@ def _send_and_note(self: Any, request: Any, **named: Any) -> Any:
         _note(service="adobe", operation=request.method, seconds=time.monotonic() - began, error="")
 
 
+def _sleep_and_note(seconds: float) -> None:
+    _sleep(seconds)
+    _note(service="pause", operation="", seconds=seconds, error="")
+
+
 _client._make_api_call = _call_and_note
+# Lambda is paid while a function waits.
+time.sleep = _sleep_and_note  # type: ignore[assignment]
 requests.Session.send = _send_and_note  # type: ignore[method-assign]

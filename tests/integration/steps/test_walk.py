@@ -17,12 +17,13 @@ from cleanplate.errors import (
     DeadlinePassedError,
     InvalidRequestError,
     JobMovedOnError,
+    NotReadyError,
     PhotoGoneError,
 )
 from cleanplate.jobs.reuse import ANSWER_SECONDS, MASK_KEPT_SECONDS
 from cleanplate.models import Job, Photo
 from cleanplate.outcomes import fail, failure_of
-from cleanplate.steps.check_job import check_job
+from cleanplate.steps.check_job import check_job, wait_for_job
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
@@ -224,17 +225,29 @@ def test_odd_answers_on_the_way_do_no_harm(walk: Walk, action: Any) -> None:
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
 
 
-def test_two_jobs_that_are_ready_at_once_take_eight_states(walk: Walk) -> None:
+def test_two_jobs_that_are_ready_at_once_take_six_states(walk: Walk) -> None:
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     pending = walk.polls - 2
-    assert len(walk.states) == 8 + 3 * pending
+    assert len(walk.states) == 6 + 2 * pending
+
+
+def test_a_short_wait_is_taken_in_the_call_and_a_long_one_by_the_machine(make_walk: Callable[..., Walk]) -> None:
+    walk = make_walk(REQUESTS_PER_MINUTE="10")
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    walk.settle()
+    job, before = walk.stage.only_job(), walk.stage.clock()
+    wait_for_job(job.job_id, "mask", walk.stage.services, waited=6)
+    assert 0 < walk.stage.clock() - before < 15
+    walk.stage.services.limiter.close_gate(600.0, "429")
+    with pytest.raises(NotReadyError) as later:
+        wait_for_job(job.job_id, "mask", walk.stage.services, waited=6)
+    assert 300 < int(str(later.value)) <= 600
 
 
 def test_a_fill_whose_slot_is_later_is_waited_for_before_it_is_begun(make_walk: Callable[..., Walk]) -> None:
     walk = make_walk(REQUESTS_PER_MINUTE="2")
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     cleaned(walk, "dog.jpg")
-    assert walk.states.count("WaitForSlot") == 1
     assert walk.states.count("FillMaskedAreas") == 1
 
 

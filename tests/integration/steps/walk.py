@@ -7,7 +7,7 @@ import http.server
 import io
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,7 +22,7 @@ from cleanplate.errors import (
 )
 from cleanplate.models import Job, Photo
 from cleanplate.steps.admit_photos import admit_photos
-from cleanplate.steps.check_job import check_job
+from cleanplate.steps.check_job import check_job, raise_unless_done
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_admitted, request_mask
@@ -228,13 +228,14 @@ class Walk:
                 {"execution": name, "error": "ExecutionStoppedError", "cause": ended.status}
             )
 
-    def _check(self, event: dict[str, Any]) -> Mapping[str, Any]:
+    def _check(self, event: dict[str, Any]) -> dict[str, Any] | None:
         answer = check_job(event["job_id"], event["step"], self.stage.services, waited=event["waited"])
         self.polls += 1
         if answer["state"] == "pending":
             assert answer["wait_seconds"] >= 1
             time.sleep(0.01)  # the stand-in works by the clock on the wall
-        return answer
+        raise_unless_done(answer, event["step"])
+        return None
 
     def _pass_by(self, seconds: float) -> None:
         """Time passes for us; in a minute or more Adobe, which works by the clock on the wall, does something too."""

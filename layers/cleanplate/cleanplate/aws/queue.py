@@ -35,8 +35,11 @@ class Queue:
         self.url = url
 
     def send(self, bodies: Sequence[str], *, delay: float = 0.0) -> None:
-        """Send messages, to be received ``delay`` seconds from now; raises :class:`NotAnnouncedError` if SQS refuses."""
-        seconds = max(0, min(int(delay), _LONGEST_DELAY))
+        """Send messages, to be received ``delay`` seconds from now, to the nearest whole one.
+
+        Raises :class:`NotAnnouncedError` if SQS refuses.
+        """
+        seconds = max(0, min(round(delay), _LONGEST_DELAY))
         for first in range(0, len(bodies), _BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {"Id": str(number), "MessageBody": body, "DelaySeconds": seconds}

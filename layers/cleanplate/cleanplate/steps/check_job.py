@@ -1,9 +1,9 @@
-"""Ask Adobe about a job's requests and say how they stand. The answer that says succeeded is the last one asked for."""
+"""Ask Adobe about a job's requests until they are done with. The answer that says succeeded is the last one asked for."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, TypedDict
 
 from aws_lambda_powertools import Logger
 
@@ -27,6 +27,9 @@ from cleanplate.aws.metrics import Metric, count
 from cleanplate.errors import (
     DeadlinePassedError,
     JobMovedOnError,
+    NotApprovedError,
+    NotReadyError,
+    NotSentError,
 )
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Answer, Job
@@ -48,25 +51,59 @@ _MAX_REFUSALS = 5
 _MAX_DOWNLOADS = 3
 #: Seconds that the next step takes to prepare the fill, before it needs its slot.
 _TIME_TO_PREPARE = 1.0
+#: To be waited for by the machine takes two of its states, which cost as much as so long a call of so small a function.
+#: Seconds.
+_SHORT = 15.0
 #: Adobe may not know a job at every place at once; so long after its POST that passes for a delay. Seconds.
 _SETTLED = 60.0
 
 
 class Standing(TypedDict):
-    """What the machine is told of a job: how it stands, when to come back in seconds, and why it failed."""
+    """How a job stands, and when to come back, in seconds."""
 
-    state: Literal["pending", "waiting", "review", "succeeded", "failed"]
+    state: Literal["pending", "waiting", "review", "succeeded"]
     wait_seconds: int
-    error: NotRequired[str]
-    cause: NotRequired[str]
+
+
+def wait_for_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> None:
+    """Return when the mask is there and the slot of its fill has come, or when the fill is there.
+
+    A short wait is taken in this very call. Raises as :func:`check_job` and :func:`raise_unless_done` do.
+    """
+    until = services.clock() + _SHORT
+    while (standing := check_job(job_id, step, services, waited=waited))["state"] != "succeeded":
+        waited = standing["wait_seconds"]
+        if services.clock() + waited > until or standing["state"] == "review" or _is_unsent(standing, step):
+            raise_unless_done(standing, step)
+        services.sleep(waited)
+        if standing["state"] == "waiting":
+            return
+
+
+def raise_unless_done(standing: Standing, step: Step) -> None:
+    """Tell the machine by an error where to go on.
+
+    :class:`NotReadyError`: to wait; :class:`NotSentError`: to send the fill; :class:`NotApprovedError`: to end with the mask.
+    """
+    if standing["state"] == "review":
+        raise NotApprovedError("Somebody has to approve the mask first.")
+    if _is_unsent(standing, step):
+        raise NotSentError("The fill is not at Adobe yet.")
+    if standing["state"] != "succeeded":
+        raise NotReadyError(str(standing["wait_seconds"]))
+
+
+def _is_unsent(standing: Standing, step: Step) -> bool:
+    return step == "fill" and standing["state"] == "waiting"
 
 
 def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> Standing:
-    """Ask Adobe about what is not finished, and say how the step stands.
+    """Ask Adobe once about what is not finished, and say how the step stands.
 
-    ``review`` is a mask that somebody has to approve first. ``waiting`` is a fill that could not be sent yet: its slot is ``wait_seconds`` away.
+    ``review`` is a mask that somebody has to approve first. ``waiting`` is a fill that could not be sent yet: its slot
+    is ``wait_seconds`` away.
     ``waited`` is the last wait in seconds. Raises :class:`DeadlinePassedError`, and the errors of a request that can
-    never be answered (:class:`AdobeJobGoneError`, :class:`CredentialsRefusedError` …).
+    never be answered (:class:`AdobeJobFailedError`, :class:`AdobeJobGoneError`, :class:`CredentialsRefusedError` …).
     """
     job = services.read_job(job_id)
     if job.status in TERMINAL:
@@ -91,7 +128,7 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
 
 
 def _after_failure(job: Job, name: str, answer: Answer, step: Step, services: Services) -> Standing:
-    """Send the request once more, with a link that is signed again, where the link was at fault; else say why it failed."""
+    """Send the request once more, with a link that is signed again, where the link was at fault; else raise why it failed."""
     if _may_be_sent_again(job, name, answer):
         job = _give_back(job, name, services)
         if step == "mask":
@@ -99,7 +136,7 @@ def _after_failure(job: Job, name: str, answer: Answer, step: Step, services: Se
         # By the step before this one.
         return {"state": "waiting", "wait_seconds": 0}
     words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
-    return {"state": "failed", "wait_seconds": 0, "error": _error_of(answer).__name__, "cause": words}
+    raise _error_of(answer)(words)
 
 
 def _pending(due: float, services: Services) -> Standing:
@@ -120,6 +157,8 @@ def _wait_for_fill(job: Job, services: Services) -> int:
     if (request and request.attempts) or not _has_something_to_fill(job, services):
         return 0
     _, wait = take_slot(job, name, route=ROUTES[job.options.fill_route], services=services, ahead=_TIME_TO_PREPARE)
+    if round(wait) and services.clock() + wait > job.deadline_at:
+        raise DeadlinePassedError("The fill's turn would come after the photo's deadline.")
     return round(wait)
 
 
