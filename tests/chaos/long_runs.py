@@ -97,7 +97,7 @@ def fill_waits_for_hours(walk: Walk) -> None:
     walk.publish(_upload(walk))
     check, begun = walk._functions["CheckJobFunction"], walk.stage.clock()
 
-    def closed_after(event: dict[str, Any]) -> Mapping[str, Any]:
+    def closed_after(event: dict[str, Any]) -> Mapping[str, Any] | None:
         if walk.stage.clock() < begun + HOUR:
             walk.settle()
             walk.stage.services.limiter.close_gate(30 * HOUR, "429")
@@ -105,7 +105,7 @@ def fill_waits_for_hours(walk: Walk) -> None:
 
     fill = walk._functions["FillMaskedAreasFunction"]
 
-    def expired(event: dict[str, Any]) -> Mapping[str, Any]:
+    def expired(event: dict[str, Any]) -> Mapping[str, Any] | None:
         if walk.stage.clock() > begun + DAY and not gone:
             gone.append("")
             for key in walk.stage.work():
@@ -147,7 +147,7 @@ def as_slow_as_the_deadline(walk: Walk) -> None:
     check = walk._functions["CheckJobFunction"]
     walk.publish(_upload(walk))
 
-    def slow(event: dict[str, Any]) -> Mapping[str, Any]:
+    def slow(event: dict[str, Any]) -> Mapping[str, Any] | None:
         walk.adobe.clear_rules()
         sent = max(request.submitted_at for request in walk.stage.only_job().adobe_requests.values())
         if walk.stage.clock() < sent + DEADLINE - 20:
