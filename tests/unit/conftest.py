@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from moto import mock_aws
 from tests.stage import REGION, Stage
 
 #: Fixtures that put buckets and tables into this process.
-STACKS = {"stage", "client"}
+STACKS = {"stage", "make_stage", "client"}
 
 #: Modules that try every format, mode, orientation or region, many simulated runs, or a browser.
 MATRICES = {
@@ -60,8 +60,14 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """AWS in this process, and the services of a step on top of it."""
+def make_stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stage]]:
+    """Make AWS in this process with settings of the stack, and the services of a step on top of it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
-        yield Stage()
+        yield Stage
+
+
+@pytest.fixture
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    """The same with the settings as they are by default."""
+    return make_stage()
