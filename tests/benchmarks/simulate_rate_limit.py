@@ -282,7 +282,8 @@ def _day(count: int) -> list[dict[str, Any]]:
 
 
 def _plain(name: str, count: int, limits: RateLimits, floor: float, **more: Any) -> list[dict[str, Any]]:
-    # What a lost item gave a slot, and what the new one gives, may cross.
+    # Somebody who deletes the limiter's item breaks the order by what was given and not yet used: a photo with a slot a few
+    # seconds ahead is passed by one of the new grid, which begins at once. One photo each time, counted by both neighbours.
     crossed = 2 * len(more.get("losses", []))
     photos = _photos(count, **({"fills": more.pop("fills")} if "fills" in more else {}))
     run = Run(limits, photos, **more).go()
