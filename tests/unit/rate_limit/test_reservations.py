@@ -13,7 +13,7 @@ from cleanplate.errors import SettingsError
 from cleanplate.rate_limit import breakers, forecast, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import observe
-from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, Slot, advance, fresh
+from cleanplate.rate_limit.state import FILL_ROUTE, FILL_ROUTES, Kind, RateLimitState, Slot, advance, fresh
 
 NOW = 1_800_000_000.0
 MASK = "mask-objects"
@@ -407,8 +407,9 @@ class TestBreaker:
         state = breakers.succeeded(self.broken(), NOW + 31, MASK)
         assert request(state, NOW + 32)[1].granted
 
-    def test_no_mask_is_paid_for_that_cannot_be_filled(self) -> None:
-        state = self.broken(FILL_ROUTE)
+    @pytest.mark.parametrize("fill", sorted(FILL_ROUTES))
+    def test_no_mask_is_paid_for_that_cannot_be_filled(self, fill: str) -> None:
+        state = self.broken(fill)
         assert not request(state, NOW)[1].granted
         state, first = request(state, NOW + 31)
         assert first.granted

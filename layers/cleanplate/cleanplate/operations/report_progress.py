@@ -13,7 +13,7 @@ from cleanplate.operations.inputs import PROGRESS, check_names
 from cleanplate.rate_limit import forecast
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import expected
-from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState
+from cleanplate.rate_limit.state import FILL_ROUTES, RateLimitState
 from cleanplate.services import Services
 
 #: From the last check of a job to the result. Seconds.
@@ -114,9 +114,10 @@ def clock_time(seconds: float) -> str:
 
 
 def _job_time(state: RateLimitState) -> float:
-    """Return mask and fill, as long as they usually take; the slowest mask route that is in use."""
-    masks = [expected(durations) for route, durations in state.durations.items() if route != FILL_ROUTE]
-    return max(masks, default=expected(None)) + expected(state.durations.get(FILL_ROUTE))
+    """Return mask and fill, as long as they usually take; the slowest routes that are in use."""
+    times = {route: expected(durations) for route, durations in state.durations.items()}
+    masks = max((times[route] for route in times.keys() - FILL_ROUTES), default=expected(None))
+    return masks + max((times[route] for route in times.keys() & FILL_ROUTES), default=expected(None))
 
 
 def _place(bucket: str | None, folder: str | None, services: Services) -> FolderScope:

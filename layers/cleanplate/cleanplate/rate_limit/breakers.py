@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.rate_limit.state import FILL_ROUTE, Breaker, Kind, RateLimitState
+from cleanplate.rate_limit.state import FILL_ROUTES, Breaker, Kind, RateLimitState
 
 _FIRST_GATE = 5.0  # seconds that a 429 without Retry-After closes the gate; doubled by each further one
 _LONGEST_GATE = 900.0
@@ -74,9 +74,9 @@ def closed_route(
     if own is not None and own.is_open:
         is_the_probe = held > 0 and abs(held + PROBE - own.probe_until) < 0.01
         closed = max(own.until, 0.0 if is_the_probe else own.probe_until)
-    if kind == "mask" and route != FILL_ROUTE:
+    if kind == "mask" and route not in FILL_ROUTES:
         # A mask that cannot be filled is money spent for nothing; half-open, one photo at a time goes to see.
-        fill = state.breakers.get(FILL_ROUTE)
-        if fill is not None and fill.is_open:
-            closed = max(closed, fill.until, now + PROBE if in_work and not held else 0.0)
+        for fill in (state.breakers[name] for name in FILL_ROUTES & state.breakers.keys()):
+            if fill.is_open:
+                closed = max(closed, fill.until, now + PROBE if in_work and not held else 0.0)
     return closed if closed > now else 0.0

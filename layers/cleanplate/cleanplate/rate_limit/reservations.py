@@ -31,7 +31,7 @@ from dataclasses import replace
 from cleanplate.rate_limit.breakers import PROBE, closed_route
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import (
-    FILL_ROUTE,
+    FILL_ROUTES,
     HALF_HOURS,
     LATE,
     Kind,
@@ -62,7 +62,7 @@ def reserve(
     """Return a slot for one request, or the time to ask again; and the state to store, unchanged without a slot.
 
     ``mask`` stands for whatever begins the work on a photo: for one that brings its own mask that is its first fill,
-    with ``FILL_ROUTE``. Such a slot lies at most ``within`` seconds ahead; ``in_work`` is how many photos are begun and
+    with one of ``FILL_ROUTES``. Such a slot lies at most ``within`` seconds ahead; ``in_work`` is how many photos are begun and
     have not ended. ``instead_of`` is the slot that was granted earlier and not used yet: the answer if it still holds,
     else given back for another. ``not_before`` reserves ahead, for a request whose time is known.
     """
@@ -119,7 +119,7 @@ def _opens(
     own, others = 1, 0
     if kind == "mask":
         # A mask is only paid for where its fills can be paid for too, and those of all photos in work.
-        own, others = limits.max_fills + (route != FILL_ROUTE), limits.max_fills * in_work
+        own, others = limits.max_fills + (route not in FILL_ROUTES), limits.max_fills * in_work
     if limits.daily_budget is not None and kind != "poll":
         today = math.floor(opens / limits.day)
         if today <= state.budget_day and state.spent + min(own, limits.daily_budget) + others > limits.daily_budget:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from cleanplate.models import FillRoute
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import DurationHistogram
 
 Kind = Literal["mask", "fill", "poll"]
 Reason = Literal["", "queue", "route", "gate", "breaker", "day", "budget", "contended"]
 FILL_ROUTE = "fill-masked-areas"
+#: Every route that fills; photos choose.
+FILL_ROUTES: frozenset[str] = frozenset(get_args(FillRoute))
 #: Seconds that a request may leave before its slot: waits are whole seconds, rounded to the nearest.
 EARLY = 0.5
 #: Seconds after which a slot that was not used is void; its holder reserves again.
