@@ -403,8 +403,8 @@ def _statuses() -> Iterator[_Kind]:
 
 
 def _downloads(unusable: str) -> Iterator[_Kind]:
-    """What a download can meet. Nothing is paid for another try, so a step is repeated six times before it fails."""
-    again, gone = "It is fetched again; that costs nothing.", "It is fetched again six times, then given up."
+    """What a download can meet. Nothing is paid for another try: three status requests bring fresh links before it fails."""
+    again, gone = "It is fetched again; that costs nothing.", "Fresh links are asked for twice, then it is given up."
     for status, shape in ((403, "s3"), (404, "s3"), (429, "html"), (500, "s3"), (503, "html")):
         what = f"{status}, as an expired link answers" if status == 403 else str(status)
         error = _shaped(status, shape)
@@ -461,7 +461,7 @@ def _any_picture(unusable: str) -> Iterator[_Kind]:
     yield _Kind("other-size", "a picture of another size", _LOST_STATUS, other, ends=unusable, representative=True)
     yield _Kind("truncated", "a truncated picture", _LOST_STATUS, "result_truncated", ends=unusable)
     yield _Kind("text", "a page of HTML instead of a picture", _LOST_STATUS, "result_text", ends=unusable)
-    dead = "It is fetched again six times, then given up."
+    dead = "Fresh links are asked for twice, then it is given up."
     yield _Kind(
         "expired", "a result link that is dead from the start", dead, "result_expired", ends="DownloadFailedError"
     )
