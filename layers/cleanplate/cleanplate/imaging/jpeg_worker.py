@@ -29,11 +29,15 @@ import ctypes
 import mmap
 import struct
 import sys
-from collections.abc import Callable
 from ctypes import byref, c_int, c_ubyte, c_uint, c_ulong, c_void_p
-from typing import TYPE_CHECKING, BinaryIO
+
+#: ``typing`` takes as long to import as all the rest; type checkers know this name.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
     from cleanplate.imaging.libjpeg import (
         BLOCK_BYTES,
         LAST_BYTES,

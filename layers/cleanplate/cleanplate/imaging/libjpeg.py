@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
 from contextlib import suppress
 from ctypes import POINTER, addressof, byref, c_double, c_int, c_size_t, c_ubyte, c_uint, c_void_p
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _VERSION = 62
 BLOCK_BYTES = 128

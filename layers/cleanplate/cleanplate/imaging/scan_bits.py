@@ -6,16 +6,16 @@ seen: what was encoded with the same codes from the same coefficients is the sam
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from mmap import mmap
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from mmap import mmap
 
 #: Fewer equal bytes could be chance.
 _ENOUGH = 64
 #: Bits by which decoder and encoder may be apart: each has up to 64 of its own, and does not start on a byte.
 _APART = 160
-#: In a scan 0xFF stands for itself only before a zero.
-_MARKER = re.compile(rb"\xff[^\x00]")
 _END_OF_IMAGE = b"\xff\xd9"
 _PIECE = 1 << 16
 
@@ -32,8 +32,8 @@ def tail_of_scan(content: mmap | bytes, at: int, written: bytes) -> Iterator[byt
     before = _unstuffed(_whole(content[max(0, at - 2 * len(written) - 2 * _APART // 8) : at]))
     if len(pattern) < _ENOUGH or len(before) < len(pattern) + _APART // 8:
         return None
-    end = _MARKER.search(content, at)
-    if end and end[0] != _END_OF_IMAGE:
+    stop = _end_of_scan(content, at)
+    if stop is None:
         return None
     known, looked_for = int.from_bytes(before, "big"), int.from_bytes(pattern, "big")
     mask = (1 << 8 * len(pattern)) - 1
@@ -41,10 +41,23 @@ def tail_of_scan(content: mmap | bytes, at: int, written: bytes) -> Iterator[byt
     if len(places) != 1:
         return None
     count, bits = divmod(places[0], 8)
-    stop = end.start() if end else len(content)
-    # What is left of a mark that was cut off.
-    stop -= content[stop - 1 : stop] == b"\xff"
     return _shifted(content, at, stop, before[len(before) - count - 1 :], bits)
+
+
+def _end_of_scan(content: mmap | bytes, at: int) -> int | None:
+    """Return where the scan that goes on ``at`` ends; None where another marker than the end mark lies in it."""
+    end = content.find(_END_OF_IMAGE, at)
+    # At the end of the file may be what is left of a mark that was cut off.
+    stop = end if end >= 0 else len(content) - (content[-1:] == b"\xff")
+    while at < stop:
+        piece = content[at : min(stop, at + _PIECE)]
+        if piece[-1] == 0xFF and at + len(piece) < stop:
+            piece += b"\x00" if content[at + len(piece)] == 0 else b""
+        # In a scan 0xFF stands for itself only before a zero.
+        if piece.count(b"\xff") != piece.count(b"\xff\x00"):
+            return None
+        at += len(piece)
+    return stop
 
 
 def _shifted(content: mmap | bytes, at: int, end: int, before: bytes, bits: int) -> Iterator[bytes]:
