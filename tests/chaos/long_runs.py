@@ -64,6 +64,7 @@ def record_expires(walk: Walk) -> None:
     _ask(walk)
     walk.stage.clock.pass_by(DAY)
     _forget(walk.stage)
+    walk.settle()
     try:
         walk.execute()
     except JobMovedOnError as gone:
