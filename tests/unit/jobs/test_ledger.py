@@ -92,24 +92,24 @@ def test_the_options_that_an_upload_was_first_read_with_hold(stage: Stage) -> No
     """GIVEN a notification that comes again WHEN a sidecar and a mask have appeared THEN it is no second job."""
     mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1")
     first = Options(remove=("dog",), min_score=0.3)
-    assert stage.ledger.remembered_options(PHOTO) is None
-    assert stage.ledger.remember_options(PHOTO, first, None, now=stage.clock()) == (first, None)
+    assert stage.ledger.uploads.remembered_options(PHOTO) is None
+    assert stage.ledger.uploads.remember_options(PHOTO, first, None, now=stage.clock()) == (first, None)
     later = Options(remove=("cat",), mask_route="own-mask")
-    assert stage.ledger.remember_options(PHOTO, later, mask, now=stage.clock()) == (first, None)
-    assert stage.ledger.remembered_options(PHOTO) == (first, None)
+    assert stage.ledger.uploads.remember_options(PHOTO, later, mask, now=stage.clock()) == (first, None)
+    assert stage.ledger.uploads.remembered_options(PHOTO) == (first, None)
 
 
 def test_remembered_options_keep_their_own_mask(stage: Stage) -> None:
     mask = Photo(bucket=UPLOADS, key="dog.mask.png", version_id="m1", size=5)
     options = Options(mask_route="own-mask")
-    stage.ledger.remember_options(PHOTO, options, mask, now=stage.clock())
-    assert stage.ledger.remember_options(PHOTO, Options(), None, now=stage.clock()) == (options, mask)
+    stage.ledger.uploads.remember_options(PHOTO, options, mask, now=stage.clock())
+    assert stage.ledger.uploads.remember_options(PHOTO, Options(), None, now=stage.clock()) == (options, mask)
 
 
 def test_another_version_has_a_choice_of_its_own(stage: Stage) -> None:
-    stage.ledger.remember_options(PHOTO, Options(remove=("dog",)), None, now=stage.clock())
+    stage.ledger.uploads.remember_options(PHOTO, Options(remove=("dog",)), None, now=stage.clock())
     other = replace(PHOTO, version_id="v2")
-    assert stage.ledger.remember_options(other, Options(), None, now=stage.clock()) == (Options(), None)
+    assert stage.ledger.uploads.remember_options(other, Options(), None, now=stage.clock()) == (Options(), None)
 
 
 # --- paying -------------------------------------------------------------------------------------------------------------

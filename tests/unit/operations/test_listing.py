@@ -448,7 +448,7 @@ def test_results_from_another_bucket_lie_in_a_folder_of_its_name(stage: Stage) -
 def test_statuses_are_found_by_hundreds_in_few_calls(stage: Stage) -> None:
     photos = [Photo(UPLOADS, f"{number}.jpg", version_id="v1") for number in range(250)]
     for photo in photos[::50]:
-        stage.ledger.remember_options(photo, Options(), None, now=stage.clock())
+        stage.ledger.uploads.remember_options(photo, Options(), None, now=stage.clock())
         stage.claim(photo.key)
     calls: list[str] = []
     stage.dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))

@@ -37,6 +37,7 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.folder_counts import SHARDS, Progress, counted_moves
 from cleanplate.jobs.in_work import in_work_moves
+from cleanplate.jobs.known_uploads import KnownUploads
 from cleanplate.jobs.records import (
     DUE,
     OPEN_JOBS,
@@ -46,14 +47,11 @@ from cleanplate.jobs.records import (
     job_to_item,
     job_update,
     object_key,
-    selection_from_item,
-    selection_to_item,
     upload_key,
 )
 from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.jobs.reuse import next_run
-from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus, Options, Photo
-from cleanplate.uploads.identity import job_id
+from cleanplate.models import TERMINAL, AdobeRequest, Job, JobStatus, Photo
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -94,39 +92,10 @@ class Ledger:
         self.progress = Progress(client, table=table, record_days=record_days)
         #: Whose result lies at a key.
         self.owners = ResultOwners(client, table=table, record_days=record_days)
+        #: What is remembered of each upload.
+        self.uploads = KnownUploads(client, table=table, record_days=record_days)
 
     # --- claiming ---
-
-    def one_upload(self, photo: Photo, *, now: float) -> Photo:
-        """Return the upload that an object stands for; where it has a version, that says it.
-
-        Without one an upload is told by ETag and sequencer, and only S3's own notification brings a sequencer. Whoever finds
-        the object in another way is given the sequencer of that notification, and one that comes after it becomes the same
-        upload: one object is one job, however it was heard of.
-        """
-        if photo.version_id or not photo.etag:
-            return photo
-        found = self._put_if_absent(object_key(photo), {"sequencer": photo.sequencer}, now)
-        if found is None or (photo.sequencer and found["sequencer"]):
-            # The same bytes, uploaded again under the same key, are another upload.
-            return photo
-        return replace(photo, sequencer=found["sequencer"])
-
-    def remember_options(
-        self, photo: Photo, options: Options, own_mask: Photo | None, *, now: float
-    ) -> tuple[Options, Photo | None]:
-        """Return the options that an upload was first read with.
-
-        A redelivered notification may find a sidecar that was not there before; it must not become a second job.
-        """
-        item = {"first_job": job_id(photo, options, own_mask), **selection_to_item(options, own_mask)}
-        found = self._put_if_absent(upload_key(photo), item, now)
-        return (options, own_mask) if found is None else selection_from_item(found)
-
-    def remembered_options(self, photo: Photo) -> tuple[Options, Photo | None] | None:
-        """Return what :meth:`remember_options` has kept of an upload, if anything."""
-        item = self._read(upload_key(photo))
-        return selection_from_item(item) if item else None
 
     def claim(self, job: Job) -> Job:
         """Write a new job, or return the one that is there already."""
@@ -409,19 +378,3 @@ class Ledger:
     def _read(self, key: str) -> dict[str, Any] | None:
         answer = self._db.get_item(TableName=self._table, Key=item_key(key), ConsistentRead=True)
         return from_item(answer["Item"]) if "Item" in answer else None
-
-    def _put_if_absent(self, key: str, values: Mapping[str, object], now: float) -> dict[str, Any] | None:
-        """Return None where the item was written, else what was there."""
-        item = {"job_id": key, **values, "expires_at": expiry(now, self._record_days)}
-        try:
-            self._db.put_item(
-                TableName=self._table,
-                Item=to_item(item),
-                ConditionExpression="attribute_not_exists(job_id)",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            if not is_refused(error):
-                raise
-            return item_there(error) or self._read(key) or item
-        return None

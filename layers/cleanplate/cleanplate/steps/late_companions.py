@@ -54,9 +54,9 @@ def _keys_beside(companion: Photo, services: Services) -> list[str]:
 
 
 def _has_begun(photo: Photo, services: Services) -> bool:
-    photo = services.ledger.one_upload(photo, now=services.clock())
+    photo = services.ledger.uploads.identify(photo, now=services.clock())
     return (
-        services.ledger.remembered_options(photo) is not None
+        services.ledger.uploads.remembered_options(photo) is not None
         or newest_job(photo, services) is not None
         or services.ledger.get(refused_id(photo)) is not None
     )

@@ -130,7 +130,7 @@ def _job_for(upload: Upload, found: UploadedObject | None, services: Services) -
 def _clean_once_more(found: UploadedObject, services: Services) -> None:
     """Clean a photo with the sidecar or the mask that came after it, if it says anything new; that may approve a mask."""
     upload = Upload(found.photo)
-    photo = services.ledger.one_upload(found.photo, now=services.clock())
+    photo = services.ledger.uploads.identify(found.photo, now=services.clock())
     try:
         options, own_mask = read_options(upload, found, services)
     except PhotoRefusedError as error:
@@ -190,7 +190,7 @@ def _deadline(services: Services) -> float:
 
 
 def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Job, PhotoRefusedError | None]:
-    photo = services.ledger.one_upload(_pinned(upload, found), now=services.clock())
+    photo = services.ledger.uploads.identify(_pinned(upload, found), now=services.clock())
     refusal: PhotoRefusedError | None = None
     options, own_mask = Options(), None
     try:
@@ -200,8 +200,8 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
     if not upload.request_id:
         # A notification may come twice, with other companions beside the photo; the first time holds.
         if refusal is None:
-            options, own_mask = services.ledger.remember_options(photo, options, own_mask, now=services.clock())
-        elif (earlier := services.ledger.remembered_options(photo)) is not None:
+            options, own_mask = services.ledger.uploads.remember_options(photo, options, own_mask, now=services.clock())
+        elif (earlier := services.ledger.uploads.remembered_options(photo)) is not None:
             refusal, (options, own_mask) = None, earlier
     if refusal is None:
         return _claim_as(upload, photo, options, own_mask, services), None
