@@ -34,7 +34,8 @@ _HOLD_ALL = frozenset({"gate", "day", "budget"})
 def admit_photos(owner: str, seconds_left: Callable[[], float], services: Services) -> dict[str, Any]:
     """Return ``waiting`` and for how long nobody can be let in, or ``empty`` where nobody waits or somebody else attends."""
     room, admitted = services.room, _Admitted()
-    still_since = services.clock()
+    still_since = rung_at = services.clock()
+    nobody_until = 0.0
     bell = -1
     while seconds_left() > _TIME_FOR_ONE:
         now = services.clock()
@@ -42,7 +43,11 @@ def admit_photos(owner: str, seconds_left: Callable[[], float], services: Servic
             return {"state": "empty", "wait_seconds": 0}
         attendance = room.attendance()
         if attendance.bell != bell:
-            bell, still_since = attendance.bell, now
+            bell, still_since, rung_at = attendance.bell, now, now
+        # All are put off and nobody has entered: the bell is one read, the room a dozen.
+        if now < nobody_until and now - rung_at >= _STILL:
+            services.sleep(min(nobody_until - now, services.limiter.limits.near))
+            continue
         found = _Room(services)
         if not found.somebody:
             if now - still_since >= _STILL and room.close(owner, bell, now=now):
@@ -55,6 +60,8 @@ def admit_photos(owner: str, seconds_left: Callable[[], float], services: Servic
             wait = min(wait, _LONGEST)
             room.attend(owner, until=services.clock() + wait + _LEASE, now=services.clock())
             return {"state": "waiting", "wait_seconds": math.ceil(wait)}
+        if not found.first:
+            nobody_until = services.clock() + wait
         services.sleep(min(max(wait, services.limiter.limits.near / 2), services.limiter.limits.near))
     return {"state": "waiting", "wait_seconds": 0}
 
@@ -97,7 +104,7 @@ class _Room:
             if photo.not_before <= self._now or photo.deadline_at <= self._now:
                 self.first[urgency, route] = photo
                 return
-            self.put_off_until = min(self.put_off_until, photo.not_before)
+            self.put_off_until = min(self.put_off_until, photo.not_before, photo.deadline_at)
 
 
 def _admit(found: _Room, admitted: _Admitted, services: Services) -> tuple[float, bool]:
