@@ -88,7 +88,7 @@ def test_every_imported_package_is_in_a_layer_or_in_the_runtime(build: Build) ->
         for name in imported(project.tree(path))
         if not name.startswith(("mypy_boto3_", "aws_lambda_powertools.utilities.typing"))
         # A program of its own finds what lies beside it.
-        and str(Path(path).with_name(f"{name}.py")) not in project.package
+        and str(Path(path).with_name(f"{name.partition('.')[0]}.py")) not in project.package
     }
     brought = {path.name.split(".")[0] for layer in _LAYERS for path in (build.folder / layer / "python").iterdir()}
     assert wanted - sys.stdlib_module_names - _RUNTIME_BRINGS <= brought
