@@ -135,7 +135,7 @@ class LocalCloud(Startable):
         """Have the stand-in, which recognises nothing, call what it finds so; where ``photo`` is part of a key."""
         if self.stand_in is not None:
             names = [*labels, "something else"]
-            rule = {"route": "POST /v1/mask-objects", "action": {"do": "labels", "names": names}}
+            rule = {"route": "POST /v1/mask-objects", "fault": {"do": "labels", "names": names}}
             self.stand_in.add_rules({**rule, "photo": photo} if photo else rule)
 
     def _deployed_parameters(self) -> dict[str, str]:

@@ -62,15 +62,13 @@ class Rule:
 
 
 _FIELDS = {"route", "photo", "times", "after", "fault"}
-#: What ``fault`` was called at first; rules written so still work.
-_OLD_NAME = "action"
 
 
 def parse_rule(said: Any, number: int) -> Rule:
     """Return a rule from its JSON."""
     if not isinstance(said, dict):
         raise InvalidRuleError("a rule is a JSON object")
-    if unknown := set(said) - _FIELDS - {_OLD_NAME}:
+    if unknown := set(said) - _FIELDS:
         raise InvalidRuleError(f"a rule has no field {', '.join(sorted(unknown))}; it has {', '.join(sorted(_FIELDS))}")
     times, after = said.get("times"), said.get("after", 0)
     if times == "forever":
@@ -81,7 +79,7 @@ def parse_rule(said: Any, number: int) -> Rule:
     if not isinstance(route, str) or not isinstance(photo, str):
         raise InvalidRuleError("route and photo are strings")
     try:
-        fault = make_fault(said.get("fault", said.get(_OLD_NAME)))
+        fault = make_fault(said.get("fault"))
     except (TypeError, ValueError) as error:
         raise InvalidRuleError(str(error)) from None
     return Rule(number, fault, said, route, photo, times, after)

@@ -88,7 +88,7 @@ def requested(stage: Stage, photo: Photo, sample: Sample) -> list[str]:
 @pytest.fixture(scope="module")
 def mask_checks(stage: Stage, requested: list[str], job: str, sample: Sample) -> list[Any]:
     # However slow this machine is, the first look is too early.
-    stage.adobe.add_rules({"route": "GET *status*", "times": 1, "action": {"do": "status_word", "word": "running"}})
+    stage.adobe.add_rules({"route": "GET *status*", "times": 1, "fault": {"do": "status_word", "word": "running"}})
     return _until_done(stage, sample("check_job") | {"job_id": job})
 
 

@@ -94,21 +94,21 @@ def _own_mask(walk: HandledWalk) -> None:
 
 
 def _failing(walk: HandledWalk, route: str, action: Any) -> None:
-    walk.adobe.add_rules({"route": route, "action": action})
+    walk.adobe.add_rules({"route": route, "fault": action})
     _clean(walk)
 
 
 def _waits(walk: HandledWalk) -> None:
     """Too many requests, an outage, a lost answer, a job that is not ready: a walk with every kind of waiting."""
-    walk.adobe.add_rules({"route": MASK, "times": 1, "action": {"do": "too_many_requests", "retry_after": 7}})
-    walk.adobe.add_rules({"route": FILL, "times": 1, "action": {"do": "error", "status": 503}})
-    walk.adobe.add_rules({"route": STATUS, "times": 1, "action": {"do": "status_word", "word": "running"}})
+    walk.adobe.add_rules({"route": MASK, "times": 1, "fault": {"do": "too_many_requests", "retry_after": 7}})
+    walk.adobe.add_rules({"route": FILL, "times": 1, "fault": {"do": "error", "status": 503}})
+    walk.adobe.add_rules({"route": STATUS, "times": 1, "fault": {"do": "status_word", "word": "running"}})
     _clean(walk)
 
 
 def _again(walk: HandledWalk) -> None:
     """A fill that failed, and somebody who asks for the photo once more."""
-    walk.adobe.add_rules({"route": FILL, "action": "failed"})
+    walk.adobe.add_rules({"route": FILL, "fault": "failed"})
     photo = _clean(walk)
     walk.adobe.clear_rules()
     walk.publish(photo, request_id="r1")

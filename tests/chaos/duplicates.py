@@ -130,7 +130,7 @@ def _redrive(walk: Walk) -> None:
 
 def _five_requests(walk: Walk) -> None:
     """One request event five times, after a failure: it is one more run."""
-    walk.adobe.add_rules({"route": MASK, "times": 1, "action": "failed"})
+    walk.adobe.add_rules({"route": MASK, "times": 1, "fault": "failed"})
     photo = _upload(walk)
     walk.publish(photo)
     walk.execute()
@@ -210,7 +210,7 @@ def _two_versions_at_once(walk: Walk) -> None:
 def _late_failure(walk: Walk, *, ended: bool) -> None:
     """The older version's fill fails after the newer version has ended, or while it is in work."""
     old = _upload(walk)
-    walk.adobe.add_rules({"route": FILL, "times": 1, "action": "failed"})
+    walk.adobe.add_rules({"route": FILL, "times": 1, "fault": "failed"})
     walk.publish(old)
     ((first, start),) = walk.stage.executions()
     fill = walk._functions["FillMaskedAreasFunction"]
@@ -319,7 +319,7 @@ def _two_photos_of_one_result(walk: Walk) -> None:
 
 def _failed_and_then_clean(walk: Walk) -> None:
     """A photo whose format changes: the manifest of its failure is replaced by that of its result."""
-    walk.adobe.add_rules({"route": MASK, "times": 1, "action": {"do": "error", "status": 403}})
+    walk.adobe.add_rules({"route": MASK, "times": 1, "fault": {"do": "error", "status": 403}})
     walk.publish(_upload(walk, heic_bytes(), "dog.heic"))
     walk.publish(Photo(UPLOADS, "dog.heic"), request_id="r1")
     walk.execute()
@@ -349,13 +349,13 @@ def _object_and_manifest_are_of(walk: Walk, job_id: str, key: str = "dog.jpg") -
 
 def _another_run_of_an_old_version(walk: Walk) -> None:
     """A version that failed at its fill is asked for again by name, when a newer one is clean."""
-    walk.adobe.add_rules({"route": FILL, "times": 1, "action": "failed"})
+    walk.adobe.add_rules({"route": FILL, "times": 1, "fault": "failed"})
     old = _upload(walk)
     walk.publish(old)
     walk.execute()
     walk.publish(_upload(walk, NEW))
     walk.execute()
-    walk.adobe.add_rules({"route": FILL, "action": "failed"})
+    walk.adobe.add_rules({"route": FILL, "fault": "failed"})
     walk.publish(Photo(UPLOADS, old.key, version_id=old.version_id), request_id="r1")
     walk.execute()
     _newest_is_there(walk)
@@ -392,7 +392,7 @@ def _told_of_the_end(walk: Walk, name: str, times: int = TIMES) -> None:
 
 
 def _end_told_after_the_machine(walk: Walk) -> None:
-    walk.adobe.add_rules({"route": MASK, "action": "failed"})
+    walk.adobe.add_rules({"route": MASK, "fault": "failed"})
     walk.publish(_upload(walk))
     walk.execute()
     _told_of_the_end(walk, walk.stage.only_job().execution_name)
@@ -400,14 +400,14 @@ def _end_told_after_the_machine(walk: Walk) -> None:
 
 def _end_told_before_the_machine(walk: Walk) -> None:
     """The event overtakes the machine's own RecordFailure."""
-    walk.adobe.add_rules({"route": MASK, "action": "failed"})
+    walk.adobe.add_rules({"route": MASK, "fault": "failed"})
     walk.publish(_upload(walk))
     _told_of_the_end(walk, walk.stage.only_job().execution_name)
     walk.execute()
 
 
 def _end_told_beside_the_machine(walk: Walk) -> None:
-    walk.adobe.add_rules({"route": MASK, "action": "failed"})
+    walk.adobe.add_rules({"route": MASK, "fault": "failed"})
     walk.publish(_upload(walk))
     name, record = walk.stage.only_job().execution_name, walk._functions["RecordFailureFunction"]
 
@@ -441,7 +441,7 @@ def _end_told_while_the_photo_ends(walk: Walk) -> None:
 
 
 def _end_of_the_first_run_told_in_the_second(walk: Walk) -> None:
-    walk.adobe.add_rules({"route": MASK, "times": 1, "action": "failed"})
+    walk.adobe.add_rules({"route": MASK, "times": 1, "fault": "failed"})
     photo = _upload(walk)
     walk.publish(photo)
     walk.execute()

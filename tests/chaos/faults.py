@@ -496,7 +496,7 @@ def _at(kind: _Kind, where: Where, route: str, path: str, *, options: Mapping[st
     made = kind.made if kind.made is not None else int(not kind.ends or not where.endswith("request"))
     before, behind = (1, 0) if route == FILL else (0, int(not kind.ends))
     ended: Outcome = "failed" if kind.ends else "cleaned"
-    rule = {"route": path, "action": kind.action, "times": kind.times}
+    rule = {"route": path, "fault": kind.action, "times": kind.times}
     return Fault(
         name=f"{where.replace(' ', '-')}/{route}/{kind.slug}",
         where=where,
@@ -579,7 +579,7 @@ def _of_the_identity_service() -> Iterator[Fault]:
         ("reset", "the connection is reset", "reset"),
         ("redirect", "a redirect to another host", "redirect"),
     ):
-        rule = {"route": _TOKEN, "action": action}
+        rule = {"route": _TOKEN, "fault": action}
         yield _fault("identity service", f"{slug}-twice", what, down, _CLEANED, {**rule, "times": 2}, often="twice")
         yield _fault(
             "identity service",
@@ -603,12 +603,12 @@ def _of_the_identity_service() -> Iterator[Fault]:
         closed=_TOKEN,
         often="every time",
     )
-    hang = {"route": _TOKEN, "action": "hang", "times": 1}
+    hang = {"route": _TOKEN, "fault": "hang", "times": 1}
     what = "no answer within the read time-out"
     yield _fault("identity service", "hang", what, down, _CLEANED, hang, often="once", impatient=True)
-    slow = {"route": _TOKEN, "action": {"do": "delay", "seconds": 0.4}}
+    slow = {"route": _TOKEN, "fault": {"do": "delay", "seconds": 0.4}}
     yield _fault("identity service", "slow", "a slow answer", "Nothing.", _CLEANED, slow)
-    patience = {"route": _TOKEN, "action": {"do": "too_many_requests", "retry_after": 2}, "times": 1}
+    patience = {"route": _TOKEN, "fault": {"do": "too_many_requests", "retry_after": 2}, "times": 1}
     yield _fault("identity service", "429", "429", _WAITS, _CLEANED, patience, often="once", representative=True)
     for slug, what, action in (
         ("html", "200 with a page of HTML", {"do": "respond", "text": "<html>", "content_type": "text/html"}),
@@ -618,7 +618,7 @@ def _of_the_identity_service() -> Iterator[Fault]:
         ("number", "200 with a number for a token", {"do": "respond", "json": {"access_token": 5}}),
         ("expires-soon", "a life in words", {"do": "respond", "json": {"access_token": "t", "expires_in": "soon"}}),
     ):
-        rule = {"route": _TOKEN, "action": action}
+        rule = {"route": _TOKEN, "fault": action}
         once = {**rule, "times": 1}
         yield _fault(
             "identity service", f"{slug}-once", what, down, _CLEANED, once, often="once", representative=slug == "html"
@@ -635,7 +635,7 @@ def _of_the_identity_service() -> Iterator[Fault]:
     refused = "It is given up at once; an alarm tells of refused credentials."
     for status in (400, 401, 403):
         body = {"error": "invalid_client", "error_description": "invalid client_secret: stand-in-client-secret"}
-        rule = {"route": _TOKEN, "action": {"do": "respond", "status": status, "json": body}}
+        rule = {"route": _TOKEN, "fault": {"do": "respond", "status": status, "json": body}}
         what = f"{status}, which repeats the secret"
         yield _fault(
             "identity service",
@@ -648,13 +648,13 @@ def _of_the_identity_service() -> Iterator[Fault]:
             representative=status == 401,
         )
     odd = {"access_token": "two\nlines", "expires_in": 3600}
-    rule = {"route": _TOKEN, "action": {"do": "respond", "json": odd}}
+    rule = {"route": _TOKEN, "fault": {"do": "respond", "json": odd}}
     what = "a token that fits into no header"
     yield _fault(
         "identity service", "odd-token", what, refused, _failed("CredentialsRefusedError", 0), rule, often="every time"
     )
     for slug, life in (("no", 0), ("negative", -5), ("nan", "NaN"), ("endless", 1e300)):
-        rule = {"route": _TOKEN, "action": {"do": "merge", "json": {"expires_in": life}}}
+        rule = {"route": _TOKEN, "fault": {"do": "merge", "json": {"expires_in": life}}}
         what = (
             f"a token whose life is {life:g} s"
             if isinstance(life, float | int)
@@ -668,8 +668,8 @@ def _of_the_identity_service() -> Iterator[Fault]:
         "the token is refused while a job is in work, and the identity service is down",
         "The job is asked about again until there is a token.",
         _CLEANED,
-        {"route": _STATUS["mask-objects"], "action": "token_refused", "times": 1},
-        {"route": _TOKEN, "action": _shaped(503, "html"), "after": 1, "times": 2},
+        {"route": _STATUS["mask-objects"], "fault": "token_refused", "times": 1},
+        {"route": _TOKEN, "fault": _shaped(503, "html"), "after": 1, "times": 2},
         often="once",
         representative=True,
     )
@@ -679,8 +679,8 @@ def _of_the_identity_service() -> Iterator[Fault]:
         "the token is refused while a job is in work, and the identity service answers nonsense",
         "The job is asked about again until there is a token.",
         _CLEANED,
-        {"route": _STATUS["mask-objects"], "action": "token_refused", "times": 1},
-        {"route": _TOKEN, "action": {"do": "respond", "text": "<html>"}, "after": 1, "times": 2},
+        {"route": _STATUS["mask-objects"], "fault": "token_refused", "times": 1},
+        {"route": _TOKEN, "fault": {"do": "respond", "text": "<html>"}, "after": 1, "times": 2},
         often="once",
     )
     yield _fault(
@@ -689,8 +689,8 @@ def _of_the_identity_service() -> Iterator[Fault]:
         "the token is refused at the fill, and the identity service is down",
         "The fill is asked for again until there is a token.",
         _CLEANED,
-        {"route": _POST[FILL], "action": "token_refused", "times": 1},
-        {"route": _TOKEN, "action": _shaped(503, "html"), "after": 1, "times": 2},
+        {"route": _POST[FILL], "fault": "token_refused", "times": 1},
+        {"route": _TOKEN, "fault": _shaped(503, "html"), "after": 1, "times": 2},
         often="once",
     )
 
@@ -704,7 +704,7 @@ def _of_one_place() -> Iterator[Fault]:
             "succeeded without a picture",
             nothing,
             _failed("AdobeJobFailedError", 1),
-            {"route": _STATUS[route], "action": "without_payload"},
+            {"route": _STATUS[route], "fault": "without_payload"},
             route=route,
             representative=route == "mask-objects",
         )
@@ -714,7 +714,7 @@ def _of_one_place() -> Iterator[Fault]:
         "succeeded without a picture",
         nothing,
         _failed("AdobeJobFailedError", 2),
-        {"route": _STATUS[FILL], "action": "without_payload"},
+        {"route": _STATUS[FILL], "fault": "without_payload"},
         route=FILL,
         options={"mask_route": "remove-background"},
         representative=True,
@@ -725,8 +725,8 @@ def _of_one_place() -> Iterator[Fault]:
         "succeeded, and the mask was never written to where it belongs",
         "The job was paid. Success is not believed without the picture.",
         _failed("MaskUnusableError", 1),
-        {"route": _POST["create-mask"], "action": "never_finishes"},
-        {"route": _STATUS["create-mask"], "action": {"do": "status_word", "word": "succeeded"}},
+        {"route": _POST["create-mask"], "fault": "never_finishes"},
+        {"route": _STATUS["create-mask"], "fault": {"do": "status_word", "word": "succeeded"}},
         route="create-mask",
         representative=True,
     )
@@ -743,7 +743,7 @@ def _of_one_place() -> Iterator[Fault]:
             what,
             "It is not followed.",
             _failed("ForeignLinkError", 1),
-            {"route": _STATUS["mask-objects"], "action": merge},
+            {"route": _STATUS["mask-objects"], "fault": merge},
             representative=slug == "plain-link",
         )
         yield _fault(
@@ -752,12 +752,12 @@ def _of_one_place() -> Iterator[Fault]:
             what,
             "It is not followed.",
             _failed("ForeignLinkError", 2),
-            {"route": _STATUS[FILL], "action": {"do": "merge", "json": {"image": {"destination": {"url": url}}}}},
+            {"route": _STATUS[FILL], "fault": {"do": "merge", "json": {"image": {"destination": {"url": url}}}}},
             route=FILL,
             options={"mask_route": "remove-background"},
         )
     for style in ("left_top", "normalised", "floats", "none", "null"):
-        boxes = {"route": _STATUS["mask-objects"], "action": {"do": "boxes", "style": style}}
+        boxes = {"route": _STATUS["mask-objects"], "fault": {"do": "boxes", "style": style}}
         yield _fault("mask status", f"boxes-{style}", f"boxes as {style}", _NO_HARM, _CLEANED, boxes)
 
     unread = {"do": "failed", "message": "Failed to download image"}
@@ -768,7 +768,7 @@ def _of_one_place() -> Iterator[Fault]:
         "the job fails because Adobe could not fetch the photo",
         linked,
         Expected("cleaned", 3, possible_duplicate=True),
-        {"route": _POST[FILL], "action": unread, "times": 1},
+        {"route": _POST[FILL], "fault": unread, "times": 1},
         route=FILL,
         often="once",
         representative=True,
@@ -779,11 +779,11 @@ def _of_one_place() -> Iterator[Fault]:
         "the job fails because Adobe could not fetch the photo",
         linked + " Then it is given up.",
         Expected("failed", 3, "InputLinkRefusedError", possible_duplicate=True),
-        {"route": _POST[FILL], "action": unread},
+        {"route": _POST[FILL], "fault": unread},
         route=FILL,
     )
 
-    unread_mask = {"route": _POST["mask-objects"], "action": unread}
+    unread_mask = {"route": _POST["mask-objects"], "fault": unread}
     yield _fault(
         "mask status",
         "input-unread-once",
@@ -806,14 +806,14 @@ def _of_one_place() -> Iterator[Fault]:
     passed_on = "The original is passed on, and the manifest says so."
     unseen = Expected("nothing_to_remove", 1)
     for route in ("mask-objects", "remove-background"):
-        black = {"route": _POST[route], "action": "result_black"}
+        black = {"route": _POST[route], "fault": "result_black"}
         yield _fault("mask picture", "black", "a mask that is all black", passed_on, unseen, black, route=route)
-    none_found = {"route": masks, "action": {"do": "many_masks", "count": 0}}
+    none_found = {"route": masks, "fault": {"do": "many_masks", "count": 0}}
     yield _fault("mask picture", "no-masks", "no mask at all", passed_on, unseen, none_found, representative=True)
-    other = {"route": masks, "action": {"do": "labels", "names": ["zebra"]}}
+    other = {"route": masks, "fault": {"do": "labels", "names": ["zebra"]}}
     what = "labels among which the wanted one is not"
     yield _fault("mask picture", "other-label", what, passed_on, unseen, other, options={"remove": "dog"})
-    many = {"route": masks, "action": {"do": "many_masks", "count": 300}}
+    many = {"route": masks, "fault": {"do": "many_masks", "count": 300}}
     yield _fault(
         "mask picture",
         "300-masks",
@@ -832,7 +832,7 @@ def _of_one_place() -> Iterator[Fault]:
         ("stars", ["*" * 200]),
         ("markup", ["<script>alert(1)</script>", "'; DROP TABLE jobs; --"]),
     ):
-        odd = {"route": masks, "action": {"do": "labels", "names": names}}
+        odd = {"route": masks, "fault": {"do": "labels", "names": names}}
         yield _fault(
             "mask picture",
             f"labels-{slug}",
@@ -848,7 +848,7 @@ def _of_one_place() -> Iterator[Fault]:
         "a mask with black and white exchanged",
         "Adobe nowhere promises which is which; invert=true turns it back.",
         _CLEANED,
-        {"route": masks, "action": "result_inverted"},
+        {"route": masks, "fault": "result_inverted"},
         options={"invert": "true"},
     )
 
@@ -857,9 +857,9 @@ def _of_firefly() -> Iterator[Fault]:
     """What is its alone; all else it shares with the other fill."""
     refused = "The photo fails by that name: Adobe's rules do not allow the words."
     post, unsafe = _POST[FIREFLY], {"error_code": "prompt_unsafe", "message": "The prompt is not allowed"}
-    at_once = {"route": post, "action": {"do": "respond", "status": 422, "json": unsafe}}
-    later = {"route": post, "action": {"do": "failed", "code": "prompt_unsafe"}}
-    foreign = {"route": post, "action": "foreign_status_link"}
+    at_once = {"route": post, "fault": {"do": "respond", "status": 422, "json": unsafe}}
+    later = {"route": post, "fault": {"do": "failed", "code": "prompt_unsafe"}}
+    foreign = {"route": post, "fault": "foreign_status_link"}
     never = "The token is not sent there, and no other link is made up for Firefly's jobs. It is not asked again."
     on = partial(_fault, route=FIREFLY)
     words = {"prompt": "wet sand"}
@@ -885,14 +885,14 @@ def _of_firefly() -> Iterator[Fault]:
     )
     what = "202 with a status link on a foreign host"
     yield on("fill request", "foreign-status-link", what, never, _failed("ForeignLinkError", 2), foreign)
-    patience = {"route": post, "action": {"do": "too_many_requests", "retry_after": 3}, "times": 1}
+    patience = {"route": post, "fault": {"do": "too_many_requests", "retry_after": 3}, "times": 1}
     yield on("fill request", "429", "429", _WAITS, _CLEANED, patience, often="once")
-    lost = {"route": post, "action": "lost_answer", "times": 1}
+    lost = {"route": post, "fault": "lost_answer", "times": 1}
     expected = Expected("cleaned", 3, possible_duplicate=True)
     what = "the job is made and its answer cut off (lost 202)"
     yield on("fill request", "lost-202", what, _LOST_ONCE, expected, lost, often="once")
     for word, status in (("cancelled", "cancelled"), ("timeout", "timeout")):
-        worded = {"route": _STATUS[FIREFLY], "action": {"do": "status_word", "word": status, "keep_payload": False}}
+        worded = {"route": _STATUS[FIREFLY], "fault": {"do": "status_word", "word": status, "keep_payload": False}}
         failed = _failed("AdobeJobFailedError", 2)
         yield on("fill status", word, f"the word {word}", _LOST_STATUS, failed, worded)
 

@@ -52,26 +52,26 @@ def bad_ways(settings: Settings) -> list[Bad]:
         Bad(
             "echoed",
             "RequestRefusedError",
-            ({"route": MASK, "action": {"do": "error", "status": 422, "shape": "A", "message": echo}},),
+            ({"route": MASK, "fault": {"do": "error", "status": 422, "shape": "A", "message": echo}},),
         ),
         Bad(
             "page",
             "RequestRefusedError",
-            ({"route": FILL, "action": {"do": "respond", "status": 400, "text": f"<html>{echo}</html>"}},),
+            ({"route": FILL, "fault": {"do": "respond", "status": 400, "text": f"<html>{echo}</html>"}},),
         ),
-        Bad("failing", "AdobeJobFailedError", ({"route": MASK, "action": {"do": "failed", "message": echo}},)),
-        Bad("expired", "DownloadFailedError", ({"route": MASK, "action": "result_expired"},)),
+        Bad("failing", "AdobeJobFailedError", ({"route": MASK, "fault": {"do": "failed", "message": echo}},)),
+        Bad("expired", "DownloadFailedError", ({"route": MASK, "fault": "result_expired"},)),
         Bad(
             "elsewhere",
             "ForeignLinkError",
-            ({"route": MASK, "action": {"do": "foreign_status_link", "keep_id": False}},),
+            ({"route": MASK, "fault": {"do": "foreign_status_link", "keep_id": False}},),
         ),
         Bad(
             "sent-on",
             "ForeignLinkError",
-            ({"route": STATUS, "action": {"do": "redirect", "to": f"https://elsewhere.example/{token}?{signature}"}},),
+            ({"route": STATUS, "fault": {"do": "redirect", "to": f"https://elsewhere.example/{token}?{signature}"}},),
         ),
-        Bad("reset", "DownloadFailedError", ({"route": "GET /results/*", "action": "reset"},)),
+        Bad("reset", "DownloadFailedError", ({"route": "GET /results/*", "fault": "reset"},)),
     ]
 
 
@@ -79,8 +79,8 @@ def refused_by_ims(settings: Settings) -> tuple[Mapping[str, Any], ...]:
     """The token is refused, and then IMS refuses the account and quotes the secret."""
     echo = {"error": "invalid_client", "error_description": f"bad client_secret {settings.client_secret}"}
     return (
-        {"route": MASK, "action": "token_refused", "photo": "refused"},
-        {"route": "POST /ims/token/*", "action": {"do": "respond", "status": 400, "json": echo}},
+        {"route": MASK, "fault": "token_refused", "photo": "refused"},
+        {"route": "POST /ims/token/*", "fault": {"do": "respond", "status": 400, "json": echo}},
     )
 
 
@@ -91,7 +91,7 @@ def go(system: System, *, fully: bool) -> list[tuple[str, str, Ended]]:
     stamp = f"{time.monotonic_ns():x}"
     ways = [Bad("good", "", ()), *(way for way in bad_ways(settings) if fully or way.name not in _SLOW)]
     if fully:
-        lost = {"route": MASK, "action": "lost_answer"}
+        lost = {"route": MASK, "fault": "lost_answer"}
         ways.append(Bad("lost", "PostOutcomeUnknownError", (lost,)))
     for way in ways:
         for rule in way.rules:

@@ -58,7 +58,7 @@ def runs_overlap(walk: Walk) -> None:
 
 def record_expires(walk: Walk) -> None:
     """A photo is retried late in its record's life, which would be over in mid-run."""
-    walk.adobe.add_rules({"route": MASK, "times": 1, "action": {"do": "error", "status": 422}})
+    walk.adobe.add_rules({"route": MASK, "times": 1, "fault": {"do": "error", "status": 422}})
     walk.publish(_upload(walk))
     walk.stage.clock.pass_by(399.9 * DAY)
     _ask(walk)
@@ -152,7 +152,7 @@ def as_slow_as_the_deadline(walk: Walk) -> None:
         walk.adobe.clear_rules()
         sent = max(request.submitted_at for request in walk.stage.only_job().adobe_requests.values())
         if walk.stage.clock() < sent + DEADLINE - 20:
-            walk.adobe.add_rules({"route": STATUS, "action": {"do": "status_word", "word": "running"}})
+            walk.adobe.add_rules({"route": STATUS, "fault": {"do": "status_word", "word": "running"}})
         return check(event)
 
     begun = walk.stage.clock()

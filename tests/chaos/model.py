@@ -363,7 +363,7 @@ class Conductor:
     def _rule(self, route: str, actions: list[Any]) -> None:
         action = actions[self._variant % len(actions)]
         if action is not None:
-            self._walk.adobe.add_rules({"route": route, "times": 1, "action": action})
+            self._walk.adobe.add_rules({"route": route, "times": 1, "fault": action})
 
     # --- looking ---
 

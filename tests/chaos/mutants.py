@@ -90,7 +90,7 @@ def walked(route: str, action: Any) -> Check:
 
     def check(make: MakeWalk) -> str:
         walk = make()
-        walk.adobe.add_rules({"route": route, "times": 1, "action": action})
+        walk.adobe.add_rules({"route": route, "times": 1, "fault": action})
         walk.publish(walk.stage.upload("dog.jpg", photo_bytes()))
         walk.execute()
         return _said(judge(walk, walk.stage.published()))

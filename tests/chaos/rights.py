@@ -104,14 +104,14 @@ def a_file_that_is_no_photo_is_refused(system: System) -> bool:
 def a_job_that_fails_at_adobe_is_recorded(system: System) -> bool:
     """The last function on the way of a failure."""
     key = f"rights/failing-{uuid.uuid4().hex}.jpg"
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed", "photo": key})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": "failed", "photo": key})
     return _outcome(system, photo_bytes(), key) == "failed"
 
 
 def a_photo_whose_link_adobe_could_not_read_is_cleaned(system: System) -> bool:
     """Its mask's job says so once, and is sent again with a link that another function signs."""
     key = f"rights/unread-{uuid.uuid4().hex}.jpg"
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "action": _UNREAD})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "fault": _UNREAD})
     return _outcome(system, photo_bytes(), key) == "cleaned"
 
 
@@ -119,7 +119,7 @@ def a_photo_waits_for_adobe(system: System) -> bool:
     """Refused once for too many requests, it comes back by itself."""
     key = f"rights/patient-{uuid.uuid4().hex}.jpg"
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
-    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 1}})
+    system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 1}})
     return _outcome(system, photo_bytes(), key) == "cleaned"
 
 
@@ -127,7 +127,7 @@ def a_photo_waits_where_the_pace_is_lost(system: System) -> bool:
     """Refused for too many requests, it waits, and somebody deletes the item of the pace."""
     key = f"rights/patient-{uuid.uuid4().hex}.jpg"
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
-    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 15}})
+    system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 15}})
     dropped = system.drop(photo_bytes(), key)
     client, table = system.aws.client("dynamodb"), system.stack.jobs_table
 
@@ -228,7 +228,7 @@ def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
 def a_link_without_a_version_is_signed_again(system: System) -> bool:
     """As above, where Adobe could not read the first link."""
     key = f"rights/unread-{uuid.uuid4().hex}.jpg"
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "action": _UNREAD})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "fault": _UNREAD})
     return _is_cleaned_without_versions(system, key)
 
 
@@ -248,7 +248,7 @@ def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System)
     """Its fill was refused for too many requests, and somebody deletes the rate limiter's item before it is sent again."""
     key = f"rights/{uuid.uuid4().hex}.jpg"
     rule = {"route": "POST /v1/fill-masked-areas", "photo": key, "times": 1}
-    system.adobe.add_rules({**rule, "action": {"do": "too_many_requests", "retry_after": 3}})
+    system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 3}})
     dropped = system.drop(photo_bytes(), key)
     ledger = Ledger(system.aws.client("dynamodb"), table=system.stack.jobs_table, record_days=1)
 
@@ -302,7 +302,7 @@ def the_account_is_found_in_order(system: System) -> bool:
 
 def _drop_slow(system: System, key: str, seconds: float = 2.0) -> Dropped:
     action = {"do": "duration", "seconds": seconds}
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": action, "photo": key})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": action, "photo": key})
     return system.drop(photo_bytes(), key)
 
 
@@ -330,7 +330,7 @@ def _folder(system: System) -> str:
 
 def _to_retry(system: System, confirm: int | None) -> dict[str, Any]:
     folder = f"rights-{uuid.uuid4().hex}/"
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed", "photo": folder})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": "failed", "photo": folder})
     system.clean(photo_bytes(), f"{folder}a.jpg")
     asked = {"bucket": "", "prefix": folder, "reason": "", "confirm": confirm, "retry_id": uuid.uuid4().hex}
     return {"asked": asked, "after": "", "sent": 0, "failed_for": {}}

@@ -78,19 +78,19 @@ def test_a_wrong_secret_is_found(system: System) -> None:
 
 @pytest.mark.parametrize("status", [404, 502])
 def test_a_retired_route_is_found(system: System, status: int) -> None:
-    system.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "action": {"do": "error", "status": status}})
+    system.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "fault": {"do": "error", "status": status}})
     assert _wrong(system) == {"Adobe: fill-masked-areas"}
 
 
 def test_a_retired_route_that_is_not_used_is_only_named(system: System) -> None:
-    system.adobe.add_rules({"route": "POST /sensei/mask", "action": {"do": "error", "status": 502}})
+    system.adobe.add_rules({"route": "POST /sensei/mask", "fault": {"do": "error", "status": 502}})
     checks = _check(system)
     assert checks["Adobe: create-mask"]["ok"]
     assert "retired" in checks["Adobe: create-mask"]["found"]
 
 
 def test_an_account_that_may_not_use_a_route_is_found(system: System) -> None:
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "error", "status": 403}})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": {"do": "error", "status": 403}})
     assert _wrong(system) == {"Adobe: mask-objects"}
 
 

@@ -93,14 +93,14 @@ def test_an_unreadable_message_is_a_dead_letter_at_once_and_rings(system: System
 def test_refused_credentials_ring(system: System, bell: Bell, photo: bytes) -> None:
     assert not bell.rings("CredentialsRefusedAlarm")
     # The route, because the functions hold a good token already.
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "respond", "status": 401}})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": {"do": "respond", "status": 401}})
     assert system.clean(photo).reason == "CredentialsRefusedError"
     hears(bell, "CredentialsRefusedAlarm")
 
 
 def test_three_429_ring_and_one_does_not(system: System, bell: Bell, photo: bytes) -> None:
     refusal = {"do": "respond", "status": 429, "headers": {"Retry-After": "1"}}
-    rule = {"route": "POST /v1/mask-objects", "times": 1, "action": refusal}
+    rule = {"route": "POST /v1/mask-objects", "times": 1, "fault": refusal}
     system.adobe.add_rules(rule)
     assert system.clean(photo).outcome == "cleaned"
     assert bell.value("ThrottledAlarm") == 1
@@ -238,7 +238,7 @@ def test_the_sweeper_comes_every_quarter_of_an_hour_by_itself(system: System) ->
 
 
 def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system: System, photo: bytes) -> None:
-    system.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": "never_finishes"})
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": "never_finishes"})
     dropped = system.drop(photo)
     job = until(lambda: {"id": _asked(system, dropped.key)}, lambda found: bool(found["id"]))["id"]
     machine = system.aws.client("stepfunctions")
@@ -313,7 +313,7 @@ def _length(system: System) -> int:
 
 def test_failed_photos_are_retried_by_folder_once_that_was_confirmed(system: System, photo: bytes) -> None:
     folder = f"{uuid.uuid4().hex[:8]} é+/"
-    system.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 2, "action": "failed"})
+    system.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 2, "fault": "failed"})
     dropped = [system.drop(photo, prefix=folder) for _ in range(2)]
     assert {system.wait(each).reason for each in dropped} == {"AdobeJobFailedError"}
     hopeless = system.clean(b"no photograph", prefix=folder)

@@ -83,7 +83,7 @@ def test_a_sidecar_goes_before_metadata_and_metadata_before_folders(system: Syst
 
 def test_nothing_to_remove_passes_the_original_on_and_says_what_was_seen(system: System, photo: bytes) -> None:
     system.adobe.add_rules(
-        {"route": "POST /v1/mask-objects", "action": {"do": "labels", "names": ["dog", "ball", "tree"]}}
+        {"route": "POST /v1/mask-objects", "fault": {"do": "labels", "names": ["dog", "ball", "tree"]}}
     )
     ended = system.clean(photo, remove="unicorn*")
 
@@ -271,7 +271,7 @@ def test_refused_credentials_fail_by_name_and_a_request_retries(system: System, 
     right = secret.get_secret_value(SecretId=arn)["SecretString"]
     system.adobe.control("DELETE", "/stand-in/tokens")
     secret.put_secret_value(SecretId=arn, SecretString=json.dumps({**json.loads(right), "client_secret": "wrong"}))
-    system.adobe.add_rules({"route": "POST /ims/token/*", "action": {"do": "respond", "status": 400}})
+    system.adobe.add_rules({"route": "POST /ims/token/*", "fault": {"do": "respond", "status": 400}})
     try:
         ended = system.clean(photo)
     finally:
@@ -295,7 +295,7 @@ def test_refused_credentials_fail_by_name_and_a_request_retries(system: System, 
 
 
 def test_a_failed_adobe_job_fails_the_photo_with_adobes_words(system: System, photo: bytes) -> None:
-    system.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "failed"})
+    system.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": "failed"})
     ended = system.clean(photo)
 
     assert (ended.outcome, ended.reason) == ("failed", "AdobeJobFailedError")

@@ -56,7 +56,7 @@ class TestMatching:
         assert client.get(client.mask(dog).json()["statusUrl"]).json()["status"] == "odd"
 
     def test_rules_can_be_forgotten_one_by_one_or_all(self, client: Client, photo: str) -> None:
-        first, second = client.adobe.add_rules([{"action": "reset"}, {"route": MASK, "action": "hang"}])
+        first, second = client.adobe.add_rules([{"fault": "reset"}, {"route": MASK, "fault": "hang"}])
         client.adobe.control("DELETE", f"/stand-in/rules/{first['number']}")
         assert [said["number"] for said in client.adobe.control("GET", "/stand-in/rules")] == [second["number"]]
         client.adobe.clear_rules()
@@ -68,8 +68,8 @@ class TestMatching:
             {"fault": {"do": "unknown"}},
             {"fault": {"do": "delay", "minutes": 3}},
             {"fault": {}},
-            {"rout": MASK, "action": "reset"},
-            {"times": -1, "action": "reset"},
+            {"rout": MASK, "fault": "reset"},
+            {"times": -1, "fault": "reset"},
             {"fault": {"do": "boxes", "style": "round"}},
             "reset",
         ],
@@ -80,7 +80,7 @@ class TestMatching:
         assert client.adobe.control("GET", "/stand-in/rules") == []
 
     def test_control_routes_cannot_be_broken_by_rules(self, client: Client) -> None:
-        client.adobe.add_rules({"route": "*", "action": "reset"})
+        client.adobe.add_rules({"route": "*", "fault": "reset"})
         assert client.adobe.control("GET", "/stand-in/health")["status"] == "ok"
 
     def test_faults_at_the_identity_service(self, client: Client) -> None:

@@ -164,7 +164,7 @@ def test_a_mask_that_cannot_work_fails_by_name_and_can_be_mended(walk: Walk) -> 
 
 def test_a_retry_of_an_approved_photo_is_the_same_job(walk: Walk) -> None:
     clean(walk, review="true")
-    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": {"do": "error", "status": 422}})
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": {"do": "error", "status": 422}})
     put(walk, "dog.mask.png", mask_bytes())
     assert walk.stage.only_job().status == "failed"
     walk.publish(Photo(UPLOADS, "dog.jpg"), request_id="retry")

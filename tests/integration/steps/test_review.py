@@ -144,7 +144,7 @@ def test_a_request_with_review_is_told_that_the_mask_waits(walk: Walk) -> None:
 
 def test_a_fill_that_fails_is_retried_with_the_approved_mask(walk: Walk) -> None:
     offer(walk)
-    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": {"do": "error", "status": 422}})
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": {"do": "error", "status": 422}})
     approve(walk)
     assert walk.stage.only_job().status == "failed"
     walk.publish(Photo(UPLOADS, "dog.jpg"), request_id="retry")

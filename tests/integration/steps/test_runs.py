@@ -62,7 +62,7 @@ def test_an_old_executions_name_is_never_taken_for_this_claims(walk: Walk, reser
 
 def test_another_run_renews_the_record(walk: Walk) -> None:
     """GIVEN a photo retried late in its record's life THEN the record does not expire in mid-run."""
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": {"do": "error", "status": 422}})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": {"do": "error", "status": 422}})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.stage.clock.pass_by(399.9 * DAY)
     asked_for(walk)
@@ -89,7 +89,7 @@ def test_a_paid_mask_outlives_adobes_links(make_walk: Callable[..., Walk]) -> No
     assert (answer["state"], answer["wait_seconds"] > 3600) == ("waiting", True)
     kept = "".join(content.decode("latin-1") for content in walk.stage.work().values())
     assert "http" not in kept
-    walk.adobe.add_rules({"route": "GET /files/*", "times": 1, "action": {"do": "error", "status": 403}})
+    walk.adobe.add_rules({"route": "GET /files/*", "times": 1, "fault": {"do": "error", "status": 403}})
     sent: dict[str, Any] = {"state": "waiting", "wait_seconds": answer["wait_seconds"]}
     while sent["state"] == "waiting":
         walk.stage.clock.pass_by(sent["wait_seconds"])
@@ -101,7 +101,7 @@ def test_a_paid_mask_outlives_adobes_links(make_walk: Callable[..., Walk]) -> No
 @pytest.mark.parametrize("paid", ["mask-objects", "fill-masked-areas"])
 def test_a_link_that_is_refused_is_asked_for_once_more(walk: Walk, paid: str) -> None:
     fetched = {"mask-objects": 0, "fill-masked-areas": 1}[paid]
-    rule = {"route": "GET /files/*", "after": fetched, "times": 1, "action": {"do": "error", "status": 403}}
+    rule = {"route": "GET /files/*", "after": fetched, "times": 1, "fault": {"do": "error", "status": 403}}
     walk.adobe.add_rules(rule)
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert walk.stage.only_job().status == "cleaned"
@@ -159,7 +159,7 @@ def test_an_answer_that_comes_after_the_end_is_kept_for_the_next_run(
 
 def test_a_request_that_comes_again_after_others_begins_no_run(walk: Walk) -> None:
     """GIVEN a photo that failed for each of two requests WHEN dead letters of both are redriven THEN nothing is paid."""
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "failed"})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": "failed"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.execute()
     for request_id in ("r1", "r2", "r1", "r2", "r1"):
@@ -171,7 +171,7 @@ def test_a_request_that_comes_again_after_others_begins_no_run(walk: Walk) -> No
 
 def test_a_request_for_a_photo_in_work_is_answered_with_its_outcome(walk: Walk) -> None:
     """And is no other run when its message comes again."""
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": "failed"})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": "failed"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     for _ in range(2):
         asked_for(walk, request_id="r1")
@@ -184,7 +184,7 @@ def test_a_request_for_a_photo_in_work_is_answered_with_its_outcome(walk: Walk) 
 
 def test_both_lost_answers_stand_in_the_account_of_every_run(walk: Walk) -> None:
     """A third POST is never sent, whoever asks; the photo fails by name and tells what may have been paid."""
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 2, "action": "broken_json"})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 2, "fault": "broken_json"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     for _ in range(2):
         manifest = walk.stage.manifest("dog.jpg.json")
@@ -196,7 +196,7 @@ def test_both_lost_answers_stand_in_the_account_of_every_run(walk: Walk) -> None
 
 
 def test_what_an_earlier_run_has_paid_stays_in_the_account(walk: Walk) -> None:
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": "failed"})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": "failed"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.execute()
     asked_for(walk)

@@ -57,7 +57,7 @@ def request(walk: Walk, job: Job) -> Job:
 
 
 def rule(walk: Walk, action: Any, **more: Any) -> None:
-    walk.adobe.add_rules({"route": POST, "action": action, **more})
+    walk.adobe.add_rules({"route": POST, "fault": action, **more})
 
 
 def agreed(walk: Walk) -> int:
@@ -203,7 +203,7 @@ def test_only_what_was_sent_to_adobe_counts_as_a_post(walk: Walk, action: Any) -
     """GIVEN that no token is to be had THEN nothing is sent, no slot is taken, and the record says so."""
     job = walk.stage.claim()
     walk.adobe.add_rules(
-        {"route": "POST /ims/*", "action": {"do": "error", "status": 401} if action == "token_refused" else action}
+        {"route": "POST /ims/*", "fault": {"do": "error", "status": 401} if action == "token_refused" else action}
     )
     with pytest.raises((PostponedError, CredentialsRefusedError)):
         request_once(walk, job)

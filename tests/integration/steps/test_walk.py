@@ -166,14 +166,14 @@ def test_nothing_to_remove_passes_the_original_on(walk: Walk) -> None:
 
 
 def test_a_photo_in_which_adobe_sees_nothing_is_passed_on_too(walk: Walk) -> None:
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "many_masks", "count": 0}})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": {"do": "many_masks", "count": 0}})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
 
 
 def test_a_mask_that_shows_nothing_is_nothing_to_remove(walk: Walk) -> None:
     """GIVEN a chosen mask, so that a fill already has its slot, WHEN it turns out black THEN there is no fill."""
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "result_black"})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": "result_black"})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
     assert walk.posts() == {"mask-objects": 1}
@@ -181,7 +181,7 @@ def test_a_mask_that_shows_nothing_is_nothing_to_remove(walk: Walk) -> None:
 
 def test_many_masks_are_one_hole_and_the_manifest_names_the_first(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cleanplate.steps.read_masks._MAX_MASKS", 5)
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": {"do": "many_masks", "count": 8}})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": {"do": "many_masks", "count": 8}})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO, remove="everything"))
     assert len(cleaned(walk, "dog.jpg")["masks"]) == 5
     assert walk.adobe.counters()["downloads"] == 9
@@ -198,7 +198,7 @@ def test_many_masks_are_one_hole_and_the_manifest_names_the_first(walk: Walk, mo
     ],
 )
 def test_a_job_is_found_again_however_adobe_names_it(walk: Walk, action: Any) -> None:
-    walk.adobe.add_rules({"route": "POST /v*", "action": action})
+    walk.adobe.add_rules({"route": "POST /v*", "fault": action})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     cleaned(walk, "dog.jpg")
 
@@ -219,7 +219,7 @@ def test_a_job_is_found_again_however_adobe_names_it(walk: Walk, action: Any) ->
     ids=range(9),
 )
 def test_odd_answers_on_the_way_do_no_harm(walk: Walk, action: Any) -> None:
-    walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 4, "action": action})
+    walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 4, "fault": action})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     cleaned(walk, "dog.jpg")
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
@@ -253,7 +253,7 @@ def test_a_fill_whose_slot_is_later_is_waited_for_before_it_is_begun(make_walk: 
 
 def test_a_fill_that_could_not_be_sent_is_not_waited_for_but_sent(walk: Walk) -> None:
     """GIVEN a fill that Adobe refuses for now THEN the check behind it leads back to sending it."""
-    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "too_many_requests"})
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": "too_many_requests"})
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     cleaned(walk, "dog.jpg")
     assert walk.states.count("FillMaskedAreas") == 2
@@ -431,7 +431,7 @@ def test_whatever_adobe_does_the_photo_ends_by_name(
     make_walk: Callable[..., Walk], route: str, action: Any, reason: str
 ) -> None:
     walk = make_walk(MASK_DEADLINE_SECONDS="40", FILL_DEADLINE_SECONDS="40")
-    walk.adobe.add_rules({"route": route, "action": action})
+    walk.adobe.add_rules({"route": route, "fault": action})
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert (job.status, job.outcome["reason"]) == ("failed", reason)
     manifest = walk.stage.manifest("dog.jpg.json")
@@ -486,7 +486,7 @@ def test_a_stored_answer_is_not_requested_again(walk: Walk) -> None:
 
 
 def test_the_deadline_ends_a_wait_in_a_bounded_number_of_checks(walk: Walk) -> None:
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "action": "never_finishes"})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": "never_finishes"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     with pytest.raises(DeadlinePassedError):
         check_until_the_end(walk, walk.stage.only_job())
@@ -536,7 +536,7 @@ def test_an_own_mask_photo_deleted_during_the_fill_is_finished(
 ) -> None:
     walk.stage.upload("dog.mask.png", mask_bytes())
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 1, "action": {"do": "status_word", "word": "running"}})
+    walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 1, "fault": {"do": "status_word", "word": "running"}})
     walk.publish(photo)
     job = walk.stage.only_job()
     assert fill_masked_areas(job.job_id, walk.stage.services)["state"] == "submitted"
@@ -550,7 +550,7 @@ def test_a_late_failure_of_one_delivery_does_not_end_the_next_run(walk: Walk) ->
     """GIVEN a delivery that is still at work on run 1 WHEN run 2 has begun and the photo is found gone
     THEN only run 1 may be ended by it."""
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "action": {"do": "error", "status": 422}})
+    walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": {"do": "error", "status": 422}})
     walk.publish(photo)
     first = walk.stage.only_job()
     second = walk.stage.ledger.reclaim(
@@ -625,7 +625,7 @@ def test_a_request_that_names_a_version_can_pass_the_original_on(walk: Walk, wit
 
 def test_a_request_without_options_is_another_try_of_the_same_job(walk: Walk) -> None:
     """GIVEN a photo with a sidecar whose fill failed WHEN somebody asks for it again THEN the mask is not paid again."""
-    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "failed"})
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": "failed"})
     walk.stage.upload("dog.jpg.json", b'{"grow": 5}')
     photo = walk.stage.upload("dog.jpg", PHOTO)
     assert walk.clean(photo).outcome["reason"] == "AdobeJobFailedError"
@@ -653,7 +653,7 @@ def test_a_request_without_options_is_another_try_of_the_same_job(walk: Walk) ->
 def test_another_try_is_not_given_what_was_of_no_use(
     walk: Walk, route: str, spoilt: str, masks: int, fills: int
 ) -> None:
-    walk.adobe.add_rules({"route": route, "times": 1, "action": spoilt})
+    walk.adobe.add_rules({"route": route, "times": 1, "fault": spoilt})
     photo = walk.stage.upload("dog.jpg", PHOTO)
     assert walk.clean(photo).status == "failed"
     walk.publish(asked_for(photo), request_id="r1")
@@ -667,7 +667,7 @@ def test_credentials_refused_while_waiting_keep_the_running_job(walk: Walk, step
     """GIVEN a secret that was changed at Adobe while a paid job was in work WHEN the photo is asked for again THEN the
     same job is asked about."""
     earlier = 0 if step == "mask" else 1
-    walk.adobe.add_rules({"route": "GET /v1/status/*", "after": earlier, "times": 10, "action": "token_refused"})
+    walk.adobe.add_rules({"route": "GET /v1/status/*", "after": earlier, "times": 10, "fault": "token_refused"})
     photo = walk.stage.upload("dog.jpg", PHOTO)
     assert walk.clean(photo).outcome["reason"] == "CredentialsRefusedError"
     walk.settle()
@@ -680,7 +680,7 @@ def test_credentials_refused_while_waiting_keep_the_running_job(walk: Walk, step
 
 @pytest.mark.parametrize("route", ["mask-objects", "create-mask"])
 def test_another_run_after_two_weeks_uses_only_its_own_answers(walk: Walk, route: str) -> None:
-    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": "result_text"})
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": "result_text"})
     photo = walk.stage.upload("dog.jpg", PHOTO, mask_route=route)
     assert walk.clean(photo).outcome["reason"] == "FillUnusableError"
     walk.stage.clock.pass_by(MASK_KEPT_SECONDS + 1)
@@ -766,7 +766,7 @@ def test_a_step_that_is_repeated_after_it_succeeded_changes_nothing(walk: Walk) 
 
 
 def test_no_link_and_no_token_is_written_anywhere_but_into_work(walk: Walk) -> None:
-    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "action": {"do": "error", "status": 503}})
+    walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": {"do": "error", "status": 503}})
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     told = str([walk.stage.executions(), walk.stage.results()["dog.jpg.json"], job, walk.stage._heard])
     for secret in ("X-Amz-", "Signature", walk.adobe.settings.canary, "Bearer", walk.adobe.settings.client_secret):
