@@ -176,18 +176,13 @@ class NoMaskWaitsError(InvalidRequestError):
 class OwnOutputError(InvalidRequestError):
     """A result of the stack was copied back into the uploads bucket; nothing is done with it by itself."""
 
-    what_to_do = (
-        "To clean a result once more, send 'Photo Cleaning Requested' for it, or upload it without its metadata "
-        "(aws s3 cp --metadata-directive REPLACE)."
-    )
+    what_to_do = "To clean it once more, send 'Photo Cleaning Requested', or copy it with --metadata-directive REPLACE."
 
 
 class LateFolderFileError(InvalidRequestError):
     """A folder's own options or mask came after photos of it; those are left as they are."""
 
-    what_to_do = (
-        "To clean the earlier photos with it as well, upload them again, or send 'Photo Cleaning Requested' for each."
-    )
+    what_to_do = "To clean earlier photos with it too, upload them again or send 'Photo Cleaning Requested' for each."
 
 
 class KeyTooLongError(PhotoRefusedError):

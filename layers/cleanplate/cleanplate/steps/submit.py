@@ -50,9 +50,8 @@ def send(
 ) -> Job:
     """Return the job with Adobe's for the request ``name``, sending the POST only where there is none yet.
 
-    ``slot_at`` is the slot that a new photo was let in with; without one it must find one at once. A photo that
-    is ``in_work`` stands in nobody's line, whatever it sends. Raises
-    :class:`PostponedError` where it has no slot yet, and the error itself where the photo must fail.
+    ``slot_at`` is the slot that a new photo was let in with; without one it must find one at once. A photo that is
+    ``in_work`` stands in nobody's line. Raises :class:`PostponedError` where it has no slot yet, or why it must fail.
     """
     request = job.adobe_requests.get(name, AdobeRequest(name))
     if request.adobe_job:
