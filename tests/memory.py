@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "cleanplate")]
+
+from tests.worker_peaks import WorkerPeaks, high_water_mark  # noqa: E402 - after the path to it
+
 if TYPE_CHECKING:
     from cleanplate.imaging import PhotoFacts
-
-ROOT = Path(__file__).resolve().parents[1]
 
 #: Name -> Pillow's format, mode, and how it is saved.
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -167,21 +170,13 @@ def _functions(photo: str, folder: str, stated: dict[str, str]) -> dict[str, Cal
     return {"request_mask": request_mask, "fill_masked_areas": fill_masked_areas, "save_result": save_result}
 
 
-def _peak() -> float:
-    """Peak of this process (VmHWM: ``ru_maxrss`` would begin at the parent's), and of the largest that it started."""
-    started = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024 + started
-    raise RuntimeError("no VmHWM: this is measured on Linux")
-
-
 def _in_child(act: str, arguments: list[str]) -> None:
+    workers = WorkerPeaks()
     if act == "make":
         _make(*arguments)
     elif act in FUNCTIONS:
         _functions(arguments[0], arguments[1], json.loads(arguments[2]))[act]()
-    print(json.dumps({"peak": _peak()}))
+    print(json.dumps({"peak": high_water_mark() + workers.most}))
 
 
 # ----------------------------------------------------------------------------------------------------------------------

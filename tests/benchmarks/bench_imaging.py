@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "cleanplate")]
 
+from tests.worker_peaks import WorkerPeaks, high_water_mark  # noqa: E402 - after the path to it
+
 LIMIT = 4000
 
 #: Where the object is: an ellipse, as shares of the photo's width and height.
@@ -169,25 +171,6 @@ def _child(*arguments: str) -> dict[str, float]:
         raise RuntimeError(f"{arguments}: {done.stderr[-2000:]}")
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return answer
-
-
-def _peak() -> float:
-    """Peak resident memory of this process in MB.
-
-    ``ru_maxrss`` of a child begins at its parent's size on Linux; VmHWM is the same figure without that.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024 + _peak_of_worker()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
-
-
-def _peak_of_worker() -> float:
-    """No less than what the process that holds a JPEG's blocks took at most, in MB; 0 where there was none."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def _steps(photo: str, mask: str) -> dict[str, Callable[[], Any]]:
@@ -508,8 +491,9 @@ def _main() -> int:
         "naive": _child_naive,
     }
     if sys.argv[1:2] == ["--child"]:
+        workers = WorkerPeaks()
         children[sys.argv[2]](*sys.argv[3:])
-        print(json.dumps({"peak": _peak()}))
+        print(json.dumps({"peak": high_water_mark() + workers.most}))
         return 0
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="12 megapixels instead of 48")
