@@ -191,10 +191,13 @@ def write_page(cards: Sequence[Card], *, title: str, notes: Sequence[str]) -> st
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
         f"<body><main><header><h1>{html.escape(title)}</h1>{paragraphs}</header>\n{_tools(cards)}"
         '<p class="empty" hidden>No photo is like that.</p><div class="grid">\n'
-        + "\n".join(_card(card, at) for at, card in ordered)
+        + "\n".join(_card(card, at, lazy=place >= _AT_ONCE) for place, (at, card) in enumerate(ordered))
         + f"\n</div></main>\n{_LARGE}<script>{_SCRIPT}</script></body></html>\n"
     )
 
+
+#: So many photos are shown with the page; the pictures of the others come as they are scrolled to.
+_AT_ONCE = 24
 
 _LARGE = (
     '<dialog><div class="bar"><strong></strong><span><button data-act="back">previous (p)</button> '
@@ -227,13 +230,13 @@ def _tools(cards: Sequence[Card]) -> str:
     )
 
 
-def _card(card: Card, at: int) -> str:
+def _card(card: Card, at: int, *, lazy: bool) -> str:
     name = html.escape(card.name)
     if card.result:
         name = f'<a href="{html.escape(quote(card.result))}">{name}</a>'
     word = html.escape(_WORDS.get(card.outcome, card.outcome))
     parts = [f'<h2><span>{name}</span><span class="outcome {html.escape(card.outcome)}">{word}</span></h2>']
-    parts.append(_pictures(card))
+    parts.append(_pictures(card).replace("<img", '<img loading="lazy" decoding="async"' if lazy else "<img"))
     if card.reason or card.message:
         parts.append(f'<p class="reason"><strong>{html.escape(card.reason)}</strong> {html.escape(card.message)}</p>')
     if card.outcome == "nothing_to_remove":
@@ -280,7 +283,7 @@ def _buttons(card: Card) -> str:
 
 def _image(address: str, alt: str, kind: str = "") -> str:
     cls = f' class="{kind}"' if kind else ""
-    return f'<img{cls} src="{address}" alt="{html.escape(alt, quote=True)}" loading="lazy" decoding="async">'
+    return f'<img{cls} src="{address}" alt="{html.escape(alt, quote=True)}">'
 
 
 def approve_command(name: str, *, out: str, stack: str = "") -> str:
