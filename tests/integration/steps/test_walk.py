@@ -719,7 +719,7 @@ WRITES = (
 )
 
 
-#: The writes of a walk whose jobs are ready at the first check, counted: one more has to be meant.
+#: The fewest writes of a walk, of one whose jobs are ready at the first check.
 WRITES_OF_A_WALK = 30
 
 
@@ -728,9 +728,9 @@ def test_no_write_of_a_photo_is_left_out_below(walk: Walk) -> None:
     with walk.stage.killed(*WRITES, after=1000) as writes:
         walk.publish(photo)
         walk.execute()
-    # A job that is not ready when asked for costs three more: its slot, what was seen, and its share of the minute.
+    # A job that is not ready when asked for costs three more; a slot that has to be waited for inside a step, one for each.
     asked = sum(request.polls for request in walk.stage.only_job().adobe_requests.values())
-    assert len(writes) <= WRITES_OF_A_WALK + 3 * (asked - 2)
+    assert len(writes) <= WRITES_OF_A_WALK + 2 + 3 * (asked - 2)
 
 
 #: Every write is tried by ``make prove``.
