@@ -27,7 +27,7 @@ def client_for(
     for adapter in session.adapters.values():
         retry = adapter.max_retries  # type: ignore[attr-defined]
         adapter.max_retries = retry.new(backoff_factor=0, backoff_jitter=0)  # type: ignore[attr-defined]
-    tokens = TokenSource(ims_url=url, session=session, read_credentials=lambda *, afresh: credentials(afresh))
+    tokens = TokenSource(ims_url=url, session=session, read_credentials=lambda *, force_fetch: credentials(force_fetch))
     return AdobeClient(api_url=url, session=session, tokens=tokens)
 
 

@@ -104,7 +104,7 @@ def test_whatever_ims_answers_it_is_a_token_with_an_end_or_unreadable(body: Any)
     tokens = TokenSource(
         ims_url="https://ims.example.com",
         session=requests.Session(),
-        read_credentials=lambda *, afresh: Credentials("a", "b"),
+        read_credentials=lambda *, force_fetch: Credentials("a", "b"),
     )
     with patch.object(requests.models, "complexjson", json), contextlib.suppress(AnswerUnreadableError):
         # Where simplejson is installed, as it is not for a function, requests would take that.

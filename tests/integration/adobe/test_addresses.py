@@ -58,7 +58,7 @@ def client() -> AdobeClient:
     tokens = TokenSource(
         ims_url="https://ims-na1.adobelogin.com",
         session=session,
-        read_credentials=lambda *, afresh: Credentials("the-id", "the-secret"),
+        read_credentials=lambda *, force_fetch: Credentials("the-id", "the-secret"),
     )
     tokens._token, tokens._renew_at = "token-0", float("inf")
     return AdobeClient(api_url=ADOBE, session=session, tokens=tokens)

@@ -500,7 +500,9 @@ def test_a_token_that_is_refused_twice_is_a_matter_of_credentials(server: Script
 def test_a_corrected_secret_is_read_after_the_api_refused_the_old(server: Scripted, refusal: Act) -> None:
     """GIVEN credentials that IMS takes and the API does not WHEN the secret is corrected THEN the next call uses it."""
     secret = ["old-id"]
-    adobe = client_for(server.url, lambda afresh: Credentials(secret[0] if afresh else "old-id", "the-secret"))
+    adobe = client_for(
+        server.url, lambda force_fetch: Credentials(secret[0] if force_fetch else "old-id", "the-secret")
+    )
     server.script = [refusal]
     with pytest.raises(CredentialsRefusedError):
         submit(adobe)

@@ -30,9 +30,9 @@ class Vault:
         self.kept, self.remembered = kept, remembered or kept
         self.read: list[bool] = []
 
-    def __call__(self, *, afresh: bool) -> Credentials:
-        self.read.append(afresh)
-        if afresh:
+    def __call__(self, *, force_fetch: bool) -> Credentials:
+        self.read.append(force_fetch)
+        if force_fetch:
             self.remembered = self.kept
         return self.remembered
 
@@ -134,8 +134,8 @@ def test_a_wrong_secret_is_tried_once_per_call(server: Scripted) -> None:
 
 
 def test_a_secret_that_was_incomplete_and_is_corrected_is_seen_at_once(server: Scripted) -> None:
-    def vault(*, afresh: bool) -> Credentials:
-        return GOOD if afresh else read_credentials({})
+    def vault(*, force_fetch: bool) -> Credentials:
+        return GOOD if force_fetch else read_credentials({})
 
     tokens = TokenSource(ims_url=server.url, session=make_session(server.url), read_credentials=vault)
     assert tokens.token() == "token-1"

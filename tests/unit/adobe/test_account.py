@@ -35,20 +35,20 @@ def keep(secret: str) -> None:
 
 def test_credentials_are_remembered_until_somebody_doubts_them() -> None:
     keep(json.dumps({"client_id": "a", "client_secret": "old"}))
-    assert account._credentials(afresh=False) == Credentials("a", "old")
+    assert account._credentials(force_fetch=False) == Credentials("a", "old")
     keep(json.dumps({"client_id": "a", "client_secret": "new"}))
-    assert account._credentials(afresh=False) == Credentials("a", "old")
-    assert account._credentials(afresh=True) == Credentials("a", "new")
+    assert account._credentials(force_fetch=False) == Credentials("a", "old")
+    assert account._credentials(force_fetch=True) == Credentials("a", "new")
 
 
 def test_a_secret_that_cannot_be_read_is_no_lost_answer_of_adobe() -> None:
     with pytest.raises(AdobeUnavailableError, match="secret could not be read"):
-        account._credentials(afresh=False)
+        account._credentials(force_fetch=False)
 
 
 @pytest.mark.parametrize("secret", ["p8e-pasted-as-it-is", '{"client_secret": "p8e-half', '["p8e-list"]', '"p8e-word"'])
 def test_a_secret_of_another_shape_is_refused_without_quoting_it(secret: str) -> None:
     keep(secret)
     with pytest.raises(CredentialsRefusedError) as refused:
-        account._credentials(afresh=False)
+        account._credentials(force_fetch=False)
     assert "p8e" not in str(refused.value)

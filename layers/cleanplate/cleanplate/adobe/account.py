@@ -29,10 +29,10 @@ def make_client() -> AdobeClient:
     return AdobeClient(api_url=stack.adobe_api_url, session=session, tokens=tokens)
 
 
-def _credentials(*, afresh: bool) -> Credentials:
+def _credentials(*, force_fetch: bool) -> Credentials:
     try:
         secret = parameters.get_secret(
-            settings().adobe_secret, transform="json", max_age=_SECRET_SECONDS, force_fetch=afresh
+            settings().adobe_secret, transform="json", max_age=_SECRET_SECONDS, force_fetch=force_fetch
         )
     except parameters.TransformParameterError:
         # Its words would quote the secret.

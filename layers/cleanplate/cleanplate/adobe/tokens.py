@@ -56,15 +56,15 @@ def read_credentials(secret: Mapping[str, str]) -> Credentials:
 
 
 class CredentialsReader(Protocol):
-    """Reads the credentials from where they are kept, not from a memory of it where ``afresh``."""
+    """Reads the credentials from where they are kept, not from a memory of it where ``force_fetch``."""
 
-    def __call__(self, *, afresh: bool) -> Credentials: ...
+    def __call__(self, *, force_fetch: bool) -> Credentials: ...
 
 
 class TokenSource:
     """Gives the token, and forgets it when Adobe no longer takes it.
 
-    ``read_credentials`` is called with ``afresh`` when the last ones were refused, so that a corrected secret is seen at
+    ``read_credentials`` is called with ``force_fetch`` when the last ones were refused, so that a corrected secret is seen at
     once.
     """
 
@@ -90,7 +90,7 @@ class TokenSource:
     def credentials(self) -> Credentials:
         """Return the credentials that the current token was made with."""
         if self._credentials is None:
-            self._credentials = self._read_credentials(afresh=False)
+            self._credentials = self._read_credentials(force_fetch=False)
         return self._credentials
 
     def token(self) -> str:
@@ -114,12 +114,12 @@ class TokenSource:
 
     def _renew(self) -> None:
         if self._doubted:
-            self._credentials = self._read_credentials(afresh=True)
+            self._credentials = self._read_credentials(force_fetch=True)
             self._doubted = False
         try:
             self._fetch(self.credentials)
         except CredentialsRefusedError:
-            corrected = self._read_credentials(afresh=True)
+            corrected = self._read_credentials(force_fetch=True)
             if corrected == self._credentials:
                 raise
             self._credentials = corrected
