@@ -477,13 +477,13 @@ def without(system: System, trial: Trial) -> Iterator[None]:
     before = _policies(system, trial.function)
     for name, document in before:
         iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(_less(document, trial)))
-    _start_afresh(system, trial.function)
+    _restart(system, trial.function)
     try:
         yield
     finally:
         for name, document in before:
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
-        _start_afresh(system, trial.function)
+        _restart(system, trial.function)
         system.adobe.clear_rules()
         _settle(system)
 
@@ -509,11 +509,11 @@ def _less(document: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
     return less
 
 
-def _start_afresh(system: System, function: str) -> None:
+def _restart(system: System, function: str) -> None:
     """A process that is kept warm remembers secrets and tokens."""
     client, name = system.aws.client("lambda"), system.stack.functions[function]
     variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    variables["STARTED_AFRESH"] = uuid.uuid4().hex
+    variables["RESTARTED"] = uuid.uuid4().hex
     client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 

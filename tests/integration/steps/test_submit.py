@@ -258,7 +258,7 @@ def test_a_secret_that_cannot_be_read_is_not_a_lost_answer(walk: Walk) -> None:
     assert walk.stage.job(job.job_id).adobe_requests["mask"].attempts == 0
 
 
-def test_a_link_that_adobe_could_not_read_is_signed_afresh_once(walk: Walk) -> None:
+def test_a_link_that_adobe_could_not_read_is_signed_again_once(walk: Walk) -> None:
     once, twice = walk.stage.claim(), walk.stage.claim("cat.jpg")
     gone = {"do": "error", "status": 410, "shape": "B"}
     rule(walk, gone, times=1)

@@ -279,7 +279,7 @@ def test_only_a_failed_job_has_another_run(stage: Stage, status: Any) -> None:
         reclaim(stage, stage.job(job.job_id))
 
 
-def test_another_run_begins_afresh_and_will_be_published_again(stage: Stage) -> None:
+def test_another_run_begins_empty_and_will_be_published_again(stage: Stage) -> None:
     job = stage.ledger.record_facts(stage.claim(), {"format": "jpeg"}, now=stage.clock())
     stage.ledger.record_published(failed(stage, paid(stage, job)), now=stage.clock())
     again = reclaim(stage, stage.job(job.job_id))
