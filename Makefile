@@ -22,6 +22,8 @@ SAM := .venv-sam/bin/python -m local.dev.sam
 # Names with spaces and quotes travel in the environment, where no shell takes them apart.
 export PHOTOS REMOVE GROW REVIEW OUT STACK TO YES FUNCTION EVENT CALLED_FROM
 export SAM_CLI_TELEMETRY := 0
+# Each of the many processes would compile again all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A misspelt name would be passed over without a word.
 KNOWN := PYTHON PORT ARGS PHOTOS REMOVE GROW REVIEW OUT STACK TO YES FUNCTION EVENT
