@@ -11,15 +11,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cleanplate.page.cards import facts_of
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress
-from cleanplate_cli.report_page import Card, approve_command, redo_command
 from cleanplate_cli.stack import Stack
-from cleanplate_cli.triptych import data_uri, hole_in_frame, jpeg, preview, separate, triptych
+from cleanplate_cli.triptych import hole_in_frame, jpeg, preview, triptych
 
-#: Above this many photos the page holds smaller pictures, so that it still opens.
-_MANY = 24
 _REVIEW = ("mask", "preview")
 
 
@@ -124,7 +122,7 @@ def _fetch(
         message=str(manifest.get("message", "")),
         what_to_do=str(manifest.get("what_to_do", "")),
         labels_seen=list(manifest.get("labels_seen", [])),
-        facts=[*ending.facts, *_facts(manifest)],
+        facts=[*ending.facts, *facts_of(manifest)],
     )
     content = json.dumps(manifest, ensure_ascii=False, indent=2).encode()
     ending = replace(ending, manifest=out.save(f"{ending.key}.json", content, ending.origin))
@@ -187,71 +185,6 @@ def _picture_of_failed(progress: PhotoProgress, out: OutFolder) -> str:
     except OSError:
         return ""
     return out.save(_beside(progress.photo.key, "before"), jpeg(picture), progress.photo.origin)
-
-
-def make_card(ending: Ending, out: Path, photos: int, stack: str = "") -> Card:
-    """Return the photo as the page shows it, one of so many."""
-    pictures = {}
-    if ending.picture:
-        longest = 900 if photos <= _MANY else 320
-        try:
-            content = (out / ending.picture).read_bytes()
-            parts = separate(content) if ending.went_well and ending.outcome != "mask_ready" else None
-        except OSError:  # somebody took it away
-            content, parts = b"", None
-        if content and parts is None:
-            picture = preview(content)
-            picture.thumbnail((longest, longest))
-            pictures = {"before": data_uri(picture)}
-        if parts:
-            for picture in (parts.before, parts.mask, parts.after):
-                picture.thumbnail((longest, longest))
-            pictures = {
-                "before": data_uri(parts.before),
-                "mask": data_uri(parts.mask, 60),
-                "after": data_uri(parts.after),
-            }
-    return Card(
-        name=ending.key,
-        outcome=ending.outcome,
-        result=ending.result,
-        facts=[(name, value) for name, value in ending.facts],
-        reason=ending.reason if ending.outcome in {"failed", "missing"} else "",
-        message=ending.message,
-        what_to_do=ending.what_to_do,
-        credit=ending.credit,
-        labels_seen=ending.labels_seen,
-        approve=approve_command(ending.key, out=str(out), stack=stack)
-        if ending.outcome == "mask_ready" and not ending.is_sample
-        else "",
-        redo=""
-        if ending.is_sample
-        else redo_command(ending.key, list(ending.options.items()), out=str(out), stack=stack),
-        **pictures,
-    )
-
-
-def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    facts = []
-    if manifest.get("options"):
-        facts.append(("remove", ", ".join(manifest["options"].get("remove", []))))
-    if manifest.get("masks"):
-        facts.append(("masks", ", ".join(f"{mask['label']} ({mask['score']:.0%})" for mask in manifest["masks"])))
-    size = manifest.get("photo", {}).get("facts", {})
-    if size.get("width") and size.get("height"):
-        facts.append(("size", f"{size['width']} x {size['height']}"))
-    if manifest.get("result"):
-        facts.append(("result", f"{_size(manifest['result']['bytes'])} {manifest['result']['media_type']}"))
-    if manifest.get("timings", {}).get("total"):
-        facts.append(("took", f"{manifest['timings']['total']:.1f} s"))
-    requests = manifest.get("requests", {})
-    if requests:
-        facts.append(("requests at Adobe", f"{requests['posts']} paid, {requests['polls']} status"))
-    return facts
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1000))} kB"
 
 
 def _beside(key: str, what: str = "before-mask-after") -> str:

@@ -22,7 +22,7 @@ from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_poller import ask_progress, in_words
 from cleanplate_cli.run import RunArgs, endings_in, run
 from cleanplate_cli.stack import Stack, find_stack
-from cleanplate_cli.telling import shown, summary, why
+from cleanplate_cli.telling import shown, summary_of, why
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -207,7 +207,7 @@ def _retry(told: argparse.Namespace, console: Console, at_home: AtHome | None, _
     known = endings_in(Path(told.out)).values()
     failed = [ending for ending in known if not ending.went_well and not ending.is_sample]
     if not failed:
-        console.print(f"Nothing has failed in {shown(Path(told.out))}. {summary(list(known))}", highlight=False)
+        console.print(f"Nothing has failed in {shown(Path(told.out))}. {summary_of(known)}", highlight=False)
         return 0
     return _once_more(told, console, at_home, failed, None)
 
@@ -292,7 +292,7 @@ def _status(told: argparse.Namespace, console: Console, _at_home: AtHome | None,
             where = folder or stack.uploads_bucket
             say(f"{where}: {in_words(said) or 'no photo was seen there' if said else 'no photo was seen there'}.")
     if endings:
-        say(f"In {shown(out)}: {summary(endings)}")
+        say(f"In {shown(out)}: {summary_of(endings)}")
     elif not told.stack:
         say(f"Nothing was cleaned into {shown(out)} yet.")
     failed = [ending for ending in endings if not ending.went_well]

@@ -19,10 +19,11 @@ from cleanplate_cli.collecting import Ending, collect, ending_before, endings_be
 from cleanplate_cli.errors import CommandError
 from cleanplate_cli.inputs import Upload, companion_keys
 from cleanplate_cli.out_folder import OutFolder
+from cleanplate_cli.page import write_page
 from cleanplate_cli.progress_board import PhotoProgress, make_board
 from cleanplate_cli.progress_poller import ProgressAsked, ask_progress
 from cleanplate_cli.stack import Stack
-from cleanplate_cli.telling import counted, report, shown, write_page
+from cleanplate_cli.telling import counted, report, shown
 from cleanplate_cli.uploading import NameTakenError, Uploaded, Uploader, ask_again, put_mask
 
 if TYPE_CHECKING:

@@ -1,18 +1,17 @@
-"""What is said at the end: a table at the terminal, and the page, from the same endings."""
+"""What is said at the end, at the terminal: a table of how the photos ended, and what to do."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from cleanplate_cli import report_page
-from cleanplate_cli.collecting import Ending, endings_before, make_card
-from cleanplate_cli.out_folder import OutFolder
+from cleanplate.page.html import summary
+from cleanplate_cli.collecting import Ending
 from cleanplate_cli.progress_board import COLOURS, MARKS
 
 if TYPE_CHECKING:
@@ -35,30 +34,9 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def write_page(out: OutFolder, stack: str = "") -> str:
-    """Write the page of all that lies where results go, whichever run it is of; its path."""
-    endings = list(endings_before(out).values())
-    cards = [make_card(ending, out.path, len(endings), stack) for ending in endings]
-    notes = [summary(endings), *sorted({ending.note for ending in endings if ending.note})]
-    content = report_page.write_page(cards, title="Cleanplate: before, mask, after", notes=notes)
-    return out.save("index.html", content.encode())
-
-
-def summary(endings: Sequence[Ending]) -> str:
-    """Return one sentence: ``60 photos: 55 cleaned, 3 nothing to remove, 2 failed.``"""
-    outcomes = [ending.outcome for ending in endings]
-    words = [
-        f"{number} {word}"
-        for outcome, word in (
-            ("cleaned", "cleaned"),
-            ("nothing_to_remove", "nothing to remove"),
-            ("mask_ready", "with a mask to approve"),
-            ("failed", "failed"),
-            ("missing", "without an outcome"),
-        )
-        if (number := outcomes.count(outcome))
-    ]
-    return f"{counted(endings)}: {', '.join(words)}." if words else "No photos."
+def summary_of(endings: Iterable[Ending]) -> str:
+    """Return in one sentence how the photos ended."""
+    return summary([ending.outcome for ending in endings])
 
 
 def report(
@@ -109,7 +87,7 @@ def report(
         console.print(Text(f"  {complaint}", "dim"), soft_wrap=True)
     well = sum(ending.went_well for ending in endings)
     console.print()
-    console.print(Text(summary(endings)), soft_wrap=True)
+    console.print(Text(summary_of(endings)), soft_wrap=True)
     console.print(
         Text(f"{well} of {len(endings)} went well in {seconds:.0f} s. Results and page: {shown(page)}"), soft_wrap=True
     )

@@ -25,7 +25,7 @@ MATRICES = {
     "test_kinds",
     "test_linear",
     "test_links",
-    "test_report_page",
+    "test_html",
     "test_untouched",
     "test_viewing",
 }

@@ -8,12 +8,14 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from cleanplate_cli.report_page import Card, approve_command, redo_command, write_page
+from cleanplate.page.html import Card, article, articles_of, page_html
+from cleanplate_cli.page import approve_command, redo_command
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -24,10 +26,14 @@ def picture(colour: str) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
+def page_of(cards: list[Card], *notes: str) -> str:
+    return page_html([article(card) for card in cards], title="Photos", notes=notes)
+
+
 def cards() -> list[Card]:
     red, white, green = picture("red"), picture("white"), picture("green")
     return [
-        Card("dog.jpg", "cleaned", "dog.jpg", red, white, green, redo="make redo PHOTOS=dog.jpg"),
+        Card("dog.jpg", "cleaned", "dog.jpg", red, white, green, commands=[("redo", "make redo PHOTOS=dog.jpg")]),
         Card("sky.jpg", "nothing_to_remove", "sky.jpg", red, white, green, labels_seen=["cloud", "bird"]),
         Card(
             "<b>broken</b>.jpg", "failed", before=picture("blue"), reason="TruncatedPhotoError",
@@ -44,6 +50,7 @@ def dom(page: str, folder: Path, script: str = "") -> str:
     file.write_text(page.replace("</body>", f"<script>{script}</script></body>"))
     done = subprocess.run(
         [_CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/chromium", "--dump-dom",
+         "--virtual-time-budget=2000",
          file.as_uri()],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
@@ -57,7 +64,7 @@ def names(seen: str) -> list[str]:
 
 
 def test_what_needs_a_look_comes_first() -> None:
-    page = write_page(cards(), title="Photos", notes=["3 photos: 1 cleaned."])
+    page = page_of(cards(), "3 photos: 1 cleaned.")
     assert names(page) == ["&lt;b&gt;broken&lt;/b&gt;.jpg", "sky.jpg", "dog.jpg"]
     assert "<p class=sum>3 photos: 1 cleaned.</p>" in page
     assert "Seen in the photo: cloud, bird." in page
@@ -68,7 +75,7 @@ def test_what_needs_a_look_comes_first() -> None:
 
 def test_photos_of_one_kind_stand_by_name_and_number(tmp_path: Path) -> None:
     given = ["b.jpg", "IMG_10.jpg", "IMG_2.jpg", "img_3.jpg", "7", "IMG_"]
-    page = write_page([Card(name, "cleaned") for name in given], title="Photos", notes=["Six."])
+    page = page_of([Card(name, "cleaned") for name in given])
     there = ["7", "b.jpg", "IMG_", "IMG_2.jpg", "img_3.jpg", "IMG_10.jpg"]
     assert names(page) == there
     assert names(dom(page, tmp_path, "sort.value = 'need'; sort.onchange();")) == there
@@ -85,15 +92,15 @@ def test_a_mask_to_approve_is_shown_with_its_command() -> None:
     command = approve_command("my dog.jpg", out="out put", stack="mine")
     words = dict(word.partition("=")[::2] for word in shlex.split(command)[2:])
     assert shlex.split(words["PHOTOS"]) == ["my dog.jpg"]
-    waiting = Card("my dog.jpg", "mask_ready", "my dog.jpg.mask.png", picture("red"), approve=command)
-    page = write_page([*cards(), waiting], title="Photos", notes=[])
+    waiting = Card("my dog.jpg", "mask_ready", "my dog.jpg.mask.png", picture("red"), commands=[("approve", command)])
+    page = page_of([*cards(), waiting])
     assert names(page)[:2] == ["&lt;b&gt;broken&lt;/b&gt;.jpg", "my dog.jpg"]
     assert "copy approve command" in page
     assert "mask to approve 1" in page
 
 
 def test_a_browser_filters_and_finds(tmp_path: Path) -> None:
-    page = write_page(cards(), title="Photos", notes=[])
+    page = page_of(cards())
     assert len(names(dom(page, tmp_path))) == 3
     assert names(dom(page, tmp_path, "document.querySelector('[data-kind=cleaned]').click()")) == ["dog.jpg"]
     find = "find.value = 'SKY'; find.oninput()"
@@ -102,7 +109,7 @@ def test_a_browser_filters_and_finds(tmp_path: Path) -> None:
 
 
 def test_a_browser_compares_and_enlarges(tmp_path: Path) -> None:
-    page = write_page(cards(), title="Photos", notes=[])
+    page = page_of(cards())
     move = "const r = document.querySelector('input[type=range]'); r.value = 10;"
     moved = dom(page, tmp_path, move + "r.dispatchEvent(new Event('input', {bubbles: true}))")
     assert "--at: 10%" in moved
@@ -111,3 +118,46 @@ def test_a_browser_compares_and_enlarges(tmp_path: Path) -> None:
     assert re.search(r"<strong>&lt;b&gt;broken", large)
     keys = "document.querySelector('[data-act=large]').click(); step(1); step(1)"
     assert "<strong>dog.jpg</strong>" in dom(page, tmp_path, keys)
+
+
+def test_an_enlarged_photo_is_the_file_itself_where_it_is_there(tmp_path: Path) -> None:
+    for name in ("my dog.jpg", "dog before.png"):
+        Image.new("RGB", (640, 480), "purple").save(tmp_path / name)
+    shown = Card(
+        "my dog.jpg", "cleaned", "my dog.jpg", picture("red"), "", picture("green"),
+        before_file="dog before.png", after_file="my dog.jpg",
+    )  # fmt: skip
+    enlarge = "document.querySelector('[data-act=large]').click()"
+    stage = dom(page_of([shown]), tmp_path, enlarge).partition("<dialog")[2]
+    assert re.findall(r'src="file:[^"]*/([^"/]+)"', stage) == ["my%20dog.jpg", "dog%20before.png"]
+    gone = dom(page_of([replace(shown, before_file="sent-on/dog.jpg", after_file="dog.heic")]), tmp_path, enlarge)
+    assert not re.findall(r'src="file:', gone.partition("<dialog")[2])
+    assert gone.partition("<dialog")[2].count('src="data:') == 2
+
+
+def test_a_photo_of_any_name_is_one_line_and_can_be_taken_over() -> None:
+    odd = ["a\nb.jpg", "c\u2028\r.jpg", "<script>.jpg", "q\"'&amp;.jpg", "\ud800.jpg", "é🐶.jpg", ""]
+    made = [article(Card(name, "failed", name, picture("red"), message=name, at=7), made_of="e&1") for name in odd]
+    page = page_html(made, title="Photos", notes=[])
+    taken = articles_of(page)
+    assert sorted(one.html for one in taken) == sorted(one.html for one in made)
+    assert {(one.outcome, one.made_of) for one in taken} == {("failed", "e&1")}
+    assert {one.name for one in taken} >= set(odd) - {"\ud800.jpg"}
+    assert page.encode()
+    assert not articles_of(page.replace('content="cleanplate ', 'content="another '))
+    assert not articles_of(page_of([Card("a.jpg", "failed")]))
+
+
+def test_the_first_photos_are_shown_at_once_and_the_others_as_they_come() -> None:
+    made = [article(Card(f"{n}.jpg", "cleaned", before=picture("red")), made_of=f"{n}") for n in range(30)]
+    page = page_html(made, title="Photos", notes=[])
+    assert page.count('loading="lazy"') == 6
+    assert sum("loading" in one.html for one in articles_of(page)) == 30
+
+
+def test_large_folders_have_pages_that_lead_to_each_other(tmp_path: Path) -> None:
+    names = ["_cleanplate.html", "_cleanplate-2.html"]
+    page = page_html([article(Card("a:b.jpg", "cleaned", "a:b.jpg"))], title="Photos", notes=[], page=2, pages=names)
+    assert 'Page 2 of 2: <a href="_cleanplate.html">1</a> <b aria-current="page">2</b>' in page
+    assert 'href="a%3Ab.jpg"' in page
+    assert "Page" not in page_of(cards())
