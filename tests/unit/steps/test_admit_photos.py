@@ -95,6 +95,14 @@ def test_an_empty_room_is_left_after_a_moment_without_a_bell(make_stage: MakeSta
     assert stage.services.room.attendance().until <= stage.clock()
 
 
+def test_a_room_that_was_emptied_is_left_after_a_moment(make_stage: MakeStage) -> None:
+    stage = make_stage(**SLOW)
+    enter(stage, "dog.jpg")
+    begun = stage.clock()
+    assert attend(stage) == (["dog.jpg"], {"state": "empty", "wait_seconds": 0})
+    assert stage.clock() < begun + 4 * _STILL
+
+
 def test_a_second_attendant_goes_at_once(make_stage: MakeStage) -> None:
     stage = make_stage(**SLOW)
     enter(stage, "dog.jpg")

@@ -60,7 +60,7 @@ def admit_photos(owner: str, seconds_left: Callable[[], float], services: Servic
             wait = min(wait, _LONGEST)
             room.attend(owner, until=services.clock() + wait + _LEASE, now=services.clock())
             return {"state": "waiting", "wait_seconds": math.ceil(wait)}
-        if not found.first:
+        if not found.first and math.isfinite(wait):
             nobody_until = services.clock() + wait
         services.sleep(min(max(wait, services.limiter.limits.near / 2), services.limiter.limits.near))
     return {"state": "waiting", "wait_seconds": 0}
