@@ -94,7 +94,6 @@ RIGHTS: dict[str, Rights] = {
         **_READ_PHOTOS,
         **_READ_WORK,
         **_READ_MASKS,
-        ("s3:PutObject", "WorkBucket.Arn/jobs/*"): "Adobe's fill, whose link may have expired at the next attempt",
         **_JOBS,
         **_TELL,
         ("s3:GetObject", "arn:aws:s3:::ResultsBucket/*"): "sees that the result is there, and takes its digest",
