@@ -265,7 +265,11 @@ class Stage:
     def published(self, about: str = "Photo") -> list[dict[str, Any]]:
         """The events that were put on the bus since the last call; those about folders are not about photos."""
         heard, self._heard = self._heard, []
-        return [event for event in heard if about in event["DetailType"] or event["DetailType"].startswith("Nothing")]
+        return [
+            event
+            for event in heard
+            if about in event["DetailType"] or event["DetailType"].startswith(("Nothing", "Mask"))
+        ]
 
     @contextmanager
     def killed(self, *operations: str, when: str = "before", after: int = 0) -> Iterator[list[str]]:

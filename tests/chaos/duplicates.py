@@ -141,6 +141,18 @@ def _five_requests(walk: Walk) -> None:
     assert walk.stage.only_job().run == 2
 
 
+def _five_approvals(walk: Walk) -> None:
+    """One approval of a mask five times, then five at once: its fill is bought once."""
+    photo = _upload(walk, review="true")
+    walk.publish(photo)
+    walk.execute()
+    for _ in range(TIMES):
+        _receive(walk, Photo(UPLOADS, photo.key), request_id="a1", approve=True)
+    _at_once(lambda _: _receive(walk, Photo(UPLOADS, photo.key), request_id="a1", approve=True))
+    walk.publish(photo)
+    walk.execute()
+
+
 def _every_step_twice(walk: Walk) -> None:
     """Step Functions calls a function again whose answer it did not hear."""
     for name, function in list(walk._functions.items()):
@@ -460,6 +472,7 @@ CASES: Sequence[Case] = (
     Case("news of five photos five times, out of order", _five_photos_out_of_order, ("cleaned",) * 5, 10, 5),
     Case("a redrive of an old message after the result", _redrive),
     Case("a request five times, then five at once", _five_requests, paid=3),
+    Case("an approval five times, then five at once", _five_approvals),
     Case("every step twice", _every_step_twice),
     Case("the last step at once", _last_step_at_once),
     Case("replaced while in work", _replaced_in_work, _REPLACED, None, 2),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from local.adobe.answers import ERROR_SHAPES, Json
 from local.adobe.jobs import FAILURE_STYLES
 
-Outcome = Literal["cleaned", "nothing_to_remove", "failed"]
+Outcome = Literal["cleaned", "nothing_to_remove", "mask_ready", "failed"]
 Where = Literal[
     "identity service",
     "mask request",
@@ -808,6 +808,35 @@ def _of_one_place() -> Iterator[Fault]:
     for route in ("mask-objects", "remove-background"):
         black = {"route": _POST[route], "fault": "result_black"}
         yield _fault("mask picture", "black", "a mask that is all black", passed_on, unseen, black, route=route)
+    yield _fault(
+        "mask picture",
+        "black-to-approve",
+        "a mask that is all black, where it was to be approved",
+        passed_on,
+        unseen,
+        {"route": masks, "fault": "result_black"},
+        options={"review": "true"},
+    )
+    yield _fault(
+        "mask request",
+        "lost-202-to-approve",
+        "the job is made and its answer cut off (lost 202), where the mask is to be approved",
+        _LOST_ONCE,
+        Expected("mask_ready", 2, possible_duplicate=True),
+        {"route": masks, "fault": "lost_answer", "times": 1},
+        often="once",
+        options={"review": "true"},
+    )
+    yield _fault(
+        "mask status",
+        "429-to-approve",
+        "429, where the mask is to be approved",
+        _LATER,
+        Expected("mask_ready", 1),
+        {"route": _STATUS["mask-objects"], "fault": {"do": "too_many_requests", "retry_after": 2}, "times": 2},
+        often="twice",
+        options={"review": "true"},
+    )
     none_found = {"route": masks, "fault": {"do": "many_masks", "count": 0}}
     yield _fault("mask picture", "no-masks", "no mask at all", passed_on, unseen, none_found, representative=True)
     other = {"route": masks, "fault": {"do": "labels", "names": ["zebra"]}}

@@ -37,6 +37,7 @@ from tests.chaos.protocol import (
     MACHINE,
     RULE,
     AdobeRequest,
+    Explored,
     Move,
     World,
     explore,
@@ -80,6 +81,8 @@ _WORDS: dict[str, list[Any]] = {
     ],
 }
 _PATIENCE = 30.0
+#: What the model begins with.
+ANY_PHOTO, TO_APPROVE = World(), World(review=True)
 
 
 class StoppedError(BaseException):
@@ -187,7 +190,8 @@ def _watched_save(save: Callable[..., tuple[bool, Job]]) -> Callable[..., tuple[
 
 def _before_s3(model: Any, params: dict[str, Any], **_: Any) -> None:
     if model.name == "PutObject" and f"/{RESULTS}/" in params["url"]:
-        _at("manifest" if ".json" in params["url"] else "result")
+        # A mask that is offered is two pictures, written one after the other.
+        _at("manifest") if ".json" in params["url"] else _at("result", once=True)
 
 
 def _before_events(params: dict[str, Any], **_: Any) -> None:
@@ -233,15 +237,16 @@ def _check(services: Services, event: dict[str, Any]) -> None:
 class Conductor:
     """The four processes of the model, real."""
 
-    def __init__(self, walk: Walk, variant: int = 0) -> None:
-        """``variant``: which of Adobe's answers of a kind is given."""
+    def __init__(self, walk: Walk, variant: int = 0, *, review: bool = False) -> None:
+        """``variant``: which of Adobe's answers of a kind is given; ``review``: whether the mask is to be approved."""
         self._variant = variant
+        self._result = "dog.jpg.preview.jpg" if review else "dog.jpg"
         self._walk, self._stage = walk, walk.stage
         meta = {client: getattr(self._stage, client).meta.events for client in ("s3", "events", "stepfunctions")}
         meta["s3"].register("before-call.s3", _before_s3)
         meta["events"].register("before-call.eventbridge", _before_events)
         meta["stepfunctions"].register("before-call.sfn.StartExecution", _before_start)
-        self._photo = self._stage.upload("dog.jpg", photo_bytes())
+        self._photo = self._stage.upload("dog.jpg", photo_bytes(), **({"review": "true"} if review else {}))
         self._events: set[str] = set()
         #: Who has handed the photo to the waiting room, the last one of those who have.
         self._stays: Actor | None = None
@@ -386,7 +391,7 @@ class Conductor:
         found = {
             "status": job.status if job else "none",
             **adobe_requests,
-            "result": "dog.jpg" in results,
+            "result": self._result in results,
             "manifest": manifest,
             "events": frozenset(self._events),
             "published": bool(job and job.published),
@@ -410,16 +415,16 @@ def variants(way: tuple[Move, ...]) -> int:
     return len(answers.get(last.word, [None]))
 
 
-def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0) -> str:
+def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0, *, start: World = ANY_PHOTO) -> str:
     """Walk one path; where the functions leave it, what they did instead."""
-    world = World()
+    world = start
     walk = make(MASK_DEADLINE_SECONDS="3600", FILL_DEADLINE_SECONDS="3600")
     with (
         patch.object(requests.Session, "send", _watched_send(requests.Session.send)),
         patch.object(Ledger, "_save", _watched_save(Ledger._save)),
         patch.object(WaitingRoom, "enter", _watched_enter(WaitingRoom.enter)),
     ):
-        conductor = Conductor(walk, variant)
+        conductor = Conductor(walk, variant, review=start.review)
         try:
             for number, move in enumerate(way):
                 world = next(after for candidate, after in moves(world) if candidate == move)
@@ -434,15 +439,26 @@ def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0) -> str:
 
 def run(report: Report, *, quick: bool) -> None:
     """The whole model, its broken twins, and each kind of step through the real functions, with each answer of its kind."""
-    found = explore()
-    report.counts["model states"] = found.states
-    report.counts["model steps"] = found.steps
-    report.checked("model checks", "model: every promise in every state", wrong="; ".join(found.wrong[:3]))
+    found = {start: explore(start) for start in (ANY_PHOTO, TO_APPROVE)}
+    report.counts["model states"] = sum(explored.states for explored in found.values())
+    report.counts["model steps"] = sum(explored.steps for explored in found.values())
+    wrong = "; ".join(said for explored in found.values() for said in explored.wrong[:3])
+    report.checked("model checks", "model: every promise in every state", wrong=wrong)
     for name, rules in BROKEN_RULES.items():
         wrong = "" if seen_to_break(rules) else "the model sees nothing wrong"
         report.checked("model checks", f"model with a bug: {name}", wrong=wrong)
     with world() as make, logs():
-        for kind, way in sorted(found.ways.items())[:: 10 if quick else 1]:
+        for start, kind, way in _paths(found)[:: 10 if quick else 1]:
             for variant in range(1 if quick else variants(way)):
-                name = f"model against the functions: {kind} ({variant})"
-                report.checked("model paths", name, wrong=replay(make, way, variant))
+                name = f"model against the functions: {kind} ({variant}){', to approve' if start.review else ''}"
+                report.checked("model paths", name, wrong=replay(make, way, variant, start=start))
+
+
+def _paths(found: Mapping[World, Explored]) -> list[tuple[World, str, tuple[Move, ...]]]:
+    """Each kind of step once: of photos to approve, those at the machine alone, where they go another way."""
+    kinds = [(ANY_PHOTO, kind, way) for kind, way in sorted(found[ANY_PHOTO].ways.items())]
+    return kinds + [
+        (TO_APPROVE, kind, way)
+        for kind, way in sorted(found[TO_APPROVE].ways.items())
+        if not kind.startswith("delivery") or "over" in kind
+    ]

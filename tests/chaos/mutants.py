@@ -24,17 +24,19 @@ from cleanplate.jobs import ledger as ledger_module
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.jobs.records import job_update
 from cleanplate.jobs.result_owners import ResultOwners
-from cleanplate.jobs.reuse import next_run
-from cleanplate.models import AdobeJob, AdobeRequest, Failure, Job, JobStatus
+from cleanplate.jobs.reuse import approved_run, next_run
+from cleanplate.models import AdobeJob, AdobeRequest, Failure, Job, JobStatus, Options, Photo
 from cleanplate.services import Services
-from cleanplate.steps import fetch_pictures, work_files
+from cleanplate.steps import approve_mask, fetch_pictures, work_files
 from cleanplate.steps import request_mask as request_mask_step
 from cleanplate.steps.submit import send
 from tests import machine
 from tests.chaos import long_runs
 from tests.chaos.boundaries import Moment, handler_module
+from tests.chaos.catalogue import play
 from tests.chaos.crashes import SCENARIOS, walk_once
 from tests.chaos.duplicates import CASES, try_case
+from tests.chaos.faults import FAULTS
 from tests.chaos.promises import Verdict, judge
 from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, world
@@ -83,6 +85,12 @@ def duplicates(case_name: str) -> Check:
     """A case of duplicates and order."""
     (case,) = [case for case in CASES if case.name == case_name]
     return lambda make: _said(*try_case(make, case))
+
+
+def faulty(name: str) -> Check:
+    """A fault of the catalogue, with what must come of it."""
+    (fault,) = [fault for fault in FAULTS if fault.name == name]
+    return lambda make: _said(*play(make, fault))
 
 
 def walked(route: str, action: Any) -> Check:
@@ -264,6 +272,12 @@ def _posts_in_flight_forgotten(job: Job, now: float) -> Job:
     return replace(kept, adobe_requests=known)
 
 
+def _approved_without_its_mask(job: Job, now: float, *, options: Options, own_mask: Photo | None) -> Job:
+    run = _SOUND_APPROVED_RUN(job, now, options=options, own_mask=own_mask)
+    spent = (*run.earlier_requests, *run.adobe_requests.values())
+    return replace(run, adobe_requests={}, earlier_requests=spent)
+
+
 def _next_run_is(planted: Callable[[Job, float], Job]) -> AbstractContextManager[object]:
     return patch.dict(Ledger.reclaim.__kwdefaults__, prepare=planted)
 
@@ -300,6 +314,7 @@ def _prepared_after_its_slot() -> Iterator[None]:
 
 _SOUND_UPDATE = job_update
 _SOUND_NEXT_RUN = next_run
+_SOUND_APPROVED_RUN = approved_run
 _SOUND_SEND = send
 _project: Callable[[], Project] = Project
 _SOUND_CLAIM = Ledger.claim
@@ -420,6 +435,20 @@ BUGS = (
         "duplicates: a request five times, then five at once",
         duplicates("a request five times, then five at once"),
         "paid twice",
+    ),
+    Bug(
+        "an approval that buys the mask again",
+        lambda: patch.object(approve_mask, "approved_run", _approved_without_its_mask),
+        "duplicates: an approval five times, then five at once",
+        duplicates("an approval five times, then five at once"),
+        "3 jobs at Adobe",
+    ),
+    Bug(
+        "a fill that nobody has approved",
+        lambda: patch.object(Job, "awaits_review", property(lambda _: False)),
+        "fault: the answer to the request for a mask is lost, where it is to be approved",
+        faulty("mask-request/mask-objects/lost-202-to-approve"),
+        "mask_ready",
     ),
     Bug(
         "POSTs in flight forgotten by the next run",

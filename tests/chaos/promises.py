@@ -172,6 +172,9 @@ def _of_failure(walk: Walk, job: Job) -> Iterable[Breach]:
 
 
 def _of_result(walk: Walk, job: Job, results: Mapping[str, bytes]) -> Iterable[Breach]:
+    if job.status == "mask_ready":
+        yield from _of_offer(job, results)
+        return
     said = job.outcome["result"]
     content = results.get(said["key"])
     if content is None:
@@ -193,6 +196,16 @@ def _of_result(walk: Walk, job: Job, results: Mapping[str, bytes]) -> Iterable[B
         yield Breach("lie", f"{job.photo.key} is said to be cleaned, and it is as it was")
     elif wrong := _wrong_picture(original, content, _hole(walk, job)):
         yield Breach("lie", f"the result of {job.photo.key} {wrong}")
+
+
+def _of_offer(job: Job, results: Mapping[str, bytes]) -> Iterable[Breach]:
+    """Whether the mask that waits for approval and its preview are there, and no fill was bought."""
+    for name in ("mask", "preview"):
+        said = job.outcome["review"][name]
+        if hashlib.sha256(results.get(said["key"], b"")).hexdigest() != said["sha256"]:
+            yield Breach("lie", f"the {name} of {job.photo.key} that waits for approval is not there")
+    if any(request.attempts and request.name != "mask" for request in job.adobe_requests.values()):
+        yield Breach("paid twice", f"the fill of {job.photo.key} was bought and nobody has approved its mask")
 
 
 def _hole(walk: Walk, job: Job) -> bytes | None:

@@ -2,7 +2,8 @@
 
 Two deliveries of the same notification, the state machine and the rule on its end take turns in every order; Adobe answers in
 every way; any process may be killed between any two effects, and the execution may be stopped from outside. The three
-promises are checked in every state, and from every state there must be a way to an end that was published.
+promises are checked in every state, and from every state there must be a way to an end that was published. A photo
+whose mask is to be approved ends, here, with the mask; its approval is another run.
 
 A step is all that a process does from one *gate* to the next. The gates are the effects that others can see: the intent,
 the POST, its record, the start of the execution, the result, the end, the manifest, the event, the note that it is out.
@@ -25,8 +26,8 @@ Gate = Literal[
     "idle", "claim", "room", "begin", "post", "note", "start", "check", "ask", "kept", "fill", "save", "result", "record",
     "finish", "manifest", "event", "published", "done",
 ]  # fmt: skip
-Status = Literal["none", "claimed", "masking", "filling", "cleaned", "failed"]
-OVER = frozenset({"cleaned", "failed"})
+Status = Literal["none", "claimed", "masking", "filling", "cleaned", "mask_ready", "failed"]
+OVER = frozenset({"cleaned", "mask_ready", "failed"})
 #: What a POST can come to, and what it leaves to be noted. ``busy`` is a 429, an outage, a refused connection.
 POSTED = ("accepted", "lost", "refused", "busy")
 #: What Adobe says of a job; ``ended`` is failed, gone, unreadable or past its deadline: each ends the photo by name.
@@ -55,7 +56,8 @@ class Process(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything at one moment. ``processes``: two deliveries, the machine, the rule."""
+    """Everything at one moment. ``processes``: two deliveries, the machine, the rule; ``review``: whether the mask is to
+    be approved before it is filled."""
 
     status: Status = "none"
     mask: AdobeRequest = AdobeRequest()
@@ -68,6 +70,7 @@ class World(NamedTuple):
     kills: int = 1
     stops: int = 1
     pendings: int = 1
+    review: bool = False
 
 
 MACHINE, RULE = 2, 3
@@ -94,6 +97,7 @@ class Rules:
     claims_conditionally: bool = True
     finishes_conditionally: bool = True
     tells_before_noting: bool = True
+    waits_for_approval: bool = True
 
 
 _START = World()
@@ -140,7 +144,7 @@ def _reborn(who: int, process: Process) -> Process:
         return Process(first[process.gate], process.name)
     if process.gate in {"check", "fill", "save", "record"}:
         return process
-    return Process("save") if process.aim == "cleaned" else Process("record", aim="failed")
+    return Process("record", aim="failed") if process.aim in {"", "failed"} else Process("save")
 
 
 def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tuple[str, World]]:  # noqa: C901, PLR0912 - one branch per gate
@@ -172,7 +176,7 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
             elif process.name == "fill" and not request.job:
                 yield "not sent", _put(world, who, Process("fill", "fill"))
             elif request.finished:
-                yield "known", _put(world, who, _after_check(process))
+                yield "known", _put(world, who, _after_check(world, process, rules))
             else:
                 yield "open", _put(world, who, process._replace(gate="ask"))
         case "ask":
@@ -188,12 +192,12 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
                 yield "over", _put(world, who, Process("record", aim="failed"))
             else:
                 kept = _with(_out_of_the_room(world), process.name, request._replace(finished=True))
-                yield "written", _put(kept, who, _after_check(process))
+                yield "written", _put(kept, who, _after_check(world, process, rules))
         case "save":
             if world.status in OVER:
-                yield _tell(world, who, Process(aim="cleaned"), "over")
+                yield _tell(world, who, Process(aim=_aim(world)), "over")
             else:
-                yield "open", _put(world, who, Process("result", aim="cleaned"))
+                yield "open", _put(world, who, Process("result", aim=_aim(world)))
         case "result":
             yield "written", _put(world._replace(result=True), who, process._replace(gate="finish"))
         case "record":
@@ -205,9 +209,8 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
             if world.status in OVER and rules.finishes_conditionally:
                 yield _tell(world, who, process, "over")
             else:
-                ended = _out_of_the_room(world)._replace(
-                    status="cleaned" if process.aim == "cleaned" else "failed", published=False
-                )
+                status: Status = _aim(world) if process.aim == _aim(world) else "failed"
+                ended = _out_of_the_room(world)._replace(status=status, published=False)
                 yield _tell(ended, who, process, process.aim)
         case "manifest":
             written = world._replace(manifest=process.seen[0])
@@ -225,8 +228,14 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
                 yield "noted", _put(noted, who, process._replace(gate="event"))
 
 
-def _after_check(process: Process) -> Process:
-    return Process("fill", "fill") if process.name == "mask" else Process("save", aim="cleaned")
+def _after_check(world: World, process: Process, rules: Rules) -> Process:
+    if process.name == "mask" and not (world.review and rules.waits_for_approval):
+        return Process("fill", "fill")
+    return Process("save", aim=_aim(world))
+
+
+def _aim(world: World) -> Literal["cleaned", "mask_ready"]:
+    return "mask_ready" if world.review else "cleaned"
 
 
 def _tell(world: World, who: int, process: Process, word: str) -> tuple[str, World]:
@@ -239,7 +248,7 @@ def _tell(world: World, who: int, process: Process, word: str) -> tuple[str, Wor
 def _end(world: World, who: int, process: Process) -> World:
     """A message that is done with, an execution that is over; the rule hears of one that failed."""
     after = _put(world, who, Process("done"))
-    if who == MACHINE and process.aim != "cleaned":
+    if who == MACHINE and process.aim != _aim(world):
         return _put(after, RULE, Process("record", aim="failed"))
     return after
 
@@ -333,8 +342,10 @@ def broken(world: World) -> str:
         request: AdobeRequest = getattr(world, name)
         if request.paid > max(1, request.attempts) or request.paid > MAX_ATTEMPTS:
             return f"paid twice: {request.paid} jobs for the {name}, {request.attempts} attempts in the record"
-    if world.status == "cleaned" and not world.result:
-        return "lie: cleaned without a result"
+    if world.status in OVER - {"failed"} and not world.result:
+        return f"lie: {world.status} without a result"
+    if world.review and world.fill.paid:
+        return "paid without approval: a fill of a mask that nobody has seen"
     if world.events - {world.status}:
         return f"lie: an event says {sorted(world.events)}, the record {world.status}"
     if world.published and (world.manifest != world.status or world.status not in world.events):
@@ -396,7 +407,7 @@ def explore(start: World = _START, rules: Rules = _SOUND, *, to_the_first_breach
 
 def seen_to_break(rules: Rules) -> str:
     """The first promise that a protocol with a bug breaks, and how; without delays and stops, which it does not need."""
-    found = explore(World(pendings=0, stops=0), rules, to_the_first_breach=True)
+    found = explore(World(pendings=0, stops=0, review=not rules.waits_for_approval), rules, to_the_first_breach=True)
     return found.wrong[0] if found.wrong else ""
 
 
@@ -414,4 +425,5 @@ BROKEN_RULES = {
     "claim not conditional": replace(Rules(), claims_conditionally=False),
     "terminal state unconditional": replace(Rules(), finishes_conditionally=False),
     "noted before it was told": replace(Rules(), tells_before_noting=False),
+    "filled before it was approved": replace(Rules(), waits_for_approval=False),
 }

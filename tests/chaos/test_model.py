@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
-from tests.chaos.model import replay
+from tests.chaos.model import TO_APPROVE, replay
 from tests.chaos.protocol import ASKED, BROKEN_RULES, POSTED, Explored, Move, Rules, explore, seen_to_break
 from tests.chaos.world import MakeWalk
 
@@ -21,15 +21,35 @@ SOME = (
 )
 
 
+#: The same where the mask is to be approved first.
+SOME_TO_APPROVE = (
+    "machine: finish: mask_ready",
+    "machine: result: killed",
+    "delivery: claim: over",
+    "rule: record: over",
+)
+
+
 @pytest.fixture(scope="module")
 def explored() -> Explored:
     return explore()
+
+
+@pytest.fixture(scope="module")
+def explored_to_approve() -> Explored:
+    return explore(TO_APPROVE)
 
 
 def test_no_promise_is_broken_in_any_state_and_every_state_leads_to_an_end(explored: Explored) -> None:
     assert explored.wrong == ()
     assert explored.states > 100_000
     assert explored.ends > 500
+
+
+def test_a_mask_that_is_to_be_approved_is_offered_and_not_filled(explored_to_approve: Explored) -> None:
+    assert explored_to_approve.wrong == ()
+    assert explored_to_approve.ends > 100
+    assert not [kind for kind in explored_to_approve.ways if ": fill: " in kind]
 
 
 def test_every_answer_and_a_kill_at_every_gate_is_among_the_steps(explored: Explored) -> None:
@@ -49,6 +69,13 @@ def test_a_protocol_with_a_bug_breaks_a_promise(rules: Rules) -> None:
 @pytest.mark.parametrize("kind", SOME)
 def test_the_functions_go_the_models_way(explored: Explored, make_walk: MakeWalk, kind: str) -> None:
     assert not replay(make_walk, explored.ways[kind])
+
+
+@pytest.mark.parametrize("kind", SOME_TO_APPROVE)
+def test_the_functions_offer_a_mask_as_the_model_does(
+    explored_to_approve: Explored, make_walk: MakeWalk, kind: str
+) -> None:
+    assert not replay(make_walk, explored_to_approve.ways[kind], start=TO_APPROVE)
 
 
 def test_a_photo_let_in_is_announced_though_its_call_was_killed(make_walk: MakeWalk) -> None:
