@@ -14,6 +14,7 @@ import io
 import math
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +92,7 @@ class Measured:
     gigabytes_out: float
     receives: float
     per_receive: float
+    calls: Mapping[str, float]
 
 
 def run(quick: bool = False) -> Table:
@@ -128,13 +130,14 @@ def run(quick: bool = False) -> Table:
             mean = 1000 / calls.invocations
             figures.append(
                 stated(
-                    f"{logical_id}, {memory} MB, a call",
-                    billed * mean,
-                    "ms",
-                    baseline=f"{calls.invocations} calls of {calls.seconds * mean:.0f} ms here, "
+                    f"{logical_id}, {memory} MB",
+                    1000 * prices.GB_SECOND.of(billed * memory / 1024) / photos,
+                    "$ per 1000 photos",
+                    baseline=f"{billed * mean:.0f} ms a call; {calls.invocations} calls of {calls.seconds * mean:.0f} ms here, "
                     f"{calls.processor * mean:.0f} ms of it processor time",
                 )
             )
+    figures += [stated(name, quantity, "units per photo") for name, quantity in sorted(ours.calls.items())]
     return Table(
         f"Cost per 1000 photos of {_MEGAPIXELS} megapixels",
         tuple(figures),
@@ -236,7 +239,18 @@ def _measure(cloud: LocalCloud, files: list[bytes], folder: Path, pause: float) 
         _gigabytes_to_adobe(cloud, stack, files),
         receives / max(1, len(jobs)),
         _dollars_of(stack.functions["RequestMaskFunction"], functions["RequestMaskFunction"], noted) / receives,
+        _by_call(noted, {name: logical_id for logical_id, name in stack.functions.items()}, len(files)),
     )
+
+
+def _by_call(noted: list[dict[str, Any]], functions: Mapping[str, str], photos: int) -> dict[str, float]:
+    """Write and read units, requests and pauses for each photo, by function, call and kind of item."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for line in noted:
+        what = " ".join(filter(None, (line["service"], line["operation"], line.get("item", ""))))
+        units = line.get("write_units", line.get("read_units", line["seconds"] if line["service"] == "pause" else 1))
+        found[f"{functions.get(line['function'], line['function'])}: {what}"] += units / photos
+    return dict(found)
 
 
 def _add_functions(
@@ -327,4 +341,4 @@ def _plain(files: list[bytes], limit: int | None) -> Measured:
     # Adobe reads the photo twice.
     bill.add("S3, reads", prices.S3_READ, 2 * cleaned)
     functions = {"CleanPhotoFunction": (calls, billed, memory["MemorySize"])}
-    return Measured(bill, functions, 2 * sum(map(len, files)) / 1e9, 1.0, math.nan)
+    return Measured(bill, functions, 2 * sum(map(len, files)) / 1e9, 1.0, math.nan, {})

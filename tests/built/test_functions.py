@@ -209,8 +209,7 @@ def test_check_job_says_by_name_that_there_is_no_such_job(stage: Stage, sample: 
 
 
 def test_fill_masked_areas_chooses_a_mask_and_sends_it(stage: Stage, filling: Any, job: str) -> None:
-    assert filling["state"] == "submitted"
-    assert filling["wait_seconds"] >= 1
+    assert filling is None
     plan = _kept(stage, job, "plan.json")
     assert plan["masks"]
     assert plan["windows"]

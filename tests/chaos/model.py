@@ -2,7 +2,8 @@
 
 Only one of them runs at a time, from its gate to the next, so a path of the model is one order of what really happens.
 After every step the record, Adobe's count, the buckets, the bus and the gates must be what the model says. The state
-machine is the deployed file. Its waits take no time; a lease ends when whoever held it is dead.
+machine is the deployed file. Its waits take no time, but each check comes when it is due; a lease ends when whoever held it is
+dead.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, logs, world
 from tests.integration.steps.walk import Walk, photo_bytes
 from tests.machine import Function, Machine
-from tests.stage import RESULTS, KilledError
+from tests.stage import RESULTS, Clock, KilledError
 
 _POST = "POST /v1/*"
 #: Adobe's answers by what the model calls them: each is walked, wherever the model has such an answer.
@@ -83,6 +84,8 @@ _WORDS: dict[str, list[Any]] = {
 _PATIENCE = 30.0
 #: What the model begins with.
 ANY_PHOTO, TO_APPROVE = World(), World(review=True)
+#: Seconds after which the next check of a job is due, and well within a lease.
+_TO_BE_DUE = 8.0
 
 
 class StoppedError(BaseException):
@@ -230,7 +233,8 @@ def _watched_send(
     return watched
 
 
-def _check(services: Services, event: dict[str, Any]) -> None:
+def _check(clock: Clock, services: Services, event: dict[str, Any]) -> None:
+    clock.pass_by(_TO_BE_DUE)
     raise_unless_done(check_job(event["job_id"], event["step"], services, waited=event["waited"]), event["step"])
 
 
@@ -308,7 +312,7 @@ class Conductor:
 
         services = self._stage.services
         functions = {
-            "CheckJobFunction": function("check", partial(_check, services)),
+            "CheckJobFunction": function("check", partial(_check, self._stage.clock, services)),
             "FillMaskedAreasFunction": function("fill", lambda event: fill_masked_areas(event["job_id"], services)),
             "SaveResultFunction": function("save", lambda event: save_result(event["job_id"], services)),
             "RecordFailureFunction": function(

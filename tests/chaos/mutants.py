@@ -210,10 +210,9 @@ def _submit_again(client: AdobeClient, route: Route, request: Request) -> AdobeJ
 
 
 def _start_with_a_link(job: Job, services: Services) -> None:
-    request = job.adobe_requests["mask"]
     start = {
         "job_id": job.job_id,
-        "wait_seconds": round(request.check_at - request.submitted_at),
+        "wait_seconds": 0,
         "photo": services.storage.link_to_photo(job.photo, "image/jpeg"),
     }
     services.make_stepfunctions().start_execution(

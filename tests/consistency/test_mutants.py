@@ -201,7 +201,7 @@ FAULTS = [
     ),
     Fault(
         test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
-        f"{STEPS}/request_mask.py", '"wait_seconds": wait}', '"wait": wait}',
+        f"{STEPS}/request_mask.py", '"wait_seconds": 0}', '"wait": 0}',
     ),
     Fault(
         test_state_machine.test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads,

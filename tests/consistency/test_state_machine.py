@@ -144,13 +144,17 @@ def test_the_execution_starts_with_all_that_the_machine_reads_of_its_input(proje
 def test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads(project: Project) -> None:
     raised = [
         node.exc.args[0]
-        for node in ast.walk(project.tree(f"{PACKAGE}/steps/check_job.py"))
+        for step in ("check_job", "fill_masked_areas")
+        for node in ast.walk(project.tree(f"{PACKAGE}/steps/{step}.py"))
         if isinstance(node, ast.Raise)
         and isinstance(node.exc, ast.Call)
         and isinstance(node.exc.func, ast.Name)
         and node.exc.func.id == "NotReadyError"
     ]
-    assert [ast.unparse(words) for words in raised] == ["str(standing['wait_seconds'])"]
+    assert [ast.unparse(words) for words in raised] == [
+        "str(standing['wait_seconds'])",
+        "str(whole_seconds(later.until - services.clock()))",
+    ]
 
 
 def test_every_step_that_a_task_names_is_one_that_check_job_knows(project: Project) -> None:

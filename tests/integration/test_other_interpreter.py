@@ -24,11 +24,9 @@ from local.paths import ROOT
 Answer = dict[str, Any] | Exception | None
 JOB = {"job_id": "4f39005f5be9034a40d9a604dcb032223a7f6ae6", "wait_seconds": 0}
 DONE = None
-SENT = {"state": "submitted", "wait_seconds": 0}
-WAITING = {"state": "waiting", "wait_seconds": 0}
 SAVED = {"outcome": "cleaned"}
-MASK = ("WaitForMask", "CheckMask")
-FILL = ("WaitForFill", "CheckFill")
+MASK_AGAIN = ("WaitForMask", "CheckMask")
+FILL_AGAIN = ("WaitForFill", "CheckFill")
 ENDS = ("RecordFailure", "PhotoFailed")
 
 
@@ -56,43 +54,43 @@ FAILED = CrashError("AdobeJobFailedError")
 #: What is called, in order, with its answers; how the execution ends, with what error, and the states that it enters.
 BRANCHES: dict[str, tuple[list[tuple[str, Answer]], str, str, tuple[str, ...]]] = {
     "happy": (
-        [("CheckJob", DONE), ("FillMaskedAreas", SENT), ("CheckJob", DONE), ("SaveResult", SAVED)],
-        "SUCCEEDED", "", (*MASK, "FillMaskedAreas", *FILL, "SaveResult"),
+        [("CheckJob", DONE), ("FillMaskedAreas", DONE), ("CheckJob", DONE), ("SaveResult", SAVED)],
+        "SUCCEEDED", "", ("CheckMask", "FillMaskedAreas", "CheckFill", "SaveResult"),
     ),
     "pending": (
-        [("CheckJob", PENDING), ("CheckJob", DONE), ("FillMaskedAreas", SENT), ("CheckJob", PENDING),
+        [("CheckJob", PENDING), ("CheckJob", DONE), ("FillMaskedAreas", DONE), ("CheckJob", PENDING),
          ("CheckJob", DONE), ("SaveResult", SAVED)],
-        "SUCCEEDED", "", (*MASK, *MASK, "FillMaskedAreas", *FILL, *FILL, "SaveResult"),
+        "SUCCEEDED", "", ("CheckMask", *MASK_AGAIN, "FillMaskedAreas", "CheckFill", *FILL_AGAIN, "SaveResult"),
     ),
     "waiting": (
-        [("CheckJob", DONE), ("FillMaskedAreas", WAITING), ("CheckJob", UNSENT), ("FillMaskedAreas", SENT),
+        [("CheckJob", DONE), ("FillMaskedAreas", PENDING), ("CheckJob", UNSENT), ("FillMaskedAreas", DONE),
          ("CheckJob", DONE), ("SaveResult", SAVED)],
         "SUCCEEDED", "",
-        (*MASK, "FillMaskedAreas", *FILL, "FillMaskedAreas", *FILL, "SaveResult"),
+        ("CheckMask", "FillMaskedAreas", *FILL_AGAIN, "FillMaskedAreas", "CheckFill", "SaveResult"),
     ),
     "failed": (
-        [("CheckJob", FAILED), ("RecordFailure", {})], "FAILED", "AdobeJobFailedError", (*MASK, *ENDS),
+        [("CheckJob", FAILED), ("RecordFailure", {})], "FAILED", "AdobeJobFailedError", ("CheckMask", *ENDS),
     ),
     "crash": (
         [("CheckJob", CrashError("Runtime.ExitError"))] * 2 + [("RecordFailure", {})],
-        "FAILED", "Runtime.ExitError", (*MASK, *ENDS),
+        "FAILED", "Runtime.ExitError", ("CheckMask", *ENDS),
     ),
     "a crash that a repeat repairs": (
-        [("CheckJob", CrashError("Runtime.ExitError")), ("CheckJob", DONE), ("FillMaskedAreas", SENT),
+        [("CheckJob", CrashError("Runtime.ExitError")), ("CheckJob", DONE), ("FillMaskedAreas", DONE),
          ("CheckJob", DONE), ("SaveResult", SAVED)],
-        "SUCCEEDED", "", (*MASK, "FillMaskedAreas", *FILL, "SaveResult"),
+        "SUCCEEDED", "", ("CheckMask", "FillMaskedAreas", "CheckFill", "SaveResult"),
     ),
     "a named failure": (
         [("CheckJob", DONE), ("FillMaskedAreas", CrashError("MaskUnusableError")), ("RecordFailure", {})],
-        "FAILED", "MaskUnusableError", (*MASK, "FillMaskedAreas", *ENDS),
+        "FAILED", "MaskUnusableError", ("CheckMask", "FillMaskedAreas", *ENDS),
     ),
     "time-out": (
         # This interpreter lets no Fail state say a name that begins with States. The record has the true one by then.
-        [("CheckJob", SlowError())] * 2 + [("RecordFailure", {})], "FAILED", "States.Runtime", (*MASK, *ENDS),
+        [("CheckJob", SlowError())] * 2 + [("RecordFailure", {})], "FAILED", "States.Runtime", ("CheckMask", *ENDS),
     ),
     "RecordFailure failing": (
         [("CheckJob", FAILED), *[("RecordFailure", CrashError("AwsUnavailableError"))] * 2],
-        "FAILED", "AwsUnavailableError", (*MASK, "RecordFailure"),
+        "FAILED", "AwsUnavailableError", ("CheckMask", "RecordFailure"),
     ),
 }  # fmt: skip
 

@@ -50,8 +50,9 @@ def test_every_error_of_a_task_is_caught_and_leads_to_a_recorded_failure(templat
 
 def test_what_is_not_there_yet_is_waited_for(template: Template) -> None:
     states = World(template).clean_photo["States"]
-    for name, wait in (("CheckMask", "WaitForMask"), ("CheckFill", "WaitForFill")):
-        assert states[wait]["Next"] == name
+    assert (states["WaitForMask"]["Next"], states["WaitForFill"]["Next"]) == ("CheckMask", "CheckFill")
+    waits = {"CheckMask": "WaitForMask", "FillMaskedAreas": "WaitForFill", "CheckFill": "WaitForFill"}
+    for name, wait in waits.items():
         assert {clause["Next"] for clause in states[name]["Catch"] if "NotReadyError" in clause["ErrorEquals"]} == {
             wait
         }
@@ -86,7 +87,7 @@ def test_a_photo_ends_as_saved_or_as_failed_and_in_no_other_state(template: Temp
     assert failing == {"RecordFailure"}
 
 
-def test_a_photo_that_meets_no_long_wait_takes_six_transitions(template: Template) -> None:
+def test_a_photo_that_meets_no_long_wait_takes_four_transitions(template: Template) -> None:
     states = World(template).clean_photo["States"]
     name, steps = World(template).clean_photo["StartAt"], []
     while name:
@@ -94,7 +95,7 @@ def test_a_photo_that_meets_no_long_wait_takes_six_transitions(template: Templat
         name = states[name].get("Next", "")
         assert len(steps) < 30
     assert steps[-1] == "SaveResult"
-    assert len(steps) == 6
+    assert len(steps) == 4
 
 
 def test_nothing_but_ids_words_and_waits_flows_through_the_machine(template: Template) -> None:
@@ -103,8 +104,8 @@ def test_nothing_but_ids_words_and_waits_flows_through_the_machine(template: Tem
         payload = state["Arguments"]["Payload"]
         assert payload.keys() <= {"job_id", "step", "waited", "execution", "error", "cause"}, name
         assert state["Output"] in (
-            "{% $merge([{'job_id': $states.input.job_id}, $states.result.Payload]) %}",
             "{% $states.result.Payload %}",
             {"job_id": "{% $states.input.job_id %}"},
+            {"job_id": "{% $states.input.job_id %}", "wait_seconds": 0},
             {"error": "{% $states.input.error %}", "cause": "{% $states.input.cause %}"},
         ), name

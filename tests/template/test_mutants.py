@@ -336,15 +336,13 @@ FAULTS = [
         _DEFINITION, _machine(lambda states: states["CheckMask"]["Catch"][0].update(Next="PhotoFailed") or states["CheckMask"].update(Next="PhotoFailed")),
     ),
     Fault(
-        test_machine.test_a_photo_that_meets_no_long_wait_takes_six_transitions,
+        test_machine.test_a_photo_that_meets_no_long_wait_takes_four_transitions,
         _DEFINITION,
         _machine(
             lambda states: states.update(
                 {
-                    "Pause1": {"Type": "Pass", "Next": "Pause2"},
-                    "Pause2": {"Type": "Pass", "Next": "Pause3"},
-                    "Pause3": {"Type": "Pass", "Next": "CheckMask"},
-                    "WaitForMask": {"Type": "Wait", "Seconds": 1, "Next": "Pause1"},
+                    "Pause": {"Type": "Pass", "Next": "FillMaskedAreas"},
+                    "CheckMask": {**states["CheckMask"], "Next": "Pause"},
                 }
             )
         ),

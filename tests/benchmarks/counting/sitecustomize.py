@@ -33,6 +33,14 @@ def _note(**line: object) -> None:
             file.write(json.dumps(told) + "\n")
 
 
+def _item(parameters: dict[str, Any]) -> str:
+    """What kind of item of the Jobs table a call is about: the beginning of its key."""
+    if "TransactItems" in parameters:
+        return f"transaction of {len(parameters['TransactItems'])}"
+    key = (parameters.get("Key") or parameters.get("Item") or {}).get("job_id", {}).get("S", "many")
+    return key.partition("#")[0] if "#" in key or key == "many" else "job"
+
+
 def _call_and_note(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
     service = self.meta.service_model.service_name
     if service == "dynamodb" and operation in _WITH_CAPACITY:
@@ -51,7 +59,7 @@ def _call_and_note(self: Any, operation: str, parameters: dict[str, Any]) -> Any
         return answer
     finally:
         kind = "read" if operation in _READS else "write"
-        capacity = {f"{kind}_units": units} if service == "dynamodb" else {}
+        capacity = {f"{kind}_units": units, "item": _item(parameters)} if service == "dynamodb" else {}
         _note(service=service, operation=operation, seconds=time.monotonic() - began, error=error, **capacity)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cleanplate.jobs.waiting_room import WaitingRoom
 from cleanplate.models import Job, Options
 from cleanplate.steps.admit_photos import _FAIR, _STILL, admit_photos
 from tests.stage import KilledError, Stage
@@ -85,6 +86,26 @@ def test_what_holds_everybody_is_waited_out_by_the_machine(make_stage: MakeStage
     assert (let_in, answer) == ([], {"state": "waiting", "wait_seconds": 300})
     # It is believed to be there all that time.
     assert stage.services.room.attendance().until > stage.clock() + 300
+
+
+def test_who_comes_while_the_index_lags_is_let_in_by_the_same_call(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN a photo that was let in and is still in the index WHEN another comes and has no slot THEN it is not forgotten."""
+    stage = make_stage(**SLOW)
+    enter(stage, "first.jpg")
+    monkeypatch.setattr(WaitingRoom, "leave", lambda *_: None)
+    begun, looks = stage.clock(), list[float]()
+
+    def seconds_left() -> float:
+        looks.append(stage.clock())
+        if len(looks) == 3:
+            enter(stage, "second.jpg")
+            stage.services.limiter.close_gate(20.0, "429")
+        return begun + 60 - stage.clock()
+
+    admit_photos("one", seconds_left, stage.services)
+    assert _let_in(stage) == ["first.jpg", "second.jpg"]
 
 
 def test_an_empty_room_is_left_after_a_moment_without_a_bell(make_stage: MakeStage) -> None:

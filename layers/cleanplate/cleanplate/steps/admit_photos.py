@@ -34,8 +34,7 @@ _HOLD_ALL = frozenset({"gate", "day", "budget"})
 def admit_photos(owner: str, seconds_left: Callable[[], float], services: Services) -> dict[str, Any]:
     """Return ``waiting`` and for how long nobody can be let in, or ``empty`` where nobody waits or somebody else attends."""
     room, admitted = services.room, _Admitted()
-    still_since = rung_at = services.clock()
-    nobody_until = 0.0
+    still_since = services.clock()
     bell = -1
     while seconds_left() > _TIME_FOR_ONE:
         now = services.clock()
@@ -43,11 +42,7 @@ def admit_photos(owner: str, seconds_left: Callable[[], float], services: Servic
             return {"state": "empty", "wait_seconds": 0}
         attendance = room.attendance()
         if attendance.bell != bell:
-            bell, still_since, rung_at = attendance.bell, now, now
-        # All are put off and nobody has entered: the bell is one read, the room a dozen.
-        if now < nobody_until and now - rung_at >= _STILL:
-            services.sleep(min(nobody_until - now, services.limiter.limits.near))
-            continue
+            bell, still_since = attendance.bell, now
         found = _Room(services)
         if not found.somebody:
             if now - still_since >= _STILL and room.close(owner, bell, now=now):
@@ -60,8 +55,6 @@ def admit_photos(owner: str, seconds_left: Callable[[], float], services: Servic
             wait = min(wait, _LONGEST)
             room.attend(owner, until=services.clock() + wait + _LEASE, now=services.clock())
             return {"state": "waiting", "wait_seconds": math.ceil(wait)}
-        if not found.first and math.isfinite(wait):
-            nobody_until = services.clock() + wait
         services.sleep(min(max(wait, services.limiter.limits.near / 2), services.limiter.limits.near))
     return {"state": "waiting", "wait_seconds": 0}
 

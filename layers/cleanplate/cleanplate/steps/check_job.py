@@ -34,6 +34,7 @@ from cleanplate.errors import (
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
 from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Answer, Job
 from cleanplate.rate_limit.polling import next_wait, whole_seconds
+from cleanplate.rate_limit.state import EARLY
 from cleanplate.services import Services
 from cleanplate.steps.fetch_pictures import fetch_pictures
 from cleanplate.steps.mask_again import is_to_be_sent_again, send_mask_again
@@ -98,7 +99,7 @@ def _is_unsent(standing: Standing, step: Step) -> bool:
 
 
 def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> Standing:
-    """Ask Adobe once about what is not finished, and say how the step stands.
+    """Ask Adobe once about what is not finished and due to be asked about, and say how the step stands.
 
     ``review`` is a mask that somebody has to approve first. ``waiting`` is a fill that could not be sent yet: its slot
     is ``wait_seconds`` away.
@@ -114,7 +115,9 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
         return _pending(send_mask_again(job, services), services)
     due: list[float] = []
     for name in _unfinished(job, step):
-        job, answer = _request_status(job, job.adobe_requests[name], waited, services)
+        answer: Answer | None = None
+        if services.clock() + EARLY >= job.adobe_requests[name].check_at:
+            job, answer = _request_status(job, job.adobe_requests[name], waited, services)
         if answer is None:
             due.append(job.adobe_requests[name].check_at)
         elif answer.state == "failed":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from cleanplate.adobe.routes import ROUTES, Request
 from cleanplate.errors import (
     JobMovedOnError,
+    NotReadyError,
     PostponedError,
 )
 from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
@@ -33,21 +34,12 @@ from cleanplate.steps.work_files import (
 logger = Logger(child=True)
 
 
-class FillAnswer(TypedDict):
-    """What the machine is told: whether the fills were sent, and when to come back, in seconds."""
-
-    state: Literal["submitted", "waiting", "nothing_to_remove"]
-    wait_seconds: int
-
-
-def fill_masked_areas(job_id: str, services: Services) -> FillAnswer:
-    """Return ``submitted`` with the first wait, ``waiting`` for a slot, or ``nothing_to_remove``."""
+def fill_masked_areas(job_id: str, services: Services) -> None:
+    """Return when all fills are at Adobe or there is nothing to fill; raises :class:`NotReadyError` where one has to wait."""
     job = services.read_job(job_id)
     if job.status in TERMINAL:
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
     plan = read_plan(job, services) or _make_plan(job, services)
-    if not plan.windows:
-        return {"state": "nothing_to_remove", "wait_seconds": 0}
     try:
         for number, window in enumerate(plan.windows, start=1):
             job = send(
@@ -60,9 +52,7 @@ def fill_masked_areas(job_id: str, services: Services) -> FillAnswer:
             )
     except PostponedError as later:
         logger.info("waits", extra={"why": str(later)})
-        return {"state": "waiting", "wait_seconds": whole_seconds(later.until - services.clock())}
-    due = max(request.check_at for name, request in job.adobe_requests.items() if name.startswith("fill"))
-    return {"state": "submitted", "wait_seconds": whole_seconds(due - services.clock())}
+        raise NotReadyError(str(whole_seconds(later.until - services.clock()))) from later
 
 
 def _key(job: Job, name: str) -> str:

@@ -378,10 +378,8 @@ def _trace_header(job: Job) -> str:
 
 def _start_execution(job: Job, services: Services) -> None:
     client: SFNClient = services.make_stepfunctions()
-    request = job.adobe_requests.get("mask")
-    # A pure function of the record, so that a repeated start is the same start. A mask that is there is not waited for.
-    wait = max(0, round(request.check_at - request.submitted_at)) if request and not request.finished_at else 0
-    start = {"job_id": job.job_id, "wait_seconds": wait}
+    # The same whenever it is repeated, so that a repeated start is the same start.
+    start = {"job_id": job.job_id, "wait_seconds": 0}
     try:
         client.start_execution(
             stateMachineArn=services.settings.state_machine_arn,
