@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any, get_args
 from unittest.mock import patch
@@ -231,7 +231,8 @@ def walk_once(make: MakeWalk, scenario: Scenario, *cuts: Cut) -> Walked:
     knife = Knife(frozenset(cuts))
     with ExitStack() as stack:
         if scenario.pixel_limit:
-            limited = replace(FillMaskedAreas(), pixel_limit=scenario.pixel_limit)
+            limited = FillMaskedAreas()
+            limited.pixel_limit = scenario.pixel_limit
             stack.enter_context(patch.object(filling, "ROUTES", {**ROUTES, limited.name: limited}))
         heard = stack.enter_context(logs())
         walk = HandledWalk(make(**scenario.settings), knife, only=scenario.functions)

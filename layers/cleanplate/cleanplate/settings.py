@@ -167,6 +167,11 @@ def has_endpoint() -> bool:
     return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
 
 
+def is_sampled() -> bool:
+    """Return whether X-Ray keeps a trace of the call in hand; Lambda says so in the environment, call by call."""
+    return "Sampled=1" in os.environ.get("_X_AMZN_TRACE_ID", "")
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Return the settings of this process, read once."""

@@ -18,6 +18,9 @@ from cleanplate.imaging.orientation import apply_orientation, stored
 from cleanplate.imaging.tiff import add_tags
 from local.demo.photographs import photograph
 
+# Tests write and read HEIC by Pillow themselves; the product takes it up with the first HEIC that it meets.
+pillow_heif.register_heif_opener(thumbnails=False)
+
 ORIENTATION, MAKE, DESCRIPTION, COPYRIGHT = 0x0112, 0x010F, 0x010E, 0x8298
 EXIF_IFD, EXPOSURE, TAKEN = 0x8769, 0x829A, 0x9003
 XMP = (

@@ -25,7 +25,7 @@ _DAY = 86_400.0
 #: Firefly's code for words that it does not take.
 PROMPT_UNSAFE = "prompt_unsafe"
 #: What a failed job says of the link to its picture; Adobe's known words are "Failed to download image".
-_INPUT_UNREAD = re.compile(
+_INPUT_UNREAD = (
     r"(?i)\b(?:download|fetch|retriev)\w*\b.{0,40}\b(?:input|source|image|mask|asset|url|link|href)s?\b"
     r"|\b(?:input|source|image|mask|asset)s?\b.{0,40}\b(?:download|fetch|retriev)\w*"
     r"|\b(?:input|source|image|mask|asset|presigned)\b.{0,20}\b(?:url|link|href)s?\b.{0,40}"
@@ -207,7 +207,7 @@ def failed_answer(body: Mapping[str, Any], word: str) -> Answer:
         word=word,
         error_code=code,
         message=message or f"Adobe gave no reason ({word}).",
-        input_unread=bool(_INPUT_UNREAD.search(f"{code} {message}")),
+        input_unread=bool(re.search(_INPUT_UNREAD, f"{code} {message}")),
     )
 
 

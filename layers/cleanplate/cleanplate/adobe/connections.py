@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from urllib3.util.retry import Retry
 
 from cleanplate.adobe.links import check_address
+from cleanplate.redaction import without_queries
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
@@ -29,7 +29,6 @@ _MAX_ANSWER_BYTES = 4_000_000
 #: The whole of an answer: the read time-out alone would let a drip last for ever.
 _ANSWER_SECONDS = 30.0
 _CHUNK = 1 << 18
-_QUERY = re.compile(r"\?[^\s\"'<>]*")
 #: Its warning about a request that is tried again quotes the whole link, signature included.
 _TELLTALE = "urllib3.connectionpool"
 
@@ -87,7 +86,7 @@ class _Session(requests.Session):
         try:
             return super().send(request, **named)
         except requests.RequestException as error:
-            error.args = (_QUERY.sub("?…", str(error)),)
+            error.args = (without_queries(str(error)),)
             raise
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from cleanplate.adobe.answers import failed_answer, get_folded, picture_url, pictures, read_mask, read_state
 from cleanplate.models import Answer, Mask, MaskFormat
@@ -27,7 +27,7 @@ class Request:
     prompt: str = ""
 
 
-class Route(Protocol):
+class Route:
     """One of Adobe's operations.
 
     ``pixel_limit`` holds for each side of the picture that is sent, ``byte_limit`` for its file (0: no limit is known).
@@ -35,47 +35,38 @@ class Route(Protocol):
     about by its id alone; empty where only the link in the answer leads there.
     ``post_spacing`` is how many seconds Adobe wants
     between two POSTs of this route, beside what it allows of all routes together; 0 where it says nothing.
+    ``writes_to_us`` says that Adobe puts the picture into our storage instead of offering it for download.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def status_path(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def pixel_limit(self) -> int: ...
-    @property
-    def byte_limit(self) -> int: ...
-    @property
-    def post_spacing(self) -> float: ...
-    @property
-    def writes_to_us(self) -> bool:
-        """Say whether Adobe puts the picture into our storage instead of offering it for download."""
-        ...
+    name: str
+    path: str
+    status_path: str
+    pixel_limit: int
+    host = ""
+    byte_limit = 0
+    post_spacing = 0.0
+    writes_to_us = False
 
-    def body(self, request: Request) -> dict[str, Any]: ...
-    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer: ...
+    def body(self, request: Request) -> dict[str, Any]:
+        """Return the JSON of the POST."""
+        raise NotImplementedError
+
+    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:
+        """Return what a status says; ``work_key`` is where the route was told to write."""
+        raise NotImplementedError
 
 
 def _link(url: str) -> dict[str, Any]:
     return {"source": {"url": url}}
 
 
-@dataclass(frozen=True, slots=True)
-class MaskObjects:
+class MaskObjects(Route):
     """``POST /v1/mask-objects``: every object in the photo, each with label, score and box."""
 
-    name: str = "mask-objects"
-    path: str = "/v1/mask-objects"
-    status_path: str = "/v1/status"
-    pixel_limit: int = 4000
-    host: str = ""
-    byte_limit: int = 0
-    post_spacing: float = 0.0
-    writes_to_us: bool = False
+    name = "mask-objects"
+    path = "/v1/mask-objects"
+    status_path = "/v1/status"
+    pixel_limit = 4000
 
     def body(self, request: Request) -> dict[str, Any]:
         return {"image": _link(request.image_url)}
@@ -95,19 +86,15 @@ class MaskObjects:
         return Answer(state, word, masks=tuple(masks))
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveBackground:
+class RemoveBackground(Route):
     """``POST /v2/remove-background`` with ``mode: mask``: one mask of the subject."""
 
-    name: str = "remove-background"
-    path: str = "/v2/remove-background"
-    status_path: str = "/v2/status"
-    pixel_limit: int = 6000
-    host: str = ""
-    byte_limit: int = 0
+    name = "remove-background"
+    path = "/v2/remove-background"
+    status_path = "/v2/status"
+    pixel_limit = 6000
     #: Two POSTs in three seconds (three are refused).
-    post_spacing: float = 1.5
-    writes_to_us: bool = False
+    post_spacing = 1.5
 
     def body(self, request: Request) -> dict[str, Any]:
         # Without an explicit type the mask comes in the type of the photo, which may be JPEG.
@@ -121,18 +108,14 @@ class RemoveBackground:
         return Answer(state, word, masks=(Mask(label="subject", url=urls[0]),)) if urls else _no_result(word)
 
 
-@dataclass(frozen=True, slots=True)
-class CreateMask:
+class CreateMask(Route):
     """``POST /sensei/mask``: one mask of the subject, put where we say. Adobe retired it on 2025-10-15."""
 
-    name: str = "create-mask"
-    path: str = "/sensei/mask"
-    status_path: str = "/sensei/status"
-    pixel_limit: int = 10_000
-    host: str = ""
-    byte_limit: int = 0
-    post_spacing: float = 0.0
-    writes_to_us: bool = True
+    name = "create-mask"
+    path = "/sensei/mask"
+    status_path = "/sensei/status"
+    pixel_limit = 10_000
+    writes_to_us = True
 
     def body(self, request: Request) -> dict[str, Any]:
         return {
@@ -152,18 +135,13 @@ class CreateMask:
         return Answer(state, word, masks=(Mask(label="subject", work_key=work_key),) if state == "succeeded" else ())
 
 
-@dataclass(frozen=True, slots=True)
-class FillMaskedAreas:
+class FillMaskedAreas(Route):
     """``POST /v1/fill-masked-areas``: the photo with the white of the masks painted over."""
 
-    name: str = "fill-masked-areas"
-    path: str = "/v1/fill-masked-areas"
-    status_path: str = "/v1/status"
-    pixel_limit: int = 4000
-    host: str = ""
-    byte_limit: int = 0
-    post_spacing: float = 0.0
-    writes_to_us: bool = False
+    name = "fill-masked-areas"
+    path = "/v1/fill-masked-areas"
+    status_path = "/v1/status"
+    pixel_limit = 4000
 
     def body(self, request: Request) -> dict[str, Any]:
         return {"image": _link(request.image_url), "masks": [_link(url) for url in request.mask_urls]}
@@ -172,23 +150,21 @@ class FillMaskedAreas:
         return _read_fill(body)
 
 
-@dataclass(frozen=True, slots=True)
-class FireflyFill:
+class FireflyFill(Route):
     """``POST /v3/images/fill-async`` at Firefly: the same, led by words, where those are given.
 
     Another entitlement, scopes and limits (4 a minute) than the imaging API. Its jobs live on hosts of their own, so only
     the link in the answer leads to them. Adobe's guide takes 2688 pixels a side; 2048 is what its model paints.
     """
 
-    name: str = "firefly-fill"
-    path: str = "/v3/images/fill-async"
-    status_path: str = ""
-    host: str = "firefly-api.adobe.io"
-    pixel_limit: int = 2048
-    byte_limit: int = 15_000_000
-    writes_to_us: bool = False
+    name = "firefly-fill"
+    path = "/v3/images/fill-async"
+    status_path = ""
+    host = "firefly-api.adobe.io"
+    pixel_limit = 2048
+    byte_limit = 15_000_000
     #: Four in a minute, with a little in hand.
-    post_spacing: float = 15.5
+    post_spacing = 15.5
 
     def body(self, request: Request) -> dict[str, Any]:
         width, height = request.size

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cleanplate.aws.metrics import metrics
-from cleanplate.aws.tracing import tracer
+from cleanplate.aws.tracing import Answer, Handler, traced
 from cleanplate.errors import AwsUnavailableError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
-Answer = TypeVar("Answer")
-Handler = Callable[[Any, "LambdaContext"], Answer]
 
 logger = Logger()
 
@@ -37,8 +34,7 @@ def lambda_function(*, correlation_id: str = "") -> Callable[[Handler[Answer]], 
             with aws_faults_by_one_name():
                 return handler(event, context)
 
-        traced = tracer.capture_lambda_handler(named, capture_response=False)
-        measured = metrics.log_metrics(traced, capture_cold_start_metric=True)
+        measured = metrics.log_metrics(traced(named), capture_cold_start_metric=True)
         logged: Handler[Answer] = logger.inject_lambda_context(
             measured, clear_state=True, correlation_id_path=correlation_id or None
         )

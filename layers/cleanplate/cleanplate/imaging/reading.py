@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO, ParamSpec, TypeVar
 
-import pillow_heif
 from PIL import Image, ImageFile, ImageMath, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from cleanplate.errors import (
@@ -35,7 +34,6 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 #: What one chunk of text or profile of a PNG may unpack to, and all of them: Photoshop's history takes megabytes.
 PngImagePlugin.MAX_TEXT_CHUNK = 16 * 1024 * 1024
 PngImagePlugin.MAX_TEXT_MEMORY = 64 * 1024 * 1024
-pillow_heif.register_heif_opener(thumbnails=False)
 
 #: Longest side that any of our formats, and the arithmetic in the decoders, can be trusted with.
 MAX_SIDE = 65_500
@@ -173,11 +171,21 @@ def _format_of_brands(head: bytes) -> str:
     raise NotAPhotoError(f"the file is a film or another container of brand {brand}, not a photo")
 
 
+@functools.cache
+def _take_heic() -> None:
+    """Let Pillow open HEIC; for others, the library would be a thirtieth of a cold start for nothing."""
+    import pillow_heif  # noqa: PLC0415
+
+    pillow_heif.register_heif_opener(thumbnails=False)
+
+
 def open_image(file: BinaryIO, picture_format: str) -> Image.Image:
     """Return the picture in ``file`` (read from its start), opened but not decoded.
 
     Raises ``TruncatedPhotoError`` where the header cannot be read, ``CleanplateError`` as ``file`` itself raises it.
     """
+    if picture_format == "heic":
+        _take_heic()
     file.seek(0)
     try:
         return Image.open(file, formats=[_DECODERS[picture_format]])

@@ -9,13 +9,13 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from cleanplate import imaging
 from cleanplate.adobe.routes import ROUTES, Request
 from cleanplate.errors import (
     JobMovedOnError,
     NotReadyError,
     PostponedError,
 )
-from cleanplate.imaging import FillPlan, PhotoFacts, Window, plan_fill
 from cleanplate.models import TERMINAL, Job
 from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.services import Services
@@ -67,11 +67,11 @@ def _make_plan(job: Job, services: Services) -> Plan:
     return plan
 
 
-def _plan_fill(job: Job, masks: list[bytes], services: Services) -> FillPlan:
+def _plan_fill(job: Job, masks: list[bytes], services: Services) -> imaging.FillPlan:
     route = ROUTES[job.options.fill_route]
-    return plan_fill(
+    return imaging.plan_fill(
         photo_opener(job, services),
-        PhotoFacts.from_dict(job.facts),
+        imaging.PhotoFacts.from_dict(job.facts),
         masks,
         options=job.options,
         limit=route.pixel_limit,
@@ -80,7 +80,7 @@ def _plan_fill(job: Job, masks: list[bytes], services: Services) -> FillPlan:
     )
 
 
-def _with_pictures(plan: Plan, job: Job, fill: FillPlan, services: Services) -> Plan:
+def _with_pictures(plan: Plan, job: Job, fill: imaging.FillPlan, services: Services) -> Plan:
     """Keep the plan's pictures, and say where."""
     storage = services.storage
     hole = _key(job, "hole.png")
@@ -93,7 +93,7 @@ def _with_pictures(plan: Plan, job: Job, fill: FillPlan, services: Services) -> 
     return replace(plan, windows=tuple(windows), hole=hole, fill=fill.to_dict())
 
 
-def _keep_image(job: Job, number: int, window: Window, services: Services) -> str:
+def _keep_image(job: Job, number: int, window: imaging.Window, services: Services) -> str:
     if window.image is None:
         return ""
     key = _key(job, f"window-{number}.{window.image_media_type.rpartition('/')[2]}")
@@ -104,7 +104,7 @@ def _keep_image(job: Job, number: int, window: Window, services: Services) -> st
 def _request(job: Job, window: PlannedWindow, sent: Mapping[str, Any], services: Services) -> Request:
     storage = services.storage
     image, spare = window.image, work_key(job.job_id, "photo")
-    media_type = PhotoFacts.from_dict(job.facts).media_type
+    media_type = imaging.PhotoFacts.from_dict(job.facts).media_type
     return Request(
         image_url=storage.link_to_work(image) if image else storage.link_for_adobe(job.photo, spare, media_type),
         mask_urls=[storage.link_to_work(window.mask)],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
+from cleanplate import imaging
 from cleanplate.aws.storage import SavedObject
-from cleanplate.imaging import PhotoFacts, Review, draw_review
 from cleanplate.jobs.reuse import review_ends_at
 from cleanplate.models import Job
 from cleanplate.outcomes import hold_result_key, succeed
@@ -24,7 +24,9 @@ def offer_mask(job: Job, services: Services) -> tuple[Plan, Job | None]:
     plan, masks = read_masks(job, services)
     if not masks:
         return plan, None
-    review = draw_review(photo_opener(job, services), PhotoFacts.from_dict(job.facts), masks, job.options)
+    review = imaging.draw_review(
+        photo_opener(job, services), imaging.PhotoFacts.from_dict(job.facts), masks, job.options
+    )
     if review is None:
         return plan, None
     mask, preview = _save(job, review, services)
@@ -38,7 +40,7 @@ def offer_mask(job: Job, services: Services) -> tuple[Plan, Job | None]:
     return plan, succeed(job, "mask_ready", found, services)
 
 
-def _save(job: Job, review: Review, services: Services) -> tuple[SavedObject, SavedObject]:
+def _save(job: Job, review: imaging.Review, services: Services) -> tuple[SavedObject, SavedObject]:
     keys = services.review_keys(job.photo)
     for key in keys:
         services.ledger.owners.take(job, key, now=services.clock())

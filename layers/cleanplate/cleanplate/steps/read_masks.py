@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from cleanplate import imaging
 from cleanplate.adobe.routes import ROUTES
 from cleanplate.aws.temp_file import scratch_file
 from cleanplate.errors import MaskUnusableError, WorkGoneError
-from cleanplate.imaging import PhotoFacts, fitted, place_in_frame
 from cleanplate.models import Job, Mask
 from cleanplate.services import Services
 from cleanplate.steps.mask_selection import choose_masks
@@ -50,8 +50,10 @@ def _read_mask(mask: Mask, job: Job, services: Services) -> bytes:
         raise MaskUnusableError("Adobe said that it had written the mask, but it is not there.")
     if mask.box is None:
         return content
-    sent = fitted(*PhotoFacts.from_dict(job.facts).upright_size, ROUTES[job.options.mask_route].pixel_limit)
-    return place_in_frame(content, mask.box, sent)
+    sent = imaging.fitted(
+        *imaging.PhotoFacts.from_dict(job.facts).upright_size, ROUTES[job.options.mask_route].pixel_limit
+    )
+    return imaging.place_in_frame(content, mask.box, sent)
 
 
 def _described(mask: Mask) -> dict[str, Any]:

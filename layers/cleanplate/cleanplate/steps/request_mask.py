@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
+from cleanplate import imaging
 from cleanplate.adobe.routes import ROUTES, Request, Route
 from cleanplate.aws.metrics import Metric, count
 from cleanplate.aws.storage import MARK, UploadedObject
@@ -27,17 +28,6 @@ from cleanplate.errors import (
     PhotoTooLargeError,
     PostponedError,
     ReviewExpiredError,
-)
-from cleanplate.imaging import (
-    PhotoFacts,
-    can_send_as_is,
-    check_memory,
-    check_own_mask,
-    inspect_photo,
-    make_view,
-    result_extension,
-    target_format,
-    verify_photo,
 )
 from cleanplate.models import TERMINAL, AdobeRequest, Job, Options, Photo
 from cleanplate.outcomes import fail, failure_of, publish, republish
@@ -283,7 +273,7 @@ def _begin(
 def _take_result_key(job: Job, services: Services) -> None:
     """Own the keys of manifest and result before anything is paid; raises by name where another job does."""
     key = services.result_key(job.photo)
-    extension = result_extension(PhotoFacts.from_dict(job.facts), job.options.output_format)
+    extension = imaging.result_extension(imaging.PhotoFacts.from_dict(job.facts), job.options.output_format)
     pictures = services.review_keys(job.photo) if job.awaits_review else ()
     for owned in dict.fromkeys([key, key + extension, *pictures]):
         services.ledger.owners.take(job, owned, now=services.clock())
@@ -311,16 +301,16 @@ def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
     if job.facts:
         return job
     with services.storage.open_photo(job.photo, size=size) as file:
-        facts = inspect_photo(file, max_megapixels=services.settings.max_megapixels)
-    check_memory(facts, size=size, target=target_format(facts, job.options.output_format, []))
+        facts = imaging.inspect_photo(file, max_megapixels=services.settings.max_megapixels)
+    imaging.check_memory(facts, size=size, target=imaging.target_format(facts, job.options.output_format, []))
     with scratch_file() as file:
         services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
-        facts = replace(facts, has_end_mark=verify_photo(file))
+        facts = replace(facts, has_end_mark=imaging.verify_photo(file))
     if job.own_mask:
         with scratch_file() as file:
             services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
             try:
-                check_own_mask(file, facts)
+                imaging.check_own_mask(file, facts)
             except OwnMaskSizeError as error:
                 raise OwnMaskSizeError(f"{job.own_mask.key}: {error}") from error
     return services.ledger.record_facts(job, facts.to_dict(), now=services.clock())
@@ -349,23 +339,23 @@ def _post_mask(job: Job, slot_at: float, services: Services) -> Job:
 
 
 def _mask_request(job: Job, route: Route, services: Services) -> Request:
-    facts = PhotoFacts.from_dict(job.facts)
+    facts = imaging.PhotoFacts.from_dict(job.facts)
     image_url = (
         services.storage.link_for_adobe(job.photo, work_key(job.job_id, "photo"), facts.media_type)
-        if can_send_as_is(facts, limit=route.pixel_limit)
+        if imaging.can_send_as_is(facts, limit=route.pixel_limit)
         else _link_to_view(job, facts, route, services)
     )
     output_url = services.storage.link_to_write_work(work_key(job.job_id, "mask.png")) if route.writes_to_us else ""
     return Request(image_url=image_url, output_url=output_url, mask_format=job.options.mask_format)
 
 
-def _link_to_view(job: Job, facts: PhotoFacts, route: Route, services: Services) -> str:
+def _link_to_view(job: Job, facts: imaging.PhotoFacts, route: Route, services: Services) -> str:
     key = work_key(job.job_id, "view.jpg")
     # A photo that had to wait has one already, unless it waited for so long that it is gone.
     if services.storage.look_up(services.settings.work_bucket, key) is None:
         with scratch_file() as file:
             services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
-            view = make_view(file, facts, limit=route.pixel_limit)
+            view = imaging.make_view(file, facts, limit=route.pixel_limit)
         services.storage.write_work(key, view.content, view.media_type)
     return services.storage.link_to_work(key)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from cleanplate import imaging
 from cleanplate.aws.storage import SavedObject
 from cleanplate.errors import WorkGoneError
-from cleanplate.imaging import Composed, FillPlan, PhotoFacts, compose
 from cleanplate.models import TERMINAL, Job, JobStatus
 from cleanplate.outcomes import hold_result_key, publish, succeed
 from cleanplate.services import Services
@@ -51,14 +51,14 @@ def save_result(job_id: str, services: Services) -> Ending:
     return {"outcome": job.status}
 
 
-def _compose(job: Job, plan: Plan, services: Services) -> Composed:
+def _compose(job: Job, plan: Plan, services: Services) -> imaging.Composed:
     hole = services.storage.read_work(plan.hole)
     if hole is None:
         raise WorkGoneError("The hole to fill is no longer kept.")
-    return compose(
+    return imaging.compose(
         photo_opener(job, services),
-        PhotoFacts.from_dict(job.facts),
-        FillPlan.from_dict(plan.fill, hole=hole),
+        imaging.PhotoFacts.from_dict(job.facts),
+        imaging.FillPlan.from_dict(plan.fill, hole=hole),
         [_read_fill(job, number, services) for number in range(1, len(plan.windows) + 1)],
         options=job.options,
         mark_as_edited=services.settings.mark_as_edited,
@@ -72,7 +72,7 @@ def _read_fill(job: Job, number: int, services: Services) -> bytes:
     return content
 
 
-def _save(job: Job, composed: Composed, services: Services) -> SavedObject:
+def _save(job: Job, composed: imaging.Composed, services: Services) -> SavedObject:
     key = services.result_key(job.photo) + composed.extension
     with composed.content as file:
         if composed.extension:
@@ -81,5 +81,5 @@ def _save(job: Job, composed: Composed, services: Services) -> SavedObject:
         return services.storage.save_result(key, file, media_type=composed.media_type, job_id=job.job_id)
 
 
-def _notes(job: Job, composed: Composed) -> list[str]:
-    return list(dict.fromkeys([*PhotoFacts.from_dict(job.facts).notes, *composed.notes]))
+def _notes(job: Job, composed: imaging.Composed) -> list[str]:
+    return list(dict.fromkeys([*imaging.PhotoFacts.from_dict(job.facts).notes, *composed.notes]))

@@ -13,12 +13,6 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import unquote_plus
 
-from aws_lambda_powertools.utilities.data_classes import (
-    EventBridgeEvent,
-    S3Event,
-    S3EventBridgeNotificationEvent,
-)
-
 from cleanplate.errors import InvalidRequestError
 from cleanplate.models import Job, Photo
 from cleanplate.schemas import MAX_CORRELATION_ID, CleaningRequest
@@ -89,23 +83,23 @@ def read_uploads(body: str) -> Iterator[Upload]:
         return
     try:
         if "Records" in message:
-            yield from _from_notification(S3Event(message))
+            yield from _from_notification(message)
         elif message.get("source") == "aws.s3":
-            yield from _from_eventbridge(S3EventBridgeNotificationEvent(message))
+            yield from _from_eventbridge(message)
         elif message.get("detail-type") == FOUND_DETAIL_TYPE:
             detail = message["detail"]
             yield Upload(Photo(bucket=_word("bucket", detail["bucket"]), key=_word("key", detail["key"])))
         elif message.get("detail-type") == REQUEST_DETAIL_TYPE:
-            yield _from_request(EventBridgeEvent(message))
+            yield _from_request(message)
         else:
             raise InvalidRequestError("The message is neither an S3 notification nor a 'Photo Cleaning Requested'.")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRequestError(f"The message lacks or misspells {error}.") from None
 
 
-def _from_notification(event: S3Event) -> Iterator[Upload]:
-    for record in event.records:
-        if not record.event_name.startswith("ObjectCreated:"):
+def _from_notification(event: Mapping[str, Any]) -> Iterator[Upload]:
+    for record in event["Records"]:
+        if not record["eventName"].startswith("ObjectCreated:"):
             continue
         s3_object = record["s3"]["object"]
         yield Upload(
@@ -120,13 +114,14 @@ def _from_notification(event: S3Event) -> Iterator[Upload]:
         )
 
 
-def _from_eventbridge(event: S3EventBridgeNotificationEvent) -> Iterator[Upload]:
-    if event.detail_type != "Object Created":
+def _from_eventbridge(event: Mapping[str, Any]) -> Iterator[Upload]:
+    if event["detail-type"] != "Object Created":
         return
-    s3_object = event.detail["object"]
+    detail = event["detail"]
+    s3_object = detail["object"]
     yield Upload(
         Photo(
-            bucket=_word("bucket", event.detail["bucket"]["name"]),
+            bucket=_word("bucket", detail["bucket"]["name"]),
             key=_word("key", s3_object["key"]),
             version_id=_real_version(s3_object.get("version-id")),
             etag=_any_word("etag", s3_object.get("etag")).strip('"'),
@@ -136,8 +131,8 @@ def _from_eventbridge(event: S3EventBridgeNotificationEvent) -> Iterator[Upload]
     )
 
 
-def _from_request(event: EventBridgeEvent) -> Upload:
-    detail = event.detail
+def _from_request(event: Mapping[str, Any]) -> Upload:
+    detail = event["detail"]
     if not isinstance(detail, dict):
         raise InvalidRequestError("The request's detail must be a JSON object with bucket and key.")
     _check_names(detail)
@@ -155,7 +150,7 @@ def _from_request(event: EventBridgeEvent) -> Upload:
             version_id=_real_version(detail.get("version_id")),
         ),
         options=options,
-        request_id=_word("id", event.get_id),
+        request_id=_word("id", event["id"]),
         correlation_id=_correlation_id(detail.get("correlation_id")),
         approve=approve,
     )

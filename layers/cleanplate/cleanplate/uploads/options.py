@@ -35,8 +35,8 @@ MAX_PROMPT_LENGTH = 1024
 SUBJECT = "subject"
 EVERYTHING = "everything"
 
-_FOLDER_OPTION = re.compile(r"^([A-Za-z][A-Za-z_-]*)=(.*)$")
-_MANIFEST = re.compile(rb'\s*\{\s*"schema"\s*:\s*"cleanplate/')
+_FOLDER_OPTION = r"^([A-Za-z][A-Za-z_-]*)=(.*)$"
+_MANIFEST = rb'\s*\{\s*"schema"\s*:\s*"cleanplate/'
 _SINGLE_MASK_ROUTES = {"remove-background", "create-mask"}
 
 
@@ -144,7 +144,7 @@ def options_in_folders(key: str) -> dict[str, str]:
     """Return the ``name=value`` folders of a decoded key; the deeper folder wins."""
     found: dict[str, str] = {}
     for folder in key.split("/")[:-1]:
-        match = _FOLDER_OPTION.match(folder)
+        match = re.match(_FOLDER_OPTION, folder)
         if match:
             found[_canonical(match[1])] = match[2]
     return found
@@ -177,7 +177,7 @@ def _decoded(name: str, value: str) -> str:
 
 def is_manifest(content: bytes) -> bool:
     """Return whether a JSON text begins like a manifest of ours, which names its schema first, and not like a sidecar."""
-    return _MANIFEST.match(content) is not None
+    return re.match(_MANIFEST, content) is not None
 
 
 def options_in_sidecar(content: bytes, *, what: str = "The sidecar") -> dict[str, Any]:
