@@ -37,7 +37,7 @@ _OS = {f"{PACKAGE}/settings.py": {"environ"}}
 #: One program is run, always the same: this interpreter with a script of the package, which calls libjpeg.
 _ALLOWED = {
     f"{PACKAGE}/imaging/jpeg_blocks.py": {"pathlib", "subprocess"},
-    f"{PACKAGE}/imaging/jpeg_worker.py": {"ctypes"},
+    f"{PACKAGE}/imaging/jpeg_coefficients.py": {"ctypes"},
     f"{PACKAGE}/imaging/libjpeg.py": {"ctypes"},
 }
 

@@ -16,6 +16,7 @@ from cleanplate.errors import (
 )
 from cleanplate.imaging import FillPlan, PhotoFacts, composing, inspect_photo, painting, plan_fill
 from cleanplate.imaging import compose as compose_whole
+from cleanplate.imaging.painting import Painter
 from cleanplate.imaging.webp import webp_manner
 from cleanplate.models import Options
 from local.demo.photographs import photograph
@@ -140,8 +141,29 @@ def test_a_hole_painted_in_bands_shows_no_seam(monkeypatch: pytest.MonkeyPatch) 
     fills = perfect_fill(plan, background)
     whole, _ = composed(content, facts, plan, fills)
     monkeypatch.setattr(painting, "_BAND_PIXELS", 700)
+    monkeypatch.setattr(painting, "_BAND_ROWS", 1)
     banded, _ = composed(content, facts, plan, fills)
     assert whole == banded
+
+
+@pytest.mark.parametrize("limit", [300, 200])
+@pytest.mark.parametrize(
+    "how",
+    [{"subsampling": 2}, {"progressive": True}, {"restart_marker_blocks": 3}, {"subsampling": 1, "optimize": True}],
+)
+def test_of_a_fill_only_the_rows_that_are_needed_are_decoded(
+    how: dict[str, Any], limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    background = scene(300, 200)
+    content = encoded(background, "PNG")
+    facts, plan = planned(content, disc(box=(20, 10, 280, 90)), limit=limit)
+    fills = perfect_fill(plan, background, "JPEG", quality=90, **how)
+    with Painter(facts, plan, fills) as painter:
+        assert painter._first is not None
+        assert painter._first.result().height < plan.windows[0].sent_height
+    upper, _ = composed(content, facts, plan, fills)
+    monkeypatch.setattr(painting, "upper_rows", lambda content, rows: content)
+    assert composed(content, facts, plan, fills)[0] == upper
 
 
 def test_two_windows_fill_each_its_own_part() -> None:

@@ -17,6 +17,8 @@ from cleanplate.errors import TruncatedPhotoError
 
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _JFIF, _EXIF_OR_XMP, _APP2, _JUMBF, _PHOTOSHOP, _ADOBE = 0xE0, 0xE1, 0xE2, 0xEB, 0xED, 0xEE
+#: Frames of Huffman-coded pictures: baseline, extended, progressive.
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 #: What a segment holds: its length counts its own two bytes.
 SEGMENT_BYTES = 65_533
@@ -110,6 +112,22 @@ def _parts_of(content: mmap.mmap | bytes) -> JpegParts:
     if not in_scan:
         raise TruncatedPhotoError("the JPEG ends before its picture begins")
     return JpegParts(tuple(segments), b"")
+
+
+def upper_rows(content: bytes, rows: int) -> bytes:
+    """Return the JPEG in ``content`` as one of so many rows, which decodes in their share of the time.
+
+    As it is where it is no JPEG, is no higher, or says its height elsewhere.
+    """
+    at = 2 if content[:2] == b"\xff\xd8" else len(content)
+    while found := _MARKER.search(content, at):
+        marker, at = found[1][0], found.end()
+        if marker in _FRAMES:
+            height = int.from_bytes(content[at + 3 : at + 5], "big")
+            return content[: at + 3] + rows.to_bytes(2, "big") + content[at + 5 :] if rows < height else content
+        if marker not in _WITHOUT_LENGTH:
+            at += int.from_bytes(content[at : at + 2], "big")
+    return content
 
 
 def split_body(body: BinaryIO) -> tuple[list[Segment], int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from contextlib import suppress
 from ctypes import POINTER, addressof, byref, c_double, c_int, c_size_t, c_ubyte, c_uint, c_void_p
 
 TYPE_CHECKING = False
@@ -314,9 +313,11 @@ class Memory:
     def __init__(self, size: int) -> None:
         self._pages = mmap.mmap(-1, max(1, size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            # A matter of speed; not every kernel has them.
-            with suppress(OSError):
+            try:  # noqa: SIM105 - contextlib takes 3 ms to import
                 self._pages.madvise(mmap.MADV_HUGEPAGE)
+            except OSError:
+                # A matter of speed; not every kernel has them.
+                pass
         self.address: int = addressof(c_ubyte.from_buffer(self._pages))
 
 

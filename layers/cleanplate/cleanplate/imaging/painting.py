@@ -19,6 +19,7 @@ from cleanplate.imaging.canvas import Canvas
 from cleanplate.imaging.colour import from_srgb, to_srgb
 from cleanplate.imaging.facts import PhotoFacts
 from cleanplate.imaging.filling import FillPlan, Window
+from cleanplate.imaging.jpeg_markers import upper_rows
 from cleanplate.imaging.masks import dilate, feathered
 from cleanplate.imaging.orientation import (
     Rectangle,
@@ -39,11 +40,14 @@ _RING_GAP, _RING_WIDTH = 2, 8
 _MIN_SHIFT, _MAX_SHIFT, _CALM = 0.75, 24.0, 6.0
 _MIN_RING_PIXELS = 64
 
-#: Pixels of the hole that are worked on at a time.
-_BAND_PIXELS = 2_000_000
+#: Pixels of the hole that are worked on at a time: few enough that memory is used again rather than asked for. Rows, at
+#: least: what is decoded around a band goes to waste.
+_BAND_PIXELS, _BAND_ROWS = 600_000, 256
 
 #: Rows of the fill around a part of it that enlarging the part looks at (bicubic: two).
 _REACH = 3
+#: Rows more of a JPEG: in the last of a block decoders smooth colours with those below it.
+_COLOURS_REACH = 32
 
 _ANY = [0] + [255] * 255
 _FILLED = [0] * 255 + [255]
@@ -110,19 +114,25 @@ def _hole(plan: FillPlan) -> Image.Image:
 
 
 def _fill(content: bytes, window: Window) -> Image.Image:
-    """Return the fill as sRGB, mode RGB, in the sent size."""
-    file = io.BytesIO(content)
+    """Return the fill as sRGB, mode RGB, in the sent size; of a JPEG only the rows down to the end of what is looked at."""
     expected = (window.sent_width, window.sent_height)
     try:
-        image = open_image(file, format_of(content[:64]))
+        image = _open_fill(content)
         size = image.size
         if size == expected:
+            bottom = int(_in_fill(window, _seen_area(window)[0])[3]) + _REACH
+            upper = upper_rows(content, bottom + _COLOURS_REACH)
+            image = image if upper is content else _open_fill(upper)
             decode(image)
     except CleanplateError as error:
         raise FillUnusableError(f"the fill cannot be read: {error}") from error
     if size != expected:
         raise FillUnusableError(f"the fill is {size[0]} x {size[1]} pixels; {expected[0]} x {expected[1]} were sent")
     return to_srgb(image, image.info.get("icc_profile"))
+
+
+def _open_fill(content: bytes) -> Image.Image:
+    return open_image(io.BytesIO(content), format_of(content[:64]))
 
 
 @dataclass(slots=True)
@@ -163,7 +173,7 @@ class _Part:
             self.window.hole_box, self.facts.orientation, self.facts.upright_size
         )
         step = self.canvas.step[1]
-        rows = max(1, _BAND_PIXELS // (right - left) // step) * step
+        rows = -(-max(_BAND_ROWS, _BAND_PIXELS // (right - left)) // step) * step
         while top < bottom:
             end = min(bottom, (top + rows) // step * step)
             yield left, top, right, end
@@ -206,7 +216,7 @@ class _Part:
         if original.size != seen_size:
             original = original.resize(seen_size, Image.Resampling.BOX)
         original = apply_orientation(original, facts.orientation)
-        answer = self.fill.resize(size, Image.Resampling.BOX, box=_in_fill(self.fill, window, area), reducing_gap=1.0)
+        answer = self.fill.resize(size, Image.Resampling.BOX, box=_in_fill(window, area), reducing_gap=1.0)
         difference = ImageStat.Stat(ImageChops.subtract(original, answer, 1.0, 128), ring)
         red, green, blue = (mean - 128 for mean in difference.mean)
         largest = max(abs(red), abs(green), abs(blue))
@@ -232,8 +242,8 @@ def _seen_area(window: Window) -> tuple[Rectangle, float]:
 
 def _part_of_fill(fill: Image.Image, window: Window, box: Rectangle) -> Image.Image:
     """Return what the fill shows in ``box`` (upright pixels of the photo), one pixel for each of the photo's."""
-    left, top, right, bottom = _in_fill(fill, window, box)
-    if fill.size == (window.width, window.height):
+    left, top, right, bottom = _in_fill(window, box)
+    if (window.sent_width, window.sent_height) == (window.width, window.height):
         return fill.crop((round(left), round(top), round(right), round(bottom)))
     # Widened first, then heightened: left to itself Pillow chooses the order by the size of the part, and where a
     # contrast overshoots the order shows, as a seam between two bands.
@@ -243,9 +253,9 @@ def _part_of_fill(fill: Image.Image, window: Window, box: Rectangle) -> Image.Im
     return wide.resize((width, height), Image.Resampling.BICUBIC, box=(0, top - first, width, bottom - first))
 
 
-def _in_fill(fill: Image.Image, window: Window, box: Rectangle) -> tuple[float, float, float, float]:
+def _in_fill(window: Window, box: Rectangle) -> tuple[float, float, float, float]:
     """Return where ``box`` (upright pixels of the photo) lies in the fill."""
-    across, down = fill.width / window.width, fill.height / window.height
+    across, down = window.sent_width / window.width, window.sent_height / window.height
     return (
         (box[0] - window.x) * across,
         (box[1] - window.y) * down,

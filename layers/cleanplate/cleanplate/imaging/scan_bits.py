@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ENOUGH = 64
 #: Bits by which decoder and encoder may be apart: each has up to 64 of its own, and does not start on a byte.
 _APART = 160
-_END_OF_IMAGE = b"\xff\xd9"
+_END_OF_IMAGE = b"\xd9"
 _PIECE = 1 << 16
 
 
@@ -32,8 +32,8 @@ def tail_of_scan(content: mmap | bytes, at: int, written: bytes) -> Iterator[byt
     before = _unstuffed(_whole(content[max(0, at - 2 * len(written) - 2 * _APART // 8) : at]))
     if len(pattern) < _ENOUGH or len(before) < len(pattern) + _APART // 8:
         return None
-    stop = _end_of_scan(content, at)
-    if stop is None:
+    rest = _rest_of_scan(content, at)
+    if rest is None:
         return None
     known, looked_for = int.from_bytes(before, "big"), int.from_bytes(pattern, "big")
     mask = (1 << 8 * len(pattern)) - 1
@@ -41,38 +41,36 @@ def tail_of_scan(content: mmap | bytes, at: int, written: bytes) -> Iterator[byt
     if len(places) != 1:
         return None
     count, bits = divmod(places[0], 8)
-    return _shifted(content, at, stop, before[len(before) - count - 1 :], bits)
+    return _shifted([before[len(before) - count :], *rest], before[len(before) - count - 1], bits)
 
 
-def _end_of_scan(content: mmap | bytes, at: int) -> int | None:
-    """Return where the scan that goes on ``at`` ends; None where another marker than the end mark lies in it."""
-    end = content.find(_END_OF_IMAGE, at)
+def _rest_of_scan(content: mmap | bytes, at: int) -> list[bytes] | None:
+    """Return the scan from ``at`` to its end, in pieces; None where another marker than the end mark lies in it."""
     # At the end of the file may be what is left of a mark that was cut off.
-    stop = end if end >= 0 else len(content) - (content[-1:] == b"\xff")
+    stop = len(content) - (content[-1:] == b"\xff")
+    pieces = []
     while at < stop:
-        piece = content[at : min(stop, at + _PIECE)]
-        if piece[-1] == 0xFF and at + len(piece) < stop:
-            piece += b"\x00" if content[at + len(piece)] == 0 else b""
+        end = min(stop, at + _PIECE)
+        piece = content[at : end + (end < stop and content[end - 1] == 0xFF)]
+        parts = piece.split(b"\xff")
         # In a scan 0xFF stands for itself only before a zero.
-        if piece.count(b"\xff") != piece.count(b"\xff\x00"):
-            return None
+        followers = [part[:1] for part in parts[1:]]
+        if followers.count(b"\x00") != len(followers):
+            marker = next(index for index, follower in enumerate(followers) if follower != b"\x00")
+            pieces.append(_joined(parts[: marker + 1]))
+            return pieces if followers[marker] == _END_OF_IMAGE else None
+        pieces.append(_joined(parts))
         at += len(piece)
-    return stop
+    return pieces
 
 
-def _shifted(content: mmap | bytes, at: int, end: int, before: bytes, bits: int) -> Iterator[bytes]:
-    """Yield the last ``bits`` of the first byte of ``before``, the rest of it, and the scan from ``at`` to ``end``."""
-    carry, piece = before[0] & (1 << bits) - 1, before[1:]
-    while True:
-        value = carry << 8 * len(piece) | int.from_bytes(piece, "big")
+def _shifted(pieces: list[bytes], before: int, bits: int) -> Iterator[bytes]:
+    """Yield the last ``bits`` of the byte ``before``, and ``pieces``."""
+    carry = before & (1 << bits) - 1
+    for piece in pieces:
+        value = int.from_bytes(bytes([carry]) + piece, "big")
         yield _stuffed((value >> bits).to_bytes(len(piece), "big"))
         carry = value & (1 << bits) - 1
-        if at == end:
-            break
-        stop = min(end, at + _PIECE)
-        if content[stop - 1] == 0xFF and stop < end:
-            stop += 1
-        piece, at = _unstuffed(content[at:stop]), stop
     if bits:
         # Scans are filled up with ones.
         yield _stuffed(bytes([(carry << 8 - bits | (1 << 8 - bits) - 1) & 0xFF]))
@@ -84,7 +82,12 @@ def _whole(window: bytes) -> bytes:
 
 
 def _unstuffed(scan: bytes) -> bytes:
-    return scan.replace(b"\xff\x00", b"\xff")
+    return _joined(scan.split(b"\xff"))
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """Return a scan, split at its 0xFF, without the zeros behind these: a third of the time that ``replace`` takes."""
+    return b"\xff".join([parts[0], *[part[1:] for part in parts[1:]]])
 
 
 def _stuffed(data: bytes) -> bytes:
