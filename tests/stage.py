@@ -56,6 +56,7 @@ ENVIRONMENT = {
     "ADOBE_API_URL": "https://image.adobe.io",
     "ADOBE_IMS_URL": "https://ims-na1.adobelogin.com",
     "ADOBE_SECRET": "the-secret",
+    "ADOBE_SCOPES": "openid,AdobeID",
     "MASK_DEADLINE_SECONDS": "900",
     "FILL_DEADLINE_SECONDS": "900",
     "PHOTO_DEADLINE_HOURS": "24",

@@ -184,6 +184,14 @@ FAULTS = [
         test_resources.test_the_secret_is_json_whatever_the_parameters_hold,
         "Parameters/AdobeClientSecret/AllowedPattern", ".+",
     ),
+    *(
+        Fault(test_resources.test_no_other_parameter_writes_the_secret_again, _p("AdobeSecret", path), value)
+        for path, value in [
+            ("SecretString", {"Fn::Sub": '{"client_id": "${AdobeClientId}", "scopes": "${AdobeScopes}"}'}),
+            ("GenerateSecretString", {"SecretStringTemplate": {"Ref": "AdobeOrgId"}}),
+            ("Name", {"Ref": "LogLevel"}),
+        ]
+    ),
     Fault(test_resources.test_secrets_are_never_shown_as_parameters, "Parameters/AdobeClientSecret/NoEcho"),
     Fault(
         test_resources.test_no_output_and_no_variable_holds_the_secret_itself,

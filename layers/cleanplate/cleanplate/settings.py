@@ -41,6 +41,8 @@ class Settings:
     adobe_api_url: str
     adobe_ims_url: str
     adobe_secret: str
+    adobe_scopes: str
+    adobe_org_id: str
     default_options: Mapping[str, str]
     mask_deadline: int
     fill_deadline: int
@@ -140,6 +142,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         adobe_api_url=_url(environ, "ADOBE_API_URL"),
         adobe_ims_url=_url(environ, "ADOBE_IMS_URL"),
         adobe_secret=_text(environ, "ADOBE_SECRET"),
+        adobe_scopes=_text(environ, "ADOBE_SCOPES"),
+        adobe_org_id=environ.get("ADOBE_ORG_ID", "").strip(),
         default_options={
             option: environ[name].strip() for option, name in DEFAULT_OPTIONS.items() if environ.get(name, "").strip()
         },

@@ -135,7 +135,7 @@ def test_a_wrong_secret_is_tried_once_per_call(server: Scripted) -> None:
 
 def test_a_secret_that_was_incomplete_and_is_corrected_is_seen_at_once(server: Scripted) -> None:
     def vault(*, force_fetch: bool) -> Credentials:
-        return GOOD if force_fetch else read_credentials({})
+        return GOOD if force_fetch else read_credentials({}, scopes="", org_id="")
 
     tokens = TokenSource(ims_url=server.url, session=make_session(server.url), read_credentials=vault)
     assert tokens.token() == "token-1"
@@ -216,9 +216,10 @@ def test_credentials_do_not_show_their_secret() -> None:
 )
 def test_an_incomplete_secret_is_refused_by_name(secret: Any) -> None:
     with pytest.raises(CredentialsRefusedError, match="lacks client_id or client_secret"):
-        read_credentials(secret)
+        read_credentials(secret, scopes="openid", org_id="")
 
 
 def test_a_secret_is_read_as_people_paste_it() -> None:
     pasted = json.loads('{"client_id": " a\\n", "client_secret": "b ", "scopes": " ", "org_id": "X@AdobeOrg\\n"}')
-    assert read_credentials(pasted) == Credentials("a", "b", "openid,AdobeID,read_organizations", "X@AdobeOrg")
+    credentials = read_credentials(pasted, scopes="openid,AdobeID", org_id="Y@AdobeOrg")
+    assert credentials == Credentials("a", "b", "openid,AdobeID", "X@AdobeOrg")

@@ -35,10 +35,10 @@ def keep(secret: str) -> None:
 
 def test_credentials_are_remembered_until_somebody_doubts_them() -> None:
     keep(json.dumps({"client_id": "a", "client_secret": "old"}))
-    assert account._credentials(force_fetch=False) == Credentials("a", "old")
+    assert account._credentials(force_fetch=False) == Credentials("a", "old", "openid,AdobeID")
     keep(json.dumps({"client_id": "a", "client_secret": "new"}))
-    assert account._credentials(force_fetch=False) == Credentials("a", "old")
-    assert account._credentials(force_fetch=True) == Credentials("a", "new")
+    assert account._credentials(force_fetch=False) == Credentials("a", "old", "openid,AdobeID")
+    assert account._credentials(force_fetch=True) == Credentials("a", "new", "openid,AdobeID")
 
 
 def test_a_secret_that_cannot_be_read_is_no_lost_answer_of_adobe() -> None:

@@ -30,9 +30,10 @@ def make_client() -> AdobeClient:
 
 
 def _credentials(*, force_fetch: bool) -> Credentials:
+    stack = settings()
     try:
         secret = parameters.get_secret(
-            settings().adobe_secret, transform="json", max_age=_SECRET_SECONDS, force_fetch=force_fetch
+            stack.adobe_secret, transform="json", max_age=_SECRET_SECONDS, force_fetch=force_fetch
         )
     except parameters.TransformParameterError:
         # Its words would quote the secret.
@@ -42,4 +43,4 @@ def _credentials(*, force_fetch: bool) -> Credentials:
         raise AdobeUnavailableError(f"The Adobe secret could not be read: {error}") from None
     if not isinstance(secret, dict):
         raise CredentialsRefusedError("The Adobe secret is not a JSON object with client_id and client_secret.")
-    return read_credentials(secret)
+    return read_credentials(secret, scopes=stack.adobe_scopes, org_id=stack.adobe_org_id)

@@ -24,8 +24,8 @@ class AccessRefusedError(AdobeError):
     """403: entitlement, quota or scope."""
 
     what_to_do = (
-        "Check the Adobe account's entitlement and quota in the Developer Console, and the scopes in the stack's Adobe "
-        "secret (Adobe's identity service takes unknown names without a word; try "
+        "Check the Adobe account's entitlement and quota in the Developer Console, and the stack's "
+        "AdobeScopes (Adobe's identity service takes unknown names without a word; try "
         "openid,AdobeID,read_organizations,firefly_api,ff_apis), then retry."
     )
     retryable = True

@@ -30,29 +30,31 @@ TIMEOUTS = (5, 15)
 _RENEW_BEFORE = 300.0
 #: Seconds; Adobe's tokens live for a day.
 _LONGEST = 86_400.0
-_DEFAULT_SCOPES = "openid,AdobeID,read_organizations"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the Adobe secret holds. ``repr`` shows no secret."""
+    """The stack's account at Adobe. ``repr`` shows no secret."""
 
     client_id: str
     client_secret: str = field(repr=False)
-    scopes: str = _DEFAULT_SCOPES
+    scopes: str = ""
     org_id: str = ""
 
 
-def read_credentials(secret: Mapping[str, str]) -> Credentials:
-    """Return credentials from the secret's JSON; raises :class:`CredentialsRefusedError` where a part is missing."""
+def read_credentials(secret: Mapping[str, str], *, scopes: str, org_id: str) -> Credentials:
+    """Return credentials from the secret's JSON; raises :class:`CredentialsRefusedError` where a part is missing.
+
+    ``scopes`` and ``org_id`` are the stack's; what the secret itself says of them goes before.
+    """
     try:
         client_id, client_secret = secret["client_id"].strip(), secret["client_secret"].strip()
     except (KeyError, TypeError, AttributeError):
         client_id = client_secret = ""
     if not client_id or not client_secret:
         raise CredentialsRefusedError("The Adobe secret lacks client_id or client_secret.")
-    scopes, org_id = (str(secret.get(name) or "").strip() for name in ("scopes", "org_id"))
-    return Credentials(client_id, client_secret, scopes or _DEFAULT_SCOPES, org_id)
+    own_scopes, own_org_id = (str(secret.get(name) or "").strip() for name in ("scopes", "org_id"))
+    return Credentials(client_id, client_secret, own_scopes or scopes, own_org_id or org_id)
 
 
 class CredentialsReader(Protocol):
