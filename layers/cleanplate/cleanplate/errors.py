@@ -18,6 +18,7 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     │   ├── InvalidRequestError
     │   │   ├── NoMaskWaitsError
     │   │   ├── OwnOutputError
+    │   │   ├── BucketElsewhereError
     │   │   └── LateFolderFileError
     │   ├── KeyTooLongError
     │   ├── UnsupportedByRouteError
@@ -179,6 +180,12 @@ class OwnOutputError(InvalidRequestError):
     what_to_do = "To clean it once more, send 'Photo Cleaning Requested', or copy it with --metadata-directive REPLACE."
 
 
+class BucketElsewhereError(InvalidRequestError):
+    """The photo's bucket lies in another region than the stack: S3 and EventBridge tell nothing across regions."""
+
+    what_to_do = "Use a bucket of the stack's region, or deploy a stack in the bucket's; make doctor compares them."
+
+
 class LateFolderFileError(InvalidRequestError):
     """A folder's own options or mask came after photos of it; those are left as they are."""
 
@@ -200,9 +207,7 @@ class UnsupportedByRouteError(PhotoRefusedError):
 class OwnMaskUnreadableError(PhotoRefusedError):
     """The uploader's mask is not a readable picture."""
 
-    what_to_do = (
-        "Save the mask as an 8-bit grey PNG, white where the photo is to be filled; then upload mask and photo."
-    )
+    what_to_do = "Save the mask as an 8-bit grey PNG, white where the photo is to be filled; then upload both again."
 
 
 class OwnMaskSizeError(PhotoRefusedError):
@@ -300,10 +305,7 @@ class NotAnnouncedError(CleanplateError):
 class AwsUnavailableError(CleanplateError):
     """An AWS service refused a call or could not be reached; the step is repeated before the photo fails."""
 
-    what_to_do = (
-        "Send the photo again. If it fails the same way, look up the job id in the logs: AWS was out of reach for "
-        "several minutes, or the function's role lacks a right."
-    )
+    what_to_do = "Send the photo again. If it fails again, see the logs: AWS is out of reach, or a role lacks a right."
     retryable = True
 
 
@@ -317,10 +319,7 @@ class WorkGoneError(CleanplateError):
 class ReviewExpiredError(CleanplateError):
     """Nobody approved the photo's mask within twelve days."""
 
-    what_to_do = (
-        "The mask is still in the results bucket: put it beside the photo in the uploads bucket, and its fill is made "
-        "without another mask. A retry makes a new mask."
-    )
+    what_to_do = "Put the mask from the results bucket beside the photo: its fill is made. A retry makes a new mask."
 
 
 class DeadlinePassedError(CleanplateError):

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
+from cleanplate.aws.regions import Regions
 from cleanplate.errors import (
     BucketRefusedError,
     PhotoGoneError,
@@ -90,21 +91,24 @@ class Storage:
 
     def __init__(self, client: S3Client, *, work_bucket: str, results_bucket: str) -> None:
         self._s3 = client
+        self._regions = Regions(client)
         self._work = work_bucket
         self._results = results_bucket
 
     # --- the uploads bucket ---
 
     def look_up(self, bucket: str, key: str) -> UploadedObject | None:
-        """Return the newest object at a key, or None where there is none."""
+        """Return the newest object at a key, or None where there is none; raise :class:`BucketElsewhereError`."""
         if len(key.encode()) > MAX_KEY_BYTES:
             return None
         try:
             head = self._s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
+            self._regions.check(bucket)
             if _is_gone(error):
                 return None
             raise
+        self._regions.check(bucket)
         version = head.get("VersionId", "")
         photo = Photo(
             bucket=bucket,
