@@ -11,12 +11,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cleanplate.imaging import jpeg
 from cleanplate.page.cards import facts_of
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress
 from cleanplate_cli.stack import Stack
-from cleanplate_cli.triptych import hole_in_frame, jpeg, preview, triptych
+from cleanplate_cli.triptych import hole_in_frame, preview, triptych
 
 _REVIEW = ("mask", "preview")
 

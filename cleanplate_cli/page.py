@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cleanplate.page.html import Card, article, page_html
+from cleanplate.imaging import data_uri
+from cleanplate.page.html import Card, article, page_html, picture_side
 from cleanplate_cli.collecting import Ending, endings_before
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.telling import summary_of
-from cleanplate_cli.triptych import data_uri, preview, separate
-
-#: Above this many photos the page holds smaller pictures, so that it still opens.
-_MANY = 24
+from cleanplate_cli.triptych import preview, separate
 
 
 def write_page(out: OutFolder, stack: str = "") -> str:
@@ -28,7 +26,7 @@ def write_page(out: OutFolder, stack: str = "") -> str:
 
 def make_card(ending: Ending, out: Path, at: int, photos: int, stack: str = "") -> Card:
     """Return photo number ``at``, as the page shows it, one of so many."""
-    pictures = _pictures(ending, out, 900 if photos <= _MANY else 320)
+    pictures = _pictures(ending, out, picture_side(photos))
     commands = {
         "approve": approve_command(ending.key, out=str(out), stack=stack) if ending.outcome == "mask_ready" else "",
         "redo": redo_command(ending.key, list(ending.options.items()), out=str(out), stack=stack),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pillow_heif
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageOps
 
-from cleanplate.imaging import FillPlan
+from cleanplate.imaging import FillPlan, difference
 
 pillow_heif.register_heif_opener()
 
@@ -50,7 +49,7 @@ def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 120
     before, after = preview(photo, longest), preview(result, longest)
     after = after.resize(before.size, Image.Resampling.LANCZOS)
     if hole is None:
-        mask = _difference(before, after)
+        mask = difference(before, after)
     else:
         with Image.open(io.BytesIO(hole)) as picture:
             mask = picture.convert("L").point(_FILLED)
@@ -88,18 +87,6 @@ def separate(row: bytes) -> Triptych:
     return Triptych(before, mask, after)
 
 
-def data_uri(image: Image.Image, quality: int = 82) -> str:
-    """Return a picture as part of a page."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, quality)).decode()
-
-
-def jpeg(image: Image.Image, quality: int = 90) -> bytes:
-    """Return a picture as a JPEG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, optimize=True)
-    return buffer.getvalue()
-
-
 def preview(photo: bytes, longest: int = 800) -> Image.Image:
     """Return a small upright picture of a photo. Raises ``OSError`` for what is not a picture."""
     with Image.open(io.BytesIO(photo)) as picture:
@@ -112,7 +99,3 @@ def preview(photo: bytes, longest: int = 800) -> Image.Image:
             paper.paste(upright, mask=upright.getchannel("A"))
             return paper
         return upright.convert("RGB")
-
-
-def _difference(before: Image.Image, after: Image.Image) -> Image.Image:
-    return ImageChops.difference(before, after).convert("L").point(lambda level: 255 if level > 24 else 0)

@@ -202,6 +202,7 @@ class Stage:
             make_events=lambda: self.events,
             make_stepfunctions=lambda: self.stepfunctions,
             make_sqs=lambda: self.sqs,
+            make_s3=lambda: self.s3,
             clock=self.clock,
             random=lambda: 0.5,
             sleep=self.clock.pass_by,

@@ -46,7 +46,8 @@ def local_stack(asked: CloudArgs, console: Console) -> Iterator[Stack]:
         speed=asked.speed or SPEED,
         wait_scale=asked.wait_scale,
         port=asked.port,
-        parameters=asked.parameters,
+        # This bucket goes with the stack; the page of the results is written beside them.
+        parameters={"FolderPage": "false", **(asked.parameters or {})},
         log=log_of("run"),
     )
     with started(cloud, console):

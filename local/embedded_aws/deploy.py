@@ -106,7 +106,8 @@ def deploy(
         for resource in page["StackResourceSummaries"]
     }
     _apply_what_was_dropped(aws, _with_numbers(document, given), physical)
-    return _stack(aws, name, {logical_id: physical[logical_id] for logical_id, _ in resources(document, _FUNCTION)})
+    functions = [logical_id for logical_id, _ in resources(document, _FUNCTION) if logical_id in physical]
+    return _stack(aws, name, {logical_id: physical[logical_id] for logical_id in functions})
 
 
 def log_group(aws: EmbeddedAws, function: str) -> str:

@@ -235,6 +235,24 @@ def a_link_without_a_version_is_signed_again(system: System) -> bool:
     return _is_cleaned_without_versions(system, key)
 
 
+def a_folder_has_its_page(system: System) -> bool:
+    """A folder that is done has its page, with small pictures of its photos."""
+    return _has_page(system, {"folder": _folder(system)})
+
+
+def a_folder_of_a_bucket_without_versions_has_its_page(system: System) -> bool:
+    """As above, where the photos are read by their keys alone."""
+    folder = f"rights-{uuid.uuid4().hex}/"
+    return _is_cleaned_without_versions(system, f"{folder}a.jpg") and _has_page(
+        system, {"bucket": OTHER_BUCKET, "folder": folder}
+    )
+
+
+def _has_page(system: System, asked: Mapping[str, str]) -> bool:
+    answer = _invoke(system, "WriteFolderPageFunction", asked)
+    return answer is not None and answer["pages"] == 1
+
+
 def _is_cleaned_without_versions(system: System, key: str) -> bool:
     s3 = system.aws.client("s3")
     if OTHER_BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
@@ -390,6 +408,7 @@ USUAL: dict[str, Scenario] = {
     "RetryPhotosFunction": _asks("RetryPhotosFunction", lambda system: _to_retry(system, 1)),
     "RedriveMessagesFunction": dead_letters_are_redriven,
     "SweepJobsFunction": a_late_photo_is_ended,
+    "WriteFolderPageFunction": a_folder_has_its_page,
     "CheckAccountFunction": the_account_is_found_in_order,
 }
 
@@ -415,6 +434,7 @@ SPECIAL: dict[Trial, Scenario] = {
         a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill
     ),
     Trial("FillMaskedAreasFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
+    Trial("WriteFolderPageFunction", "ReadPhotos", "s3:GetObject"): a_folder_of_a_bucket_without_versions_has_its_page,
     Trial("SaveResultFunction", "PublishOutcome", "events:PutEvents"): a_photo_is_cleaned_without_a_detour,
     Trial("SaveResultFunction", "ReadMasks", "s3:GetObject"): a_mask_is_offered,
     Trial("SaveResultFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,

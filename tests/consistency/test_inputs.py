@@ -41,7 +41,7 @@ _ALLOWED = {
     f"{PACKAGE}/imaging/jpeg_blocks.py": {"pathlib", "subprocess"},
     f"{PACKAGE}/imaging/jpeg_coefficients.py": {"ctypes"},
     f"{PACKAGE}/imaging/libjpeg.py": {"ctypes"},
-    f"{PACKAGE}/page/html.py": {"importlib"},
+    f"{PACKAGE}/page/html.py": {"pathlib"},
 }
 
 

@@ -91,6 +91,7 @@ class System:
         self.stack = cloud.stack
         self.events_queue = self._listen()
         self._heard: list[dict[str, Any]] = []
+        self.pages(wanted=False)
 
     @property
     def adobe(self) -> StandIn:
@@ -103,6 +104,16 @@ class System:
             FunctionName=self.stack.functions[function], Payload=json.dumps(event or {})
         )
         return json.loads(answer["Payload"].read())
+
+    def pages(self, *, wanted: bool) -> None:
+        """Have pages written of folders that are done, or not: each costs processor time that most tests can do without."""
+        events, arn = self.aws.client("events"), self._arn("WriteFolderPageFunction")
+        (rule,) = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
+        (events.enable_rule if wanted else events.disable_rule)(Name=rule)
+
+    def _arn(self, function: str) -> str:
+        name = self.stack.functions[function]
+        return str(self.aws.client("lambda").get_function_configuration(FunctionName=name)["FunctionArn"])
 
     def execute(self, machine: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The ended execution of a state machine, named by the stack's output."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
 
 from local.demo.up import describe
 from local.paths import ROOT
-from tests.end_to_end.conftest import System
+from tests.end_to_end.conftest import System, until
 
 Command = Callable[..., tuple[int, str]]
 
@@ -63,6 +65,7 @@ def test_a_folder_is_cleaned_fixed_and_done_once_more(
     out = tmp_path / "out"
     where = ["--out", str(out)]
 
+    system.pages(wanted=True)
     code, said = command("run", str(shoot), "--remove", "subject", *where, by_name=True)
     assert code == 1, said
     assert "Left alone: 1 other file (.DS_Store)." in said
@@ -71,6 +74,13 @@ def test_a_folder_is_cleaned_fixed_and_done_once_more(
         file.relative_to(out).as_posix() for file in out.rglob("*")
     }
     paid = system.adobe.counters()["jobs"]
+    synced = _page_after_a_sync(system, shoot.name, "2 photos: 1 cleaned, 1 failed.", tmp_path / "synced")
+    assert re.findall(r'data-kind="(failed|cleaned)" data-need', synced) == ["failed", "cleaned"]
+    assert "NotAPhotoError" in synced
+    assert synced.count('src="data:image/jpeg;base64,') == 3
+    assert "X-Amz-" not in synced
+    _page_after_a_sync(system, f"{shoot.name}/deep", "1 photo: 1 cleaned.", tmp_path / "synced")
+    system.pages(wanted=False)
 
     code, said = command("status", *where)
     assert code == 1
@@ -100,6 +110,27 @@ def test_a_folder_is_cleaned_fixed_and_done_once_more(
     assert (code, "Nothing has failed" in said) == (0, True)
     page = (out / "index.html").read_text()
     assert "3 photos: 3 cleaned." in page
+
+
+def _page_after_a_sync(system: System, folder: str, summary: str, where: Path) -> str:
+    """The page of a folder that says so, once it is there, as it lies on a disk with what it links to beside it."""
+    s3, bucket, key = system.aws.client("s3"), system.stack.results_bucket, f"{folder}/_cleanplate.html"
+
+    def sync() -> dict[str, str]:
+        pages = {}
+        for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder}/").get("Contents", []):
+            content = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
+            (where / entry["Key"]).parent.mkdir(parents=True, exist_ok=True)
+            (where / entry["Key"]).write_bytes(content)
+            if entry["Key"] == key:
+                pages[key] = content.decode()
+        return pages
+
+    page: str = until(sync, lambda pages: summary in pages.get(key, ""))[key]
+    links = [unquote(link) for link in re.findall(r'<h2><span><a href="([^"]*)"', page)]
+    assert links
+    assert all((where / folder / link).is_file() for link in links)
+    return page
 
 
 def test_nobodys_photo_in_the_bucket_is_replaced(

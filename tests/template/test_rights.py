@@ -100,6 +100,12 @@ RIGHTS: dict[str, Rights] = {
         ("s3:ListBucket", "arn:aws:s3:::ResultsBucket"): "without it S3 says 403 where the result is not there",
     },
     "RecordFailureFunction": {**_JOBS, **_TELL},
+    "WriteFolderPageFunction": {
+        **_READ_PHOTOS,
+        ("s3:ListBucket", "arn:aws:s3:::ResultsBucket"): "what lies in the folder",
+        ("s3:GetObject", "arn:aws:s3:::ResultsBucket/*"): "manifests, results, and its own earlier pages",
+        ("s3:PutObject", "arn:aws:s3:::ResultsBucket/*_cleanplate*.html"): "its pages, and nothing else",
+    },
     "SweepJobsFunction": {
         **_JOBS,
         **_SEE_WAITING,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cleanplate.adobe.routes import ROUTES
 from cleanplate.aws import clients
 from cleanplate.aws.queue import Queue
+from cleanplate.aws.results_folder import ResultsFolder
 from cleanplate.aws.storage import Storage
 from cleanplate.errors import JobMovedOnError
 from cleanplate.jobs.in_work import count_in_work
@@ -25,6 +26,7 @@ from cleanplate.uploads.options import OWN_MASK_SUFFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -44,6 +46,7 @@ class Services:
     make_events: Callable[[], EventBridgeClient]
     make_stepfunctions: Callable[[], SFNClient]
     make_sqs: Callable[[], SQSClient] = clients.sqs
+    make_s3: Callable[[], S3Client] = clients.s3
     clock: Callable[[], float] = time.time
     random: Callable[[], float] = random.random
     sleep: Callable[[float], None] = time.sleep
@@ -84,6 +87,12 @@ class Services:
         What comes from another bucket than the one that is watched lies in a folder of that bucket's name.
         """
         return photo.key if photo.bucket == self.settings.uploads_bucket else f"{photo.bucket}/{photo.key}"
+
+    def results_folder(self, bucket: str, folder: str) -> ResultsFolder:
+        """Return where the results of a folder of photos lie."""
+        return ResultsFolder(
+            self.make_s3(), bucket=self.settings.results_bucket, folder=self.result_key(Photo(bucket, folder))
+        )
 
     def review_keys(self, photo: Photo) -> tuple[str, str]:
         """Return where a mask that waits for approval and its preview lie in the results bucket."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cleanplate.imaging.filling import FillPlan, Review, Window, draw_review, plan_fill
     from cleanplate.imaging.masks import check_own_mask, place_in_frame
     from cleanplate.imaging.memory import check_memory
+    from cleanplate.imaging.previews import data_uri, difference, jpeg, make_preview
     from cleanplate.imaging.writing import result_extension, target_format
 
 __all__ = [
@@ -33,9 +34,13 @@ __all__ = [
     "check_memory",
     "check_own_mask",
     "compose",
+    "data_uri",
+    "difference",
     "draw_review",
     "fitted",
     "inspect_photo",
+    "jpeg",
+    "make_preview",
     "make_view",
     "place_in_frame",
     "plan_fill",
@@ -51,6 +56,7 @@ _MODULES = {
     "filling": ("FillPlan", "Review", "Window", "draw_review", "plan_fill"),
     "masks": ("check_own_mask", "place_in_frame"),
     "memory": ("check_memory",),
+    "previews": ("data_uri", "difference", "jpeg", "make_preview"),
     "writing": ("result_extension", "target_format"),
 }
 

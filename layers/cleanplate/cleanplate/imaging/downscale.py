@@ -54,6 +54,12 @@ def make_view(file: BinaryIO, facts: PhotoFacts, *, limit: int) -> View:
 
     Raises ``TruncatedPhotoError``.
     """
+    picture = scaled(file, facts, limit)
+    return View(sendable_jpeg(picture), "image/jpeg", ".jpg", picture.width, picture.height)
+
+
+def scaled(file: BinaryIO, facts: PhotoFacts, limit: int) -> Image.Image:
+    """Return the photo upright, sRGB, 8 bits, no side longer than ``limit`` pixels. Raises ``TruncatedPhotoError``."""
     image = reopen(file, facts)
     stored_size = turned_size(*fitted(*facts.upright_size, limit), facts.orientation)
     if stored_size != image.size and isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -64,5 +70,4 @@ def make_view(file: BinaryIO, facts: PhotoFacts, *, limit: int) -> View:
     picture: Image.Image = eight_bit(image)
     if picture.size != stored_size:
         picture = picture.resize(stored_size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    picture = apply_orientation(to_srgb(picture, icc), facts.orientation)
-    return View(sendable_jpeg(picture), "image/jpeg", ".jpg", picture.width, picture.height)
+    return apply_orientation(to_srgb(picture, icc), facts.orientation)

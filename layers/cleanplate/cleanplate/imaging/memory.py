@@ -102,6 +102,13 @@ def needs(facts: PhotoFacts, *, size: int, target: str) -> dict[str, float]:
     return {name: fixed[name] + need * pixels / _MB for name, need in _per_pixel(facts, target).items()}
 
 
+def memory_to_read(facts: PhotoFacts, *, size: int) -> float:
+    """Return the memory in MB that decoding a photo of ``size`` bytes takes, besides what a function needs anyhow."""
+    reading = _READING[facts.format]
+    held = 2 * size / _MB if reading.whole_file else 0.0
+    return held + (reading.alpha if facts.has_alpha else reading.opaque) * facts.width * facts.height / _MB
+
+
 def _fixed(facts: PhotoFacts, size: int, target: str) -> dict[str, float]:
     # Once as it is read and once as it is given to the library.
     held = 2 * size / _MB if _READING[facts.format].whole_file else 0.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from cleanplate.errors import UnknownFolderError
 from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
-from cleanplate.operations.inputs import PROGRESS, check_names
+from cleanplate.operations.inputs import PROGRESS, check_names, folder_scope
 from cleanplate.rate_limit import forecast
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import expected
@@ -29,7 +29,7 @@ def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, A
     queue, so whatever waits in the bucket may go before. Raises :class:`UnknownFolderError`.
     """
     check_names(asked, PROGRESS, UnknownFolderError)
-    place = _place(asked.get("bucket"), asked.get("folder"), services)
+    place = folder_scope(asked.get("bucket"), asked.get("folder"), services)
     whole = FolderScope(place.bucket)
     counts, all_of_it = services.ledger.progress.read(place, whole)
     answer = "" if counts else _nothing_seen(place)
@@ -118,11 +118,3 @@ def _job_time(state: RateLimitState) -> float:
     times = {route: expected(durations) for route, durations in state.durations.items()}
     masks = max((times[route] for route in times.keys() - FILL_ROUTES), default=expected(None))
     return masks + max((times[route] for route in times.keys() & FILL_ROUTES), default=expected(None))
-
-
-def _place(bucket: str | None, folder: str | None, services: Services) -> FolderScope:
-    for word in (bucket, folder):
-        if word is not None and not isinstance(word, str):
-            raise UnknownFolderError(f"{word!r} is no name of a bucket or a folder.")
-    name = f"{folder}/" if folder and not folder.endswith("/") else folder
-    return FolderScope(bucket or services.settings.uploads_bucket, name)

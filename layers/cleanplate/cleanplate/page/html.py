@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from itertools import zip_longest
+from pathlib import Path
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 
@@ -75,6 +76,7 @@ _LARGE = (
 _ARTICLE = re.compile(
     r'<article data-of="([^"]+)" data-kind="([^"]*)" data-need="\d+" data-at="[^"]*" data-name="([^"]*)"'
 )
+_FOLDER = Path(__file__).parent
 _GENERATOR = '<meta name="generator" content="cleanplate {}">'
 
 
@@ -142,7 +144,29 @@ def articles_of(page: str) -> list[Article]:
     ]
 
 
-def in_order(articles: Sequence[Article]) -> list[Article]:
+def picture_side(photos: int) -> int:
+    """Return how long the small pictures of so many photos are at most, in pixels: where there are many, the page must
+    still open.
+    """
+    return 900 if photos <= _AT_ONCE else 320
+
+
+class OnPage(Protocol):
+    """What the order of a page goes by."""
+
+    @property
+    def name(self) -> str:
+        """The photo's name."""
+
+    @property
+    def outcome(self) -> str:
+        """How it ended."""
+
+
+Photo = TypeVar("Photo", bound=OnPage)
+
+
+def in_order(articles: Sequence[Photo]) -> list[Photo]:
     """Return the photos in the order in which a page shows them: what needs a look first, then by name."""
     return sorted(articles, key=lambda one: (_need(one.outcome), _natural(one.name)))
 
@@ -247,11 +271,11 @@ def _lazy(line: str) -> str:
 
 @lru_cache(maxsize=2)
 def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
 def _edition() -> str:
     """Return what stands for this way of making pages: what another one has made is made again."""
-    modules = sorted((one for one in files(__package__).iterdir() if one.is_file()), key=lambda one: one.name)
+    modules = sorted(one for one in _FOLDER.iterdir() if one.is_file())
     return hashlib.sha256(b"".join(one.read_bytes() for one in modules)).hexdigest()[:12]
