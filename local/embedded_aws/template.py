@@ -13,8 +13,11 @@ import yaml
 
 from local.paths import TEMPLATE
 
+# libyaml's loader is ten times as fast; a wheel may be without it.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class _Loader(yaml.SafeLoader):
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
     """YAML with CloudFormation's short forms, which become their long ones."""
 
 

@@ -242,9 +242,9 @@ def test_a_stream_without_end_is_left_at_the_cap(server: Scripted) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, gzip"])
-def test_what_unpacks_to_a_gigabyte_is_never_unpacked(server: Scripted, coding: str) -> None:
+def test_what_unpacks_to_much_more_is_never_unpacked(server: Scripted, coding: str) -> None:
     """Neither in the file nor in memory."""
-    packed = _packed_zeros(1_000, 31 if "gzip" in coding else 15)
+    packed = _packed_zeros(300, 31 if "gzip" in coding else 15)
     if coding == "gzip, gzip":
         packer = zlib.compressobj(9, wbits=31)
         packed = packer.compress(packed) + packer.flush()
@@ -257,8 +257,8 @@ def test_what_unpacks_to_a_gigabyte_is_never_unpacked(server: Scripted, coding: 
     assert _peak_megabytes() - before < 100
 
 
-def test_an_answer_in_words_that_unpacks_to_a_gigabyte_is_cut(server: Scripted) -> None:
-    server.script = [reply(200, _packed_zeros(1_000, 31), Content_Encoding="gzip")]
+def test_an_answer_in_words_that_unpacks_to_much_more_is_cut(server: Scripted) -> None:
+    server.script = [reply(200, _packed_zeros(300, 31), Content_Encoding="gzip")]
     before = _peak_megabytes()
     with pytest.raises(AdobeUnavailableError):
         client_for(server.url).get_status(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))

@@ -430,7 +430,7 @@ def test_a_photo_deleted_while_in_work_still_gets_its_result(walk: Walk) -> None
 def test_whatever_adobe_does_the_photo_ends_by_name(
     make_walk: Callable[..., Walk], route: str, action: Any, reason: str
 ) -> None:
-    walk = make_walk(MASK_DEADLINE_SECONDS="40", FILL_DEADLINE_SECONDS="40")
+    walk = make_walk(MASK_DEADLINE_SECONDS="40", FILL_DEADLINE_SECONDS="40", PHOTO_DEADLINE_HOURS="1")
     walk.adobe.add_rules({"route": route, "fault": action})
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert (job.status, job.outcome["reason"]) == ("failed", reason)
