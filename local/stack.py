@@ -149,6 +149,7 @@ class LocalCloud(Startable):
             "RequestsPerDay": str(round(_PER_DAY * self.speed)),
             # The embedded AWS sends no mail; it only has somebody to tell.
             "NotificationEmail": "nobody@example.com",
+            "FolderQuietSeconds": "0",
             **self._parameters,
         }
 

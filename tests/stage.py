@@ -70,6 +70,7 @@ ENVIRONMENT = {
     "MAX_PHOTO_MEGABYTES": "10",
     "MARK_AS_EDITED": "true",
     "RECORD_DAYS": "400",
+    "FOLDER_QUIET_SECONDS": "0",
 }
 
 
@@ -276,9 +277,12 @@ class Stage:
         described = [self.stepfunctions.describe_execution(executionArn=one["executionArn"]) for one in started]
         return [(one["name"], json.loads(one["input"])) for one in described]
 
-    def published(self, about: str = "Photo") -> list[dict[str, Any]]:
-        """The events that were put on the bus since the last call; those about folders are not about photos."""
-        heard, self._heard = self._heard, []
+    def published(self, about: str = "Photo", *, keep: bool = False) -> list[dict[str, Any]]:
+        """The events that were put on the bus since the last call; those about folders are not about photos.
+
+        With ``keep`` the next call returns them too.
+        """
+        heard, self._heard = self._heard, self._heard if keep else []
         return [
             event
             for event in heard

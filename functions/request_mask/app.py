@@ -9,10 +9,11 @@ from aws_lambda_powertools import Logger
 from cleanplate.aws.handler import lambda_function
 from cleanplate.aws.metrics import Metric, count
 from cleanplate.errors import InvalidRequestError
+from cleanplate.outcomes import publish_folder_if_quiet
 from cleanplate.services import services
 from cleanplate.steps.refuse_request import refuse_request
 from cleanplate.steps.request_mask import request_admitted, request_mask
-from cleanplate.uploads.messages import read_admitted, read_uploads
+from cleanplate.uploads.messages import Admitted, FolderEnded, read_own, read_uploads
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,11 +27,14 @@ def handle_message(body: str) -> None:
     """Do what one message asks for; whatever is raised is a fault, and the message comes back."""
     count(Metric.MESSAGES)
     try:
-        if admitted := read_admitted(body):
-            request_admitted(admitted, services())
-        else:
-            for upload in read_uploads(body):
-                request_mask(upload, services())
+        match read_own(body):
+            case Admitted() as admitted:
+                request_admitted(admitted, services())
+            case FolderEnded() as ended:
+                publish_folder_if_quiet(ended, services())
+            case None:
+                for upload in read_uploads(body):
+                    request_mask(upload, services())
     except InvalidRequestError as unreadable:
         logger.exception("unreadable message")
         if not refuse_request(body, unreadable, services()):

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import Any, get_args
 from unittest.mock import patch
@@ -24,7 +24,7 @@ from cleanplate.adobe.routes import ROUTES, FillMaskedAreas
 from cleanplate.models import Photo
 from cleanplate.steps import fill_masked_areas as filling
 from tests.chaos.boundaries import HandledWalk, Moment
-from tests.chaos.promises import Verdict, judge
+from tests.chaos.promises import Verdict, folders_untold, judge
 from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, logs, world
 from tests.integration.steps.walk import mask_bytes, photo_bytes
@@ -235,13 +235,18 @@ def walk_once(make: MakeWalk, scenario: Scenario, *cuts: Cut) -> Walked:
             limited.pixel_limit = scenario.pixel_limit
             stack.enter_context(patch.object(filling, "ROUTES", {**ROUTES, limited.name: limited}))
         heard = stack.enter_context(logs())
-        walk = HandledWalk(make(**scenario.settings), knife, only=scenario.functions)
+        settings = {"FOLDER_QUIET_SECONDS": "60", **scenario.settings}
+        walk = HandledWalk(make(**settings), knife, only=scenario.functions)
         scenario.act(walk)
         # A request that came to nothing because its function died is made again by nobody else.
         walk.drain()
         walk.execute()
+        # Folders that were quiet.
+        walk.drain()
         told = heard.getvalue() + json.dumps(walk.answers)
-        verdict = judge(walk, walk.stage.published(), uploads=scenario.uploads, logs=told)
+        events = walk.stage.published("")
+        verdict = judge(walk, events, uploads=scenario.uploads, logs=told)
+        verdict = replace(verdict, breaches=(*verdict.breaches, *folders_untold(walk, events)))
         ends = tuple(sorted(str(job.outcome.get("reason", job.status)) for job in walk.stage.jobs()))
     return Walked(verdict, tuple(knife.passed), ends, knife.made)
 

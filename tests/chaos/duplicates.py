@@ -24,11 +24,11 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.result_owners import ResultOwners
 from cleanplate.models import Job, JobStatus, Photo
-from cleanplate.outcomes import publish
+from cleanplate.outcomes import FOLDER_DONE, publish, publish_folder_if_quiet
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.steps.save_result import save_result
-from cleanplate.uploads.messages import Upload
+from cleanplate.uploads.messages import FolderEnded, Upload, read_own
 from tests.chaos import long_runs
 from tests.chaos.promises import Verdict, judge
 from tests.chaos.report import Report
@@ -151,6 +151,30 @@ def _five_approvals(walk: Walk) -> None:
     _at_once(lambda _: _receive(walk, Photo(UPLOADS, photo.key), request_id="a1", approve=True))
     walk.publish(photo)
     walk.execute()
+
+
+def _folder_that_trickles(walk: Walk) -> None:
+    """Two photos, one after the other, and each message about their folder many times: it is told done once."""
+    for key in ("shoot/1.jpg", "shoot/2.jpg"):
+        _receive(walk, _upload(walk, key=key))
+        walk.execute()
+    queue, messages = walk.stage.settings.admitted_queue_url, list[FolderEnded]()
+    while received := walk.stage.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        messages += [one for one in (read_own(message["Body"]) for message in received) if isinstance(one, FolderEnded)]
+    assert messages, "nobody looks whether the folder is quiet"
+    first, *_ = messages
+    for _ in range(TIMES):
+        publish_folder_if_quiet(first, walk.stage.services)
+    assert not _folders_done(walk), "the folder was told done before it was quiet"
+    for message in messages * TIMES:
+        publish_folder_if_quiet(message, walk.stage.services)
+    _at_once(lambda number: publish_folder_if_quiet(messages[number % len(messages)], walk.stage.services))
+    told = _folders_done(walk)
+    assert [event["Detail"]["photos"] for event in told] == [2], f"the folder was told done {len(told)} times"
+
+
+def _folders_done(walk: Walk) -> list[dict[str, Any]]:
+    return [event for event in walk.stage.published("", keep=True) if event["DetailType"] == FOLDER_DONE]
 
 
 def _every_step_twice(walk: Walk) -> None:
@@ -473,6 +497,14 @@ CASES: Sequence[Case] = (
     Case("a redrive of an old message after the result", _redrive),
     Case("a request five times, then five at once", _five_requests, paid=3),
     Case("an approval five times, then five at once", _five_approvals),
+    Case(
+        "a folder whose photos trickle in",
+        _folder_that_trickles,
+        ("cleaned",) * 2,
+        4,
+        2,
+        settings={"FOLDER_QUIET_SECONDS": "60"},
+    ),
     Case("every step twice", _every_step_twice),
     Case("the last step at once", _last_step_at_once),
     Case("replaced while in work", _replaced_in_work, _REPLACED, None, 2),

@@ -21,6 +21,7 @@ from cleanplate.adobe.routes import Request, Route
 from cleanplate.aws.storage import SavedObject, Storage
 from cleanplate.errors import StepCrashedError
 from cleanplate.jobs import ledger as ledger_module
+from cleanplate.jobs.folder_counts import Progress
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.jobs.records import job_update
 from cleanplate.jobs.result_owners import ResultOwners
@@ -152,7 +153,7 @@ def _receive_with_a_fault(receives: int) -> None:
     }
     with (
         patch.object(_app(), "services", lambda: Mock(uploads_queue=queue, admitted_queue=queue)),
-        patch.object(_app(), "read_admitted", Mock(side_effect=ConnectionError("S3 does not answer"))),
+        patch.object(_app(), "read_own", Mock(side_effect=ConnectionError("S3 does not answer"))),
     ):
         _app().lambda_handler({"Records": [record]}, Mock())
 
@@ -277,6 +278,10 @@ def _approved_without_its_mask(job: Job, now: float, *, options: Options, own_ma
     return replace(run, adobe_requests={}, earlier_requests=spent)
 
 
+def _folder_at_once(job: Job, services: Services) -> None:
+    _SOUND_PUBLISH_FOLDER(job, replace(services, settings=replace(services.settings, folder_quiet=0)))
+
+
 def _next_run_is(planted: Callable[[Job, float], Job]) -> AbstractContextManager[object]:
     return patch.dict(Ledger.reclaim.__kwdefaults__, prepare=planted)
 
@@ -314,6 +319,7 @@ def _prepared_after_its_slot() -> Iterator[None]:
 _SOUND_UPDATE = job_update
 _SOUND_NEXT_RUN = next_run
 _SOUND_APPROVED_RUN = approved_run
+_SOUND_PUBLISH_FOLDER = outcomes.publish_folder
 _SOUND_SEND = send
 _project: Callable[[], Project] = Project
 _SOUND_CLAIM = Ledger.claim
@@ -448,6 +454,20 @@ BUGS = (
         "fault: the answer to the request for a mask is lost, where it is to be approved",
         faulty("mask-request/mask-objects/lost-202-to-approve"),
         "mask_ready",
+    ),
+    Bug(
+        "a folder that every message tells done",
+        lambda: patch.object(Progress, "claim_completion", lambda *_, **__: True),
+        "duplicates: a folder whose photos trickle in",
+        duplicates("a folder whose photos trickle in"),
+        "the folder was told done",
+    ),
+    Bug(
+        "a folder told done before it is quiet",
+        lambda: patch.object(outcomes, "publish_folder", _folder_at_once),
+        "duplicates: a folder whose photos trickle in",
+        duplicates("a folder whose photos trickle in"),
+        "nobody looks",
     ),
     Bug(
         "POSTs in flight forgotten by the next run",

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+from cleanplate.jobs.folder_counts import FolderScope
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
-from cleanplate.models import TERMINAL, Job
-from cleanplate.outcomes import DETAIL_TYPES, describe
+from cleanplate.models import TERMINAL, Job, JobStatus
+from cleanplate.outcomes import DETAIL_TYPES, FOLDER_DONE, describe
 from cleanplate_cli.triptych import hole_in_frame
 from local.dev.docs import reasons
 from tests.integration.steps.walk import Walk
@@ -72,6 +73,27 @@ def judge(
         extra_posts=extra_posts(walk, [_told(walk, job, events) for job in jobs]),
         breaches=tuple(breaches),
     )
+
+
+def folders_untold(walk: Walk, events: Sequence[Mapping[str, Any]]) -> Iterable[Breach]:
+    """Whether each folder whose photos have all ended was told done, as it is now, and never in two ways."""
+    jobs = walk.stage.jobs()
+    told: dict[str, list[Mapping[str, Any]]] = {}
+    statuses: list[JobStatus] = ["cleaned", "nothing_to_remove", "mask_ready", "failed"]
+    for event in events:
+        if event["DetailType"] == FOLDER_DONE:
+            told.setdefault(event["Detail"]["folder"], []).append(event["Detail"])
+    for folder in {str(FolderScope.of(job.photo).folder) for job in jobs}:
+        ours = [job.status for job in jobs if FolderScope.of(job.photo).folder == folder]
+        if not set(ours) <= TERMINAL:
+            continue
+        counts = {status: ours.count(status) for status in statuses}
+        last = told.get(folder, [{}])[-1]
+        if counts != {status: last.get(status) for status in statuses}:
+            yield Breach("lost", f"nobody was told that the folder {folder!r} is done, with {counts}")
+        # A repetition after a crash is the same, word for word.
+        if any(one["begun_at"] == last["begun_at"] and one != last for one in told.get(folder, [])):
+            yield Breach("lie", f"the folder {folder!r} was told done in two ways at once")
 
 
 def extra_posts(walk: Walk, told: Sequence[Any]) -> int:

@@ -66,7 +66,7 @@ def a_photo_is_cleaned(system: System) -> bool:
 
 def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
     """Its execution ends well too: what one step could not announce, the one for failures would."""
-    dropped = system.drop(photo_bytes(), prefix="rights/")
+    dropped = system.drop(photo_bytes(), _new_key())
     if _ended(system, dropped) != "cleaned":
         return False
     (snapshot,) = system.find(dropped)
@@ -78,12 +78,12 @@ def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
 
 def a_mask_is_offered(system: System) -> bool:
     """Only the mask is bought, and shown before it is filled."""
-    return _ended(system, system.drop(photo_bytes(), prefix="rights/", review="true")) == "mask_ready"
+    return _ended(system, system.drop(photo_bytes(), _new_key(), review="true")) == "mask_ready"
 
 
 def a_photo_with_its_own_mask_is_cleaned(system: System) -> bool:
     """Its mask lies beside it in the uploads bucket."""
-    stem = f"rights/{uuid.uuid4().hex}"
+    stem = _new_key().removesuffix(".jpg")
     system.drop(mask_bytes(), f"{stem}.mask.png")
     return _outcome(system, photo_bytes(), f"{stem}.jpg") == "cleaned"
 
@@ -103,14 +103,14 @@ def a_file_that_is_no_photo_is_refused(system: System) -> bool:
 
 def a_job_that_fails_at_adobe_is_recorded(system: System) -> bool:
     """The last function on the way of a failure."""
-    key = f"rights/failing-{uuid.uuid4().hex}.jpg"
+    key = _new_key("failing")
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": "failed", "photo": key})
     return _outcome(system, photo_bytes(), key) == "failed"
 
 
 def a_photo_whose_link_adobe_could_not_read_is_cleaned(system: System) -> bool:
     """Its mask's job says so once, and is sent again with a link that another function signs."""
-    key = f"rights/unread-{uuid.uuid4().hex}.jpg"
+    key = _new_key("unread")
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "fault": _UNREAD})
     return _outcome(system, photo_bytes(), key) == "cleaned"
 
@@ -118,7 +118,7 @@ def a_photo_whose_link_adobe_could_not_read_is_cleaned(system: System) -> bool:
 def a_photo_waits_for_adobe(system: System) -> bool:
     """Refused once for too many requests, it comes back by itself, though nobody had let photos in before."""
     _until(system, lambda: _attended_until(system) <= time.time())
-    key = f"rights/patient-{uuid.uuid4().hex}.jpg"
+    key = _new_key("patient")
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 1}})
     return _outcome(system, photo_bytes(), key) == "cleaned"
@@ -126,7 +126,7 @@ def a_photo_waits_for_adobe(system: System) -> bool:
 
 def a_photo_waits_where_the_pace_is_lost(system: System) -> bool:
     """Refused for too many requests, it waits, and somebody deletes the item of the pace."""
-    key = f"rights/patient-{uuid.uuid4().hex}.jpg"
+    key = _new_key("patient")
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 15}})
     dropped = system.drop(photo_bytes(), key)
@@ -225,12 +225,12 @@ def dead_letters_are_redriven(system: System) -> bool:
 
 def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
     """It is read by its key alone."""
-    return _is_cleaned_without_versions(system, f"rights/{uuid.uuid4().hex}.jpg")
+    return _is_cleaned_without_versions(system, _new_key())
 
 
 def a_link_without_a_version_is_signed_again(system: System) -> bool:
     """As above, where Adobe could not read the first link."""
-    key = f"rights/unread-{uuid.uuid4().hex}.jpg"
+    key = _new_key("unread")
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "fault": _UNREAD})
     return _is_cleaned_without_versions(system, key)
 
@@ -267,7 +267,7 @@ def _is_cleaned_without_versions(system: System, key: str) -> bool:
 
 def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System) -> bool:
     """Its fill was refused for too many requests, and somebody deletes the rate limiter's item before it is sent again."""
-    key = f"rights/{uuid.uuid4().hex}.jpg"
+    key = _new_key()
     rule = {"route": "POST /v1/fill-masked-areas", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 3}})
     dropped = system.drop(photo_bytes(), key)
@@ -284,7 +284,7 @@ def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System)
 
 def a_photo_is_cleaned_where_the_limiter_is_lost_meanwhile(system: System) -> bool:
     """Somebody deletes the rate limiter's item while Adobe makes the mask."""
-    key = f"rights/{uuid.uuid4().hex}.jpg"
+    key = _new_key()
     dropped = _drop_slow(system, key)
     _until(system, lambda: any(snapshot.status == "masking" for snapshot in system.find(dropped)))
     _forget_the_pace(system)
@@ -296,7 +296,7 @@ def a_late_photo_is_ended(system: System) -> bool:
     # Or the execution would be the first to see that it is late.
     system.aws.set_wait_scale(2.0)
     try:
-        dropped = _drop_slow(system, f"rights/{uuid.uuid4().hex}.jpg", seconds=600)
+        dropped = _drop_slow(system, _new_key(), seconds=600)
         if not _until(
             system, lambda: any(snapshot.stage == "Adobe makes the mask" for snapshot in system.find(dropped))
         ):
@@ -436,6 +436,8 @@ SPECIAL: dict[Trial, Scenario] = {
     Trial("FillMaskedAreasFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
     Trial("WriteFolderPageFunction", "ReadPhotos", "s3:GetObject"): a_folder_of_a_bucket_without_versions_has_its_page,
     Trial("SaveResultFunction", "PublishOutcome", "events:PutEvents"): a_photo_is_cleaned_without_a_detour,
+    Trial("RequestMaskFunction", "LookAtFoldersWhenQuiet", "sqs:SendMessage"): a_file_that_is_no_photo_is_refused,
+    Trial("SaveResultFunction", "LookAtFoldersWhenQuiet", "sqs:SendMessage"): a_photo_is_cleaned_without_a_detour,
     Trial("SaveResultFunction", "ReadMasks", "s3:GetObject"): a_mask_is_offered,
     Trial("SaveResultFunction", "ReadPhotos", "s3:GetObject"): a_photo_in_a_bucket_without_versions_is_cleaned,
     Trial("RequestMaskFunction", "SetUnreadableMessagesAside", "sqs:SendMessage"): an_unreadable_message_is_set_aside,
@@ -561,7 +563,12 @@ def _list(value: Any) -> list[Any]:
 
 def _outcome(system: System, content: bytes, key: str = "") -> str:
     """How a photo ended; ``denied`` as soon as a function says so, and nothing where nothing came of it in time."""
-    return _ended(system, system.drop(content, key, prefix="rights/"))
+    return _ended(system, system.drop(content, key or _new_key()))
+
+
+def _new_key(name: str = "dog") -> str:
+    """A photo in a folder of its own, which is done when the photo is."""
+    return f"rights/{uuid.uuid4().hex}/{name}.jpg"
 
 
 def _ended(system: System, dropped: Dropped) -> str:
@@ -630,6 +637,8 @@ def run(report: Report, *, quick: bool) -> None:
         "RequestsPerMinute": "6000",
         "RequestsPerDay": "1000000",
         "OtherBucket": OTHER_BUCKET,
+        # That a folder is done is said by a message, as in a stack that people use.
+        "FolderQuietSeconds": "1",
     }
     with LocalCloud(adobe=adobe, wait_scale=_WAIT_SCALE, parameters=parameters) as cloud:
         system = System(cloud)

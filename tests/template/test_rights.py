@@ -51,6 +51,7 @@ _TAKE_MESSAGES: Rights = {
         "sqs:ChangeMessageVisibility": "after a fault a message comes back soon, and later each time",
     }.items()
 }
+_LOOK_LATER: Rights = {("sqs:SendMessage", "AdmittedQueue.Arn"): "has a folder looked at once it has been quiet"}
 _COUNT_IN_WORK: Rights = {("dynamodb:BatchGetItem", "JobsTable.Arn"): "how many photos are in work"}
 _SEE_WAITING: Rights = {("dynamodb:Query", "JobsTable.Arn/index/WaitingPhotos"): "who waits, in order"}
 _OPEN_ROOM: Rights = {("states:StartExecution", "WaitingRoomStateMachine"): "somebody must let waiting photos in"}
@@ -68,6 +69,7 @@ RIGHTS: dict[str, Rights] = {
         **_SLOTS,
         **_ADOBE,
         **_TELL,
+        **_LOOK_LATER,
         ("states:StartExecution", "CleanPhotoStateMachine"): "starts the workflow",
         ("events:ListRules", "*"): "whose a request is where several stacks share a bus",
         ("sqs:SendMessage", "DeadLetterQueue.Arn"): "sets a message aside that nobody can read",
@@ -96,10 +98,11 @@ RIGHTS: dict[str, Rights] = {
         **_READ_MASKS,
         **_JOBS,
         **_TELL,
+        **_LOOK_LATER,
         ("s3:GetObject", "arn:aws:s3:::ResultsBucket/*"): "sees that the result is there, and takes its digest",
         ("s3:ListBucket", "arn:aws:s3:::ResultsBucket"): "without it S3 says 403 where the result is not there",
     },
-    "RecordFailureFunction": {**_JOBS, **_TELL},
+    "RecordFailureFunction": {**_JOBS, **_TELL, **_LOOK_LATER},
     "WriteFolderPageFunction": {
         **_READ_PHOTOS,
         ("s3:ListBucket", "arn:aws:s3:::ResultsBucket"): "what lies in the folder",
@@ -111,6 +114,7 @@ RIGHTS: dict[str, Rights] = {
         **_SEE_WAITING,
         **_OPEN_ROOM,
         **_TELL,
+        **_LOOK_LATER,
         ("dynamodb:Query", "JobsTable.Arn/index/OpenJobs"): "finds late jobs, and reads no others",
         ("states:DescribeExecution", _EXECUTIONS): "why it ended, where nobody could write it down",
         ("states:StopExecution", _EXECUTIONS): "one that is late goes on no longer",

@@ -27,6 +27,7 @@ from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.models import TERMINAL, Failure, Job, JobStatus, Photo
 from cleanplate.redaction import scrub
 from cleanplate.schemas import SCHEMA
+from cleanplate.uploads.messages import FolderEnded, folder_ended_message
 from cleanplate.uploads.options import options_to_dict
 
 if TYPE_CHECKING:
@@ -165,13 +166,32 @@ def republish(job: Job, services: Services, *, request_id: str, correlation_id: 
 
 
 def publish_folder(job: Job, services: Services) -> None:
-    """Say that the folder is done, where this was its last photo; a folder that gets more photos will say so again."""
-    counts = services.ledger.progress.folder_completion(job.photo, job.job_id, now=services.clock())
+    """Say that the folder is done, where this was its last photo: at once, or once it has been quiet for long enough."""
+    scope = FolderScope.of(job.photo)
+    counts = services.ledger.progress.counts_at_end(scope, job.job_id)
     if counts is None:
         return
-    statement = describe_folder(FolderScope.of(job.photo), counts)
-    put_event(services.events, FOLDER_DONE, statement, bucket=job.photo.bucket, bus=services.event_bus)
-    services.ledger.progress.record_published(job.photo, job.job_id, counts)
+    if quiet := services.settings.folder_quiet:
+        ended = FolderEnded(job.job_id, scope.bucket, str(scope.folder), counts.begun, counts.begun_at)
+        services.admitted_queue.send([folder_ended_message(ended)], delay=quiet)
+    else:
+        _publish_folder_once(scope, counts, job.job_id, services)
+
+
+def publish_folder_if_quiet(ended: FolderEnded, services: Services) -> None:
+    """Say that a folder is done, where nothing has begun in it since its last photo ended; whatever has will say so."""
+    scope = FolderScope(ended.bucket, ended.folder)
+    counts = services.ledger.progress.read_at_once(scope)
+    if counts.is_complete and (counts.begun, counts.begun_at) == (ended.begun, ended.begun_at):
+        _publish_folder_once(scope, counts, ended.job_id, services)
+
+
+def _publish_folder_once(scope: FolderScope, counts: FolderCounts, job_id: str, services: Services) -> None:
+    progress = services.ledger.progress
+    if progress.claim_completion(scope, counts, job_id, now=services.clock()):
+        statement = describe_folder(scope, counts)
+        put_event(services.events, FOLDER_DONE, statement, bucket=scope.bucket, bus=services.event_bus)
+        progress.record_published(scope, job_id, counts)
 
 
 def put_outcome(client: EventBridgeClient, statement: Mapping[str, Any], *, bus: str) -> None:

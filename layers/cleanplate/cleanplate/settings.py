@@ -57,6 +57,7 @@ class Settings:
     max_photo_bytes: int
     mark_as_edited: bool
     record_days: int
+    folder_quiet: int
     notifications_topic_arn: str
     bucket_keys: str
 
@@ -161,6 +162,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         mark_as_edited=_switch(environ, "MARK_AS_EDITED"),
         # Longer than Step Functions reserves the name of an execution, which is 90 days.
         record_days=int(_number(environ, "RECORD_DAYS", least=100)),
+        folder_quiet=int(_number(environ, "FOLDER_QUIET_SECONDS", least=0)),
         notifications_topic_arn=environ.get("NOTIFICATIONS_TOPIC_ARN", ""),
         bucket_keys=environ.get("BUCKET_KEYS", ""),
     )

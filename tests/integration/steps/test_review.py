@@ -16,6 +16,7 @@ from cleanplate.models import Photo
 from cleanplate.operations.sweep_jobs import sweep_jobs
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import Upload
+from tests.chaos.world import MakeWalk
 from tests.integration.steps.walk import Walk, photo_bytes
 from tests.stage import UPLOADS, KilledError
 
@@ -41,6 +42,11 @@ def approve(walk: Walk, request_id: str = "approval", key: str = "dog.jpg") -> N
 def said(walk: Walk, about: str = "") -> list[str]:
     """Names of the events since the last look."""
     return [event["DetailType"] for event in walk.stage.published(about)]
+
+
+def folders_done(walk: Walk) -> list[dict[str, Any]]:
+    """Details of the events about folders since the last look."""
+    return [event["Detail"] for event in walk.stage.published("Folder") if event["DetailType"] == "Folder Done"]
 
 
 def picture(walk: Walk, key: str) -> np.ndarray[Any, Any]:
@@ -114,6 +120,24 @@ def test_a_message_that_comes_twice_approves_once(walk: Walk) -> None:
     assert walk.jobs_at_adobe() == {MASK: 1, FILL: 1}
 
 
+@pytest.mark.parametrize("quiet", ["0", "60"])
+def test_a_folder_is_told_done_once_more_when_its_masks_expire(make_walk: MakeWalk, quiet: str) -> None:
+    walk = make_walk(FOLDER_QUIET_SECONDS=quiet)
+    for number in range(2):
+        offer(walk, f"{number}.jpg")
+    walk.attend()
+    (*_, offered) = folders_done(walk)
+    assert (offered["mask_ready"], offered["failed"]) == (2, 0)
+    walk.stage.clock.pass_by(MASK_KEPT_SECONDS + 1)
+    expired_at = walk.stage.clock()
+    sweep_jobs(lambda: 60.0, walk.stage.services)
+    walk.attend()
+    told = folders_done(walk)
+    assert (told[-1]["mask_ready"], told[-1]["failed"]) == (0, 2)
+    assert told[-1]["begun_at"] == told[-1]["ended_at"] == expired_at
+    assert len(told) == (1 if quiet == "60" else 2)
+
+
 def test_another_approval_of_what_is_done_is_told_the_outcome(walk: Walk) -> None:
     offer(walk)
     approve(walk)
@@ -181,7 +205,7 @@ def test_a_review_expires_by_name_and_keeps_the_mask(walk: Walk) -> None:
     sweep_jobs(lambda: 100.0, walk.stage.services)
     job = walk.stage.only_job()
     assert (job.status, job.outcome["reason"]) == ("failed", "ReviewExpiredError")
-    assert said(walk) == ["Photo Failed"]
+    assert said(walk) == ["Photo Failed", "Folder Done"]
     assert walk.stage.manifest("dog.jpg.json")["review"]["mask"]["key"] == "dog.jpg.mask.png"
     assert "dog.jpg.mask.png" in walk.stage.results()
 

@@ -21,13 +21,14 @@ from cleanplate.errors import (
     JobMovedOnError,
 )
 from cleanplate.models import Job, Photo
+from cleanplate.outcomes import publish_folder_if_quiet
 from cleanplate.steps.admit_photos import admit_photos
 from cleanplate.steps.check_job import check_job, raise_unless_done
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_admitted, request_mask
 from cleanplate.steps.save_result import save_result
-from cleanplate.uploads.messages import Upload, read_admitted
+from cleanplate.uploads.messages import Admitted, FolderEnded, Upload, read_own
 from local.adobe import StandIn
 from tests.machine import Function, Machine
 from tests.stage import KilledError, Stage
@@ -198,13 +199,18 @@ class Walk:
             QueueUrl=self.stage.settings.admitted_queue_url, MaxNumberOfMessages=10, VisibilityTimeout=600
         ).get("Messages", [])
         for message in received:
-            admitted = read_admitted(message["Body"])
-            assert admitted is not None
-            self._deliver(partial(request_admitted, admitted, self.stage.services))
+            self._deliver(partial(self._handle_own, read_own(message["Body"])))
             self.stage.sqs.delete_message(
                 QueueUrl=self.stage.settings.admitted_queue_url, ReceiptHandle=message["ReceiptHandle"]
             )
         return bool(received)
+
+    def _handle_own(self, message: Admitted | FolderEnded | None) -> None:
+        if isinstance(message, Admitted):
+            request_admitted(message, self.stage.services)
+        else:
+            assert message is not None
+            publish_folder_if_quiet(message, self.stage.services)
 
     # --- Step Functions ---
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,8 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.folder_counts import SHARDS, FolderCounts, FolderScope
 from cleanplate.models import TERMINAL, Job, JobStatus
-from cleanplate.outcomes import fail, failure_of, publish, succeed
+from cleanplate.outcomes import fail, failure_of, publish, publish_folder_if_quiet, succeed
+from cleanplate.uploads.messages import FolderEnded, read_own
 from tests.schemas import described
 from tests.stage import UPLOADS, KilledError, Stage
 
@@ -353,6 +355,127 @@ def test_photos_that_end_at_the_same_time_say_it_once(stage: Stage) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda job: clean(stage, job), jobs))
         assert [event["photos"] for event in said(stage)] == [8]
+
+
+# --- a folder that has been quiet ---
+
+
+@pytest.fixture
+def quiet_stage(make_stage: Callable[..., Stage]) -> Stage:
+    return make_stage(FOLDER_QUIET_SECONDS="60")
+
+
+def look(stage: Stage, most: int = 100) -> int:
+    """Messages about folders in the order in which they were sent, each handled and then deleted; how many there were."""
+    queue, number = stage.settings.admitted_queue_url, 0
+    while number < most and (
+        received := stage.sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0).get("Messages")
+    ):
+        for message in received:
+            ended = read_own(message["Body"])
+            assert isinstance(ended, FolderEnded)
+            publish_folder_if_quiet(ended, stage.services)
+            stage.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            number += 1
+    return number
+
+
+def test_a_folder_is_looked_at_once_it_has_been_quiet(quiet_stage: Stage) -> None:
+    delays: list[int] = []
+    quiet_stage.sqs.meta.events.register_first(
+        "provide-client-params.sqs.SendMessageBatch",
+        lambda params, **_: delays.extend(entry["DelaySeconds"] for entry in params["Entries"]),
+    )
+    clean(quiet_stage, quiet_stage.claim("shoot/1.jpg"))
+    assert delays == [60]
+    assert said(quiet_stage) == []
+    assert look(quiet_stage) == 1
+    assert [event["photos"] for event in said(quiet_stage)] == [1]
+
+
+def test_photos_that_trickle_in_are_told_once(quiet_stage: Stage) -> None:
+    for number in range(3):
+        clean(quiet_stage, quiet_stage.claim(f"shoot/{number}.jpg"))
+    # The minute after the first and the second photo is over, the one after the third is not.
+    assert look(quiet_stage, 2) == 2
+    assert said(quiet_stage) == []
+    assert look(quiet_stage) == 1
+    assert [event["photos"] for event in said(quiet_stage)] == [3]
+    clean(quiet_stage, quiet_stage.claim("shoot/later.jpg"))
+    look(quiet_stage)
+    assert [event["photos"] for event in said(quiet_stage)] == [4]
+
+
+def test_a_folder_with_an_open_photo_waits_for_its_end(quiet_stage: Stage) -> None:
+    clean(quiet_stage, quiet_stage.claim("shoot/1.jpg"))
+    late = quiet_stage.claim("shoot/2.jpg")
+    look(quiet_stage)
+    assert said(quiet_stage) == []
+    clean(quiet_stage, late)
+    look(quiet_stage)
+    assert [event["photos"] for event in said(quiet_stage)] == [2]
+
+
+@pytest.mark.parametrize("operation", ["dynamodb.GetItem", "dynamodb.TransactGetItems", "sqs.SendMessageBatch"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_before_the_message_is_made_up_for(quiet_stage: Stage, operation: str, when: str) -> None:
+    job = quiet_stage.claim("shoot/1.jpg")
+    with pytest.raises(KilledError), quiet_stage.killed(operation, when=when):
+        clean(quiet_stage, job)
+    publish(quiet_stage.job(job.job_id), quiet_stage.services)
+    assert look(quiet_stage) >= 1
+    assert [event["photos"] for event in said(quiet_stage)] == [1]
+
+
+@pytest.mark.parametrize(
+    "operation", ["dynamodb.TransactGetItems", "dynamodb.UpdateItem", "events.PutEvents", "sqs.DeleteMessage"]
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_message_about_a_folder_whose_call_died_comes_back(quiet_stage: Stage, operation: str, when: str) -> None:
+    clean(quiet_stage, quiet_stage.claim("shoot/1.jpg"))
+    with pytest.raises(KilledError), quiet_stage.killed(operation, when=when):
+        look(quiet_stage)
+    look(quiet_stage)
+    # As with every event: only a crash just after it publishes it twice, word for word.
+    events = said(quiet_stage)
+    assert len(events) == (2 if (operation, when) == ("events.PutEvents", "after") else 1)
+    assert all(event == events[0] for event in events)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_any_order_a_folder_is_told_as_it_is_in_the_end(quiet_stage: Stage, seed: int) -> None:
+    """GIVEN photos that begin, end and are retried, looks, and calls that die WHEN all is quiet THEN it was told once."""
+    chance, stage = random.Random(seed), quiet_stage
+    operations = ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem", "events.PutEvents", "sqs.SendMessageBatch")
+    for number in range(60):
+        open_jobs = [job for job in stage.jobs() if job.status not in TERMINAL]
+        failed = [job for job in stage.jobs() if job.status == "failed" and job.published]
+        try:
+            with stage.killed(*operations, when=chance.choice(("before", "after")), after=chance.randrange(9)):
+                match chance.choice(("claim", "end", "end", "again", "look")):
+                    case "claim":
+                        stage.claim(f"shoot/{number}.jpg")
+                    case "end" if open_jobs:
+                        fail(chance.choice(open_jobs), failure_of(WorkGoneError("gone")), stage.services)
+                    case "again" if failed:
+                        job = chance.choice(failed)
+                        stage.ledger.reclaim(job, request_id=f"r{number}", now=stage.clock(), deadline_at=2e9)
+                    case "look":
+                        look(stage)
+        except KilledError:
+            pass
+        stage.clock.pass_by(1)
+    for job in stage.jobs():
+        if job.status in TERMINAL:
+            publish(job, stage.services)
+        else:
+            clean(stage, job)
+    look(stage)
+    told = {event["begun_at"]: event for event in said(stage)}
+    assert recount(stage, "shoot/")[0] == columns(counts(stage, "shoot/"))
+    last = told[max(told)]
+    assert (last["cleaned"], last["failed"]) == columns(counts(stage, "shoot/"))[2:5:2]
+    assert last["begun_at"] == counts(stage, "shoot/").begun_at
 
 
 # --- crowds ---

@@ -5,6 +5,8 @@ counts, its folder's and its bucket's, and the job's condition decides all three
 cut short, a photo is counted exactly once, in exactly one column. A folder is everything up to a key's last ``/``;
 folders inside it are folders of their own.
 
+A mask that waits for approval and expires ends a second time: that counts as a run begun and ended in that moment.
+
 Each count is spread over ``SHARDS`` items by job id, so that callers at work at once seldom meet in one. A job always
 counts in the same shard, so no shard is ever below zero.
 
@@ -12,7 +14,7 @@ counts in the same shard, so no shard is ever below zero.
 6, end 8; two counts take 4 of each), where 5 would do to write the job alone. Besides 2 for the last photo of a folder, and 12 for
 the index of open jobs (see ``ledger``).
 A read unit at the claim, one at the end, and 16 more where no other photo of the shard is open, to see whether the whole
-folder is done. A message that comes back from waiting costs one read unit.
+folder is done, and again when it has been quiet. A message that comes back from waiting costs one read unit.
 
 **A report** is one batch of 16 small items (a folder and its bucket) and the rate limiter's item, 17 read units in two calls,
 whatever the number of photos.
@@ -25,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from cleanplate.aws.dynamodb import get_many, item_key, retry_on_conflict, to_item
-from cleanplate.models import Job, JobStatus, Photo
+from cleanplate.models import TERMINAL, Job, JobStatus, Photo
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -52,7 +54,7 @@ class FolderCounts:
     """The photos of a folder or a bucket, each in one column; ``failed_for`` splits the failed ones by reason.
 
     ``begun`` counts runs ever begun and ``begun_at`` is when the last of them was: together they name a completion of
-    the folder: the next one begins with another run. Times are seconds since the epoch.
+    the folder: the next one begins with another run, or with a mask that expires. Times are seconds since the epoch.
     """
 
     waiting: int = 0
@@ -70,6 +72,11 @@ class FolderCounts:
     def open(self) -> int:
         """Photos that have not ended."""
         return self.waiting + self.in_work
+
+    @property
+    def is_complete(self) -> bool:
+        """True where every photo has ended."""
+        return self.open == 0 and self.begun > 0
 
     @property
     def photos(self) -> int:
@@ -113,19 +120,23 @@ def counted_moves(
     if before is not None and (before.run, _COLUMNS[before.status]) == (after.run, _COLUMNS[after.status]):
         return []
     added = {_COLUMNS[after.status]: 1, **({_COLUMNS[before.status]: -1} if before else {})}
+    has_begun = before is None or before.run != after.run
+    # A mask that expires: whoever was told that the folder is done is to be told how it is now.
+    has_ended_again = before is not None and before.run == after.run and before.status in TERMINAL
     for job, count in ((before, -1), (after, 1)):
         if job is not None and job.status == "failed" and job.outcome.get("reason"):
             added[f"{_FAILED_FOR}{job.outcome['reason']}"] = count
-    at = "ended_at"
-    if before is None or before.run != after.run:
+    times = [] if has_begun else ["ended_at"]
+    if has_begun or has_ended_again:
         added["begun"] = 1
-        at = "begun_at"
+        times.append("begun_at")
     names = {f"#{number}": name for number, name in enumerate(added)}
     values = {f":{number}": count for number, count in enumerate(added.values())}
+    set_times = "".join(f"{name} = :at, " for name in times)
     update = {
         "TableName": table,
-        "UpdateExpression": f"SET #at = :at, expires_at = :expires ADD {', '.join(f'{n} :{n[1:]}' for n in names)}",
-        "ExpressionAttributeNames": {**names, "#at": at},
+        "UpdateExpression": f"SET {set_times}expires_at = :expires ADD {', '.join(f'{n} :{n[1:]}' for n in names)}",
+        "ExpressionAttributeNames": names,
         "ExpressionAttributeValues": to_item({**values, ":at": now, ":expires": expires_at}),
     }
     scopes = (FolderScope.of(after.photo), FolderScope(after.photo.bucket))
@@ -149,31 +160,29 @@ class Progress:
         shards = [[found[key] for key in scope.shards() if key in found] for scope in scopes]
         return [_sum(items) if items else None for items in shards]
 
-    def folder_completion(self, photo: Photo, job_id: str, *, now: float) -> FolderCounts | None:
-        """Return the folder's counts where its last photo has ended and this job is the one to publish that; else None.
-
-        The same job may ask again, until :meth:`record_published`: whoever makes up for a call that was cut short publishes it.
-        """
-        scope = FolderScope.of(photo)
+    def counts_at_end(self, scope: FolderScope, job_id: str) -> FolderCounts | None:
+        """Return the counts of a job's folder where its last photo has ended; else None."""
         own = self._db.get_item(TableName=self._table, Key=item_key(scope.shard_of(job_id)), ConsistentRead=True)
         # While a photo of the own shard is open, the folder is; the last one to end in its shard looks at them all.
         if _sum([own.get("Item", {})]).open > 0:
             return None
-        counts = self._read_at_once(scope)
-        if counts.open > 0 or not counts.begun:
-            return None
-        return counts if self._claim_completion(scope, counts, job_id, now) else None
+        counts = self.read_at_once(scope)
+        return counts if counts.is_complete else None
 
-    def record_published(self, photo: Photo, job_id: str, counts: FolderCounts) -> None:
+    def record_published(self, scope: FolderScope, job_id: str, counts: FolderCounts) -> None:
         """Record that the event of the folder's completion was published."""
         self._update_completion(
-            FolderScope.of(photo),
+            scope,
             "SET said = :yes",
             "#by = :job AND round_at = :at AND round_number = :number",
             {":yes": {"BOOL": True}, **_completion(counts), ":job": {"S": job_id}},
         )
 
-    def _claim_completion(self, scope: FolderScope, counts: FolderCounts, job_id: str, now: float) -> bool:
+    def claim_completion(self, scope: FolderScope, counts: FolderCounts, job_id: str, *, now: float) -> bool:
+        """Return whether this job is the one to publish that the folder is done.
+
+        The same job may ask again, until :meth:`record_published`: whoever makes up for a call that was cut short publishes it.
+        """
         # By number, whatever the clocks say; by time where a shard has expired, which lowers the number.
         newer = "round_number < :number OR round_at < :at"
         mine = "round_at = :at AND round_number = :number AND #by = :job AND said = :no"
@@ -203,7 +212,7 @@ class Progress:
             return False
         return True
 
-    def _read_at_once(self, scope: FolderScope) -> FolderCounts:
+    def read_at_once(self, scope: FolderScope) -> FolderCounts:
         """Return all shards as they are at one moment: read one after the other they could show an end that never was."""
         gets: list[Any] = [{"Get": {"TableName": self._table, "Key": item_key(shard)}} for shard in scope.shards()]
         answer = retry_on_conflict(lambda: self._db.transact_get_items(TransactItems=gets))

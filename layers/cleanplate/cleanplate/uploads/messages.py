@@ -1,14 +1,15 @@
-"""What arrives in the uploads queue, read into our types.
+"""What arrives in the queues, read into our types.
 
-Four kinds of message: S3's notification, the same notification through EventBridge, our own request event
-``Photo Cleaning Requested``, and ``Photo Found``, which a backfill sends of a photo that was there already. Only S3's direct notifications encode the key, so only there it is decoded, once.
+From outside four kinds of message: S3's notification, the same notification through EventBridge, our own request event
+``Photo Cleaning Requested``, and ``Photo Found``, which a backfill sends of a photo that was there already. From the
+stack itself: a photo whose slot has come, and a folder whose last photo has ended. Only S3's direct notifications encode the key, so only there it is decoded, once.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import unquote_plus
@@ -22,6 +23,7 @@ from cleanplate.uploads.options import is_text, request_options
 REQUEST_DETAIL_TYPE = "Photo Cleaning Requested"
 FOUND_DETAIL_TYPE = "Photo Found"
 ADMITTED_DETAIL_TYPE = "Photo Admitted"
+FOLDER_ENDED_DETAIL_TYPE = "Folder Ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +50,46 @@ class Admitted:
     slot_at: float
 
 
-def read_admitted(body: str) -> Admitted | None:
-    """Return what a message of the waiting room says; None where the message is of another kind."""
+@dataclass(frozen=True, slots=True)
+class FolderEnded:
+    """A folder whose last photo, of that job, has ended: runs that had begun in it by then, and when the last of them did.
+
+    ``folder`` has its last slash and is empty for the top of the bucket; ``begun_at`` is in seconds since the epoch.
+    """
+
+    job_id: str
+    bucket: str
+    folder: str
+    begun: int
+    begun_at: float
+
+
+def read_own(body: str) -> Admitted | FolderEnded | None:
+    """Return what a message from the stack itself says; None where it is from outside."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(message, dict) or message.get("detail-type") != ADMITTED_DETAIL_TYPE:
-        return None
+    kind = message.get("detail-type") if isinstance(message, dict) else None
     try:
-        detail = message["detail"]
-        return Admitted(_word("job id", detail["job_id"]), float(detail["slot_at"]))
+        if kind == ADMITTED_DETAIL_TYPE:
+            detail = message["detail"]
+            return Admitted(_word("job id", detail["job_id"]), float(detail["slot_at"]))
+        if kind == FOLDER_ENDED_DETAIL_TYPE:
+            return FolderEnded(**message["detail"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidRequestError(f"The message lacks or misspells {error}.") from None
+    return None
 
 
 def admitted_message(job_id: str, slot_at: float) -> str:
     """Return the message body that lets a waiting photo in."""
     return json.dumps({"detail-type": ADMITTED_DETAIL_TYPE, "detail": {"job_id": job_id, "slot_at": slot_at}})
+
+
+def folder_ended_message(ended: FolderEnded) -> str:
+    """Return the message body that has a folder looked at once it has been quiet."""
+    return json.dumps({"detail-type": FOLDER_ENDED_DETAIL_TYPE, "detail": asdict(ended)})
 
 
 def read_uploads(body: str) -> Iterator[Upload]:
