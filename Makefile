@@ -81,12 +81,12 @@ adobe: .venv/.ready-to-run
 	@$(PY) -m local adobe --port $(PORT) $(ARGS)
 
 test: check
-	@$(PY) -m pytest -n 3 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 4 --dist loadgroup $(ARGS)
 
 unit: .venv/.ready-to-test
 	@$(PY) -m pytest -q -n 2 --dist loadgroup -m "not stack and not slow" tests/unit $(ARGS)
 
-check: .venv/.ready-to-test .venv-sam/.ready .venv-audit/.ready
+check: setup
 	@$(PY) -m local check
 
 format: .venv/.ready-to-test
@@ -117,7 +117,8 @@ dead-letters: .venv/.ready-to-run
 clean:
 	@$(PYTHON) local/dev/clean.py
 
-setup: .venv/.ready-to-test .venv-sam/.ready .venv-audit/.ready
+setup:
+	@$(MAKE) --silent --no-print-directory -j3 .venv/.ready-to-test .venv-sam/.ready .venv-audit/.ready
 
 # ----------------------------------------------------------------------------------------------------------------------
 
