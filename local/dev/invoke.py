@@ -26,8 +26,8 @@ def invoke(function: str, event: str, console: Console) -> int:
         raise CommandError(f"FUNCTION is one of {', '.join(sorted(settings))}; for example FUNCTION=CheckJobFunction.")
     path = Path(event) if event else EVENTS_FOLDER / f"{folder_of(function)}.json"
     log = SCRATCH / f"{function}.log"
-    answer = answer_of(function, _read(path), {**_of_stack(stack), **settings[function]}, log)
-    console.print(log.read_text(errors="replace").strip(), markup=False, highlight=False, soft_wrap=True)
+    answer, said = answer_of(function, _read(path), {**_of_stack(stack), **settings[function]}, log)
+    console.print(said.strip(), markup=False, highlight=False, soft_wrap=True)
     console.print(json.dumps(answer, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
     return 1 if isinstance(answer, dict) and "errorType" in answer else 0
 
@@ -37,8 +37,8 @@ def folder_of(function: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", function.removesuffix("Function")).lower()
 
 
-def answer_of(function: str, event: Any, environment: Mapping[str, str], log: Path) -> Any:  # noqa: ANN401 - JSON
-    """Return what the function answers, or its error as Lambda tells it; what it says goes to ``log``."""
+def answer_of(function: str, event: Any, environment: Mapping[str, str], log: Path) -> tuple[Any, str]:  # noqa: ANN401 - JSON
+    """Return what the function answers, or its error as Lambda tells it, and what it said until then."""
     program = emulator_program()
     if program is None:
         raise CommandError(
@@ -50,7 +50,8 @@ def answer_of(function: str, event: Any, environment: Mapping[str, str], log: Pa
     with Emulator(
         program, folder=folder, search_path=packages, function=function, environment=environment, log=log
     ) as emulator:
-        return emulator.invoke(event)
+        # The log is read before the emulator goes, of whose absence the function complains at length.
+        return emulator.invoke(event), emulator.log
 
 
 def _of_stack(stack: Mapping[str, str]) -> dict[str, str]:

@@ -113,6 +113,12 @@ def test_checkov_sees_a_bucket_that_is_open_to_the_public() -> None:
 
 
 @needs_audit
+def test_what_parliament_no_longer_gets_wrong_is_to_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "WRONG", {**audit.WRONG, ("UNKNOWN_ACTION", "s3:Nothing"): "a reason"})
+    assert audit.audit_roles() == ["parliament no longer says UNKNOWN_ACTION of s3:Nothing: remove it from WRONG."]
+
+
+@needs_audit
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

@@ -32,6 +32,12 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
     }
 
 
+def test_advice_of_a_403_names_the_scopes() -> None:
+    advice = adobe_errors.AccessRefusedError.what_to_do
+    assert "AdobeScopes" in advice
+    assert "openid,AdobeID,read_organizations,firefly_api,ff_apis" in advice
+
+
 @pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 def test_every_error_says_what_to_do_in_a_whole_sentence(cls: type[CleanplateError]) -> None:
     assert cls.__name__.endswith("Error")

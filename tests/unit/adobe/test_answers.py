@@ -373,6 +373,14 @@ def test_every_route_sends_the_body_of_its_contract() -> None:
 FIREFLY = ROUTES["firefly-fill"]
 
 
+def test_routes_keep_the_limits_of_their_own() -> None:
+    """Adobe's pages: 2 POSTs in 3 s, 4 in 60 s; 2688 pixels a side and 15 MB, of which Firefly paints 2048."""
+    limited = {name: (60 / route.post_spacing) for name, route in ROUTES.items() if route.post_spacing}
+    assert limited == {"remove-background": 40, "firefly-fill": pytest.approx(4, abs=0.2)}
+    assert limited["firefly-fill"] < 4
+    assert (FIREFLY.pixel_limit, FIREFLY.byte_limit) == (2048, 15_000_000)
+
+
 @pytest.mark.parametrize("prompt", ["", "wet sand"])
 def test_firefly_is_asked_with_one_mask_a_size_and_perhaps_words(prompt: str) -> None:
     request = Request(image_url="i", mask_urls=["m"], size=(640, 480), prompt=prompt)
