@@ -77,6 +77,8 @@ class Emulator(Startable):
             "NO_PROXY": _LOOPBACK,
             **self._given,
         }
+        # A new file: the function of the last emulator complains at length into the old one that nobody is there.
+        self._log.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [

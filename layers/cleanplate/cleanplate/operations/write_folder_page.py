@@ -20,10 +20,10 @@ from urllib.parse import quote
 
 from aws_lambda_powertools import Logger
 
+from cleanplate import imaging
 from cleanplate.aws.results_folder import ResultsFolder
 from cleanplate.aws.storage import MAX_KEY_BYTES
 from cleanplate.errors import CleanplateError, UnknownFolderError
-from cleanplate.imaging import data_uri, difference, make_preview
 from cleanplate.models import TERMINAL, Photo
 from cleanplate.operations.inputs import folder_scope
 from cleanplate.page.cards import card_of
@@ -267,12 +267,12 @@ class _Writer:
         pictures = []
         for content in (photo, result):
             try:
-                made = make_preview(io.BytesIO(content), limit=self._side, max_memory=_PICTURE_MEGABYTES)
+                made = imaging.make_preview(io.BytesIO(content), limit=self._side, max_memory=_PICTURE_MEGABYTES)
                 pictures.append(made)
             except CleanplateError:
                 continue
         if len(pictures) < 2:
-            return (data_uri(pictures[0]) if pictures else ""), "", ""
+            return (imaging.data_uri(pictures[0]) if pictures else ""), "", ""
         before, after = pictures
-        mask = difference(before, after.resize(before.size))
-        return data_uri(before), data_uri(mask.convert("RGB"), 60), data_uri(after)
+        mask = imaging.difference(before, after.resize(before.size))
+        return imaging.data_uri(before), imaging.data_uri(mask.convert("RGB"), 60), imaging.data_uri(after)
