@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from cleanplate.imaging.colour import from_srgb, kind_of_profile, to_srgb
+from cleanplate.imaging.colour import converts_back, from_srgb, kind_of_profile, to_srgb
 from tests.unit.imaging.test_untouched import walk
 from tests.unit.imaging.variants import encoded, random_mask, scene
 
@@ -35,18 +35,28 @@ def printer() -> bytes:
     light = [round(_ONE * (4 - sum(inks)) / 4) for inks in itertools.product((0, 1), repeat=4)]
     to_xyz = _table([(round(0.964 * level), level, round(0.825 * level)) for level in light], 4)
     to_inks = _table([(0, 0, 0, 65_535 if sum(xyz) < 2 else 0) for xyz in itertools.product((0, 1), repeat=3)], 3)
+    return _with_tables(b"prtr", b"CMYK", {b"A2B0": to_xyz, b"B2A0": to_inks})
+
+
+def scanner() -> bytes:
+    """A profile that tells which colours levels of RGB are, and not which levels a colour is."""
+    light = [(red, green, blue) for red, green, blue in itertools.product((0, _ONE // 3), repeat=3)]
+    to_xyz = _table([(red + green, red + green + blue, blue + green) for red, green, blue in light], 3)
+    return _with_tables(b"scnr", b"RGB ", {b"A2B0": to_xyz})
+
+
+def _with_tables(kind: bytes, space: bytes, tables: dict[bytes, bytes]) -> bytes:
     tags = {
         b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"inks\x00" + bytes(78),
         b"wtpt": b"XYZ " + bytes(4) + struct.pack(">3i", 63_190, 65_536, 54_061),
-        b"A2B0": to_xyz,
-        b"B2A0": to_inks,
+        **tables,
     }
     at, entries, data = 132 + 12 * len(tags), b"", b""
     for name, value in tags.items():
         entries += name + struct.pack(">II", at + len(data), len(value))
         data += value + bytes(-len(value) % 4)
     body = struct.pack(">I", len(tags)) + entries + data
-    head = struct.pack(">I4sI4s4s4s", 128 + len(body), bytes(4), 0x04200000, b"prtr", b"CMYK", b"XYZ ")
+    head = struct.pack(">I4sI4s4s4s", 128 + len(body), bytes(4), 0x04200000, kind, space, b"XYZ ")
     head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63_190, 65_536, 54_061)
     return head.ljust(128, b"\x00") + body
 
@@ -57,6 +67,12 @@ def test_pillow_itself_cannot_write_this_profile_again() -> None:
     transform = ImageCms.buildTransform(srgb, profile, "RGB", "CMYK")
     with pytest.raises(OSError, match="profile size"):
         ImageCms.applyTransform(Image.new("RGB", (2, 2)), transform)
+
+
+def test_a_profile_without_a_way_back_is_known() -> None:
+    assert kind_of_profile(scanner(), "RGB") == "other"
+    assert not converts_back(scanner(), "RGB")
+    assert converts_back(printer(), "CMYK")
 
 
 def test_colours_go_both_ways_through_it() -> None:

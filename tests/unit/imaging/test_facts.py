@@ -98,7 +98,7 @@ def test_ten_bits_of_a_heic_are_named() -> None:
     deep = (np.asarray(scene()).astype(np.uint16) << 2) << 6
     file = io.BytesIO()
     pillow_heif.from_bytes(mode="RGB;16", size=(96, 72), data=deep.tobytes()).save(file, quality=80)
-    assert "16 bits per channel" in " ".join(inspected(file.getvalue()).notes)
+    assert "10 bits per channel" in " ".join(inspected(file.getvalue()).notes)
 
 
 def test_facts_survive_json_and_the_jobs_table() -> None:

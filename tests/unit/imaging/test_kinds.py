@@ -19,6 +19,7 @@ from cleanplate.errors import CleanplateError, NotAPhotoError, TruncatedPhotoErr
 from cleanplate.imaging import boxes, inspect_photo, verify_photo
 from cleanplate.imaging.png import chunk
 from tests.unit.imaging.any_file import SIZE, Spec, content_of, picture
+from tests.unit.imaging.test_colour import scanner
 from tests.unit.imaging.test_stated import png_with, stating
 from tests.unit.imaging.test_tiff import tiff
 from tests.unit.imaging.test_untouched import walk
@@ -133,6 +134,21 @@ def jp2(*, profile: bytes = b"", behind: bytes = b"") -> bytes:
             content[:outer] + whole.to_bytes(4, "big") + content[outer + 4 : inner] + box + content[inner + size :]
         )
     return content + behind
+
+
+def deep_jp2() -> bytes:
+    """One whose header says 16 bits of each colour."""
+    content = bytearray(jp2())
+    at = content.index(b"\xff\x4f\xff\x51") + 42
+    content[at : at + 9 : 3] = b"\x0f" * 3
+    return bytes(content)
+
+
+def height_behind() -> bytes:
+    """A JPEG that states its height in a DNL segment."""
+    content = jpeg()
+    at = content.index(b"\xff\xc0") + 5
+    return content[:at] + b"\x00\x00" + content[at + 2 : -2] + b"\xff\xdc\x00\x04" + content[at : at + 2] + b"\xff\xd9"
 
 
 def spoilt(content: bytes, at: int, level: int) -> bytes:
@@ -321,6 +337,8 @@ KINDS = {
         lambda: jpeg(icc_profile=(len(WIDE) + 1_300_000).to_bytes(4, "big") + WIDE[4:] + bytes(1_300_000)),
         keeps=b"\x15\x15",
     ),
+    "jpeg: a profile without a way back": Kind(lambda: jpeg(icc_profile=scanner()), ("no way back",), keeps=scanner()),
+    "jpeg: its height stands behind it": Kind(height_behind, refused=UnsupportedFormatError),
     "jpeg: a profile": Kind(lambda: jpeg(icc_profile=WIDE), keeps=WIDE),
     # TIFF
     **{
@@ -390,6 +408,7 @@ KINDS = {
     ),
     "jp2": Kind(jp2, (OTHER_FORMAT,)),
     "jp2: a profile": Kind(lambda: jp2(profile=WIDE), (OTHER_FORMAT,), keeps=WIDE),
+    "jp2: 16 bits of each colour": Kind(deep_jp2, refused=UnsupportedFormatError),
     "jp2: XMP": Kind(
         lambda: jp2(behind=struct.pack(">I", 24 + len(xmp(b"", CITY))) + b"uuid" + boxes.XMP_UUID + xmp(b"", CITY)),
         (OTHER_FORMAT,),

@@ -51,6 +51,7 @@ class Belongings:
     keep_rgb: bool = False
     progressive: bool = False
     webp_quality: int = UNKNOWN_QUALITY
+    coding: boxes.Coding = field(default_factory=boxes.Coding)
     notes: list[str] = field(default_factory=list)
     inventory: Inventory = field(default_factory=dict)
     parts: JpegParts = field(default_factory=lambda: JpegParts((), b""))
@@ -186,5 +187,6 @@ def _take_tiff(image: TiffImagePlugin.TiffImageFile, file: BinaryIO, kept: Belon
 def _take_heif(file: BinaryIO, kept: Belongings) -> None:
     # Pillow rewrites what it hands out where the orientation lies in the container.
     kept.exif = boxes.exif_of(file) or kept.exif
+    kept.coding = boxes.coding_of(file)
     if any(item.kind == b"jumb" or b"c2pa" in item.media_type for item in boxes.items(file, boxes.boxes(file))):
         kept.notes.append(_CREDENTIALS)

@@ -15,6 +15,12 @@ _NESTED = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
 #: No box that describes a picture is longer; the coded picture lies in others.
 _LARGEST = 64_000_000
 
+#: Flags of AV1 (monochrome, halved across, halved down), HEVC's ``chroma_format_idc``.
+_AV1_SAMPLING = {0x00: "4:4:4", 0x08: "4:2:2", 0x0C: "4:2:0"}
+_HEVC_SAMPLING = ("", "4:2:0", "4:2:2", "4:4:4")
+#: Matrices by which no level is lost: none at all, and YCgCo with one bit more or the same for luma.
+_REVERSIBLE = frozenset({0, 16, 17})
+
 #: https://exiftool.org/TagNames/Jpeg2000.html
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 EXIF_UUID = b"JpgTiffExif->JP2"
@@ -28,6 +34,18 @@ class Box:
     start: int
     end: int
     path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How the pixels of an AVIF or HEIC are coded: bits per channel, sampling (such as 4:2:0; empty where unknown).
+
+    ``reversible`` says that the colours are coded by a matrix that loses nothing, as lossless files have it.
+    """
+
+    bits: int = 8
+    sampling: str = ""
+    reversible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +205,37 @@ def shown_size(file: BinaryIO) -> tuple[int, int] | None:
             width, across, height, down = (cut.number(4) for _ in range(4))
             return width // max(1, across), height // max(1, down)
     return None
+
+
+def coding_of(file: BinaryIO) -> Coding:
+    """Return how the picture of an AVIF or HEIC is coded.
+
+    AV1-ISOBMFF, section 2.3.3; ISO/IEC 14496-15, 8.3.2.1 (HEVC); H.273, table 4 (matrices).
+    """
+    found = boxes(file)
+    # The tiles of a grid have it, not the grid.
+    av1, hevc = first(file, found, b"av1C"), first(file, found, b"hvcC")
+    stated = [content(file, box) for box in found if box.kind == b"colr"]
+    reversible = any(data[:4] == b"nclx" and int.from_bytes(data[8:10], "big") in _REVERSIBLE for data in stated)
+    if len(av1) > 2:
+        bits = 8 if not av1[2] & 0x40 else 12 if av1[2] & 0x20 else 10
+        return Coding(bits, _AV1_SAMPLING.get(av1[2] & 0x1C, ""), reversible)
+    if len(hevc) > 17:
+        return Coding(8 + (hevc[17] & 7), _HEVC_SAMPLING[hevc[16] & 3], reversible)
+    return Coding()
+
+
+def jpeg2000_depth(file: BinaryIO) -> tuple[int, int]:
+    """Return how many components a JPEG 2000 has, and the most bits of any; zeros where it does not say.
+
+    ISO/IEC 15444-1, A.5.1.
+    """
+    file.seek(next((box.start for box in boxes(file) if box.kind == b"jp2c"), 0))
+    head = file.read(42)
+    if not head.startswith(b"\xff\x4f\xff\x51") or len(head) < 42:
+        return 0, 0
+    count = int.from_bytes(head[40:], "big")
+    return count, max(((bits & 0x7F) + 1 for bits in file.read(3 * count)[::3]), default=0)
 
 
 def exif_of(file: BinaryIO) -> bytes:

@@ -83,6 +83,12 @@ def kind_of_profile(icc: bytes | None, mode: str) -> str:
     return "srgb" if max(abs(a - b) for a, b in zip(before, seen.tobytes(), strict=True)) <= _SAME else "other"
 
 
+def converts_back(icc: bytes | None, mode: str) -> bool:
+    """Return True where sRGB can be converted into the profile of a photo of this 8-bit ``mode``."""
+    profile = _profile(icc, _base_mode(mode))
+    return profile is not None and _transform(_srgb(), profile, "RGB", _base_mode(mode)) is not None
+
+
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """Return ``image`` of any mode as 8-bit sRGB, mode RGB; what is transparent lies on white.
 

@@ -16,8 +16,8 @@ from cleanplate.errors import (
     TruncatedPhotoError,
     UnsupportedFormatError,
 )
-from cleanplate.imaging.boxes import shown_size
-from cleanplate.imaging.colour import kind_of_profile
+from cleanplate.imaging.boxes import coding_of, jpeg2000_depth, shown_size
+from cleanplate.imaging.colour import converts_back, kind_of_profile
 from cleanplate.imaging.exif import orientation_of
 from cleanplate.imaging.jpeg_blocks import BlocksUnavailableError, has_end_mark
 from cleanplate.imaging.reading import (
@@ -126,10 +126,13 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
         raise PhotoTooSmallError(f"{image.width} x {image.height} pixels: each side needs at least {MIN_SIDE}")
     try:
         if picture_format == "avif":
-            image.info["bit_depth"] = _avif_depth(file)
+            # Pillow hands out 8 and does not say.
+            image.info["bit_depth"] = coding_of(file).bits
             if shown_size(file) not in (None, image.size):
                 # The decoder hands out what viewers do not show.
                 raise UnsupportedFormatError("the AVIF is cut when it is shown (clap); save it cut")
+        if picture_format == "jpeg2000":
+            _refuse_deep_colours(file)
         return _facts(image, picture_format, colours_of(image, file, picture_format))
     except (CleanplateError, ConnectionError, TimeoutError):
         raise
@@ -165,20 +168,16 @@ def _facts(image: Image.Image, picture_format: str, colours: Colours) -> PhotoFa
     if mode == "I" and picture_format != "png":
         raise UnsupportedFormatError("pixels of 32 bits cannot be kept faithfully")
     if mode.endswith(";16") and not mode.startswith("I"):
-        notes.append("The photo has 16 bits per channel; the result has 8.")
+        notes.append(f"The photo has {image.info.get('bit_depth', 16)} bits per channel; the result has 8.")
     frames = int(getattr(image, "n_frames", 1))
     if frames > 1:
         notes.append(_note_on_frames(picture_format, frames))
     if any("gainmap" in str(kind).lower() for kind in image.info.get("aux") or ()):
         notes.append("The photo's HDR gain map is left out of the result.")
     base = mode.split(";")[0]
-    profile = colours.high_range or kind_of_profile(
-        colours.icc, {"P": "RGB", "PA": "RGB", "1": "L", "I": "L", "YCbCr": "RGB"}.get(base, base)
-    )
-    if profile == "unreadable":
-        notes.append("The colour profile cannot be read or fits other pixels; it is kept, and colours taken as sRGB.")
-    if base == "CMYK" and profile != "other":
-        notes.append("The photo is CMYK without a usable profile; the filled area is converted by the plain formula.")
+    seen = {"P": "RGB", "PA": "RGB", "1": "L", "I": "L", "YCbCr": "RGB"}.get(base, base)
+    profile = colours.high_range or kind_of_profile(colours.icc, seen)
+    notes += _notes_on_colours(profile, base, profile != "other" or converts_back(colours.icc, seen))
     return PhotoFacts(
         format=picture_format,
         width=image.width,
@@ -190,6 +189,17 @@ def _facts(image: Image.Image, picture_format: str, colours: Colours) -> PhotoFa
         profile=profile,
         notes=tuple(notes),
     )
+
+
+def _notes_on_colours(profile: str, mode: str, converts: bool) -> list[str]:
+    notes = []
+    if profile == "unreadable":
+        notes.append("The colour profile cannot be read or fits other pixels; it is kept, and colours taken as sRGB.")
+    if not converts:
+        notes.append("The colour profile has no way back into the photo's colours: the filled area is not converted.")
+    if mode == "CMYK" and profile != "other":
+        notes.append("The photo is CMYK without a usable profile; the filled area is converted by the plain formula.")
+    return notes
 
 
 def _mode(image: Image.Image) -> str:
@@ -209,13 +219,11 @@ def _mode(image: Image.Image) -> str:
     return image.mode
 
 
-def _avif_depth(file: BinaryIO) -> int:
-    """Bits per channel, from the AV1 configuration (AV1-ISOBMFF, section 2.3.3): Pillow hands out 8 and does not say."""
-    file.seek(0)
-    head = file.read(4096)
-    at = head.find(b"av1C")
-    flags = head[at + 6] if 0 <= at < len(head) - 6 else 0
-    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+def _refuse_deep_colours(file: BinaryIO) -> None:
+    """Refuse a JPEG 2000 whose brightest levels Pillow's decoder (13.0) turns into black when it rounds them to 8 bits."""
+    components, bits = jpeg2000_depth(file)
+    if components > 1 and bits > 8:
+        raise UnsupportedFormatError(f"the JPEG 2000 has {bits} bits per channel; save it with 8, or as a TIFF")
 
 
 def _refuse_camera_raw(image: TiffImagePlugin.TiffImageFile) -> None:

@@ -239,6 +239,8 @@ def _kind_of_jpeg(file: BinaryIO) -> str:
         if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC) and body:
             if head[1] not in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA):
                 return "lossless or hierarchical coding"
+            if body[1:3] == b"\x00\x00":
+                return "its height stands behind the picture (DNL)"
             return f"{body[0]} bits per channel" if body[0] != 8 else ""
     return ""
 

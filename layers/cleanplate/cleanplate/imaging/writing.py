@@ -40,10 +40,13 @@ _TIFF_LOSSLESS = frozenset({"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "p
 _ORIENTATION, _SOFTWARE = 0x0112, 0x0131
 
 _LOSSY_QUALITY = 95
-#: Formats whose photos nearly always store colours in half resolution: more would only be larger.
-_HALF_COLOUR = frozenset({"heic", "avif"})
+#: What a JPEG's encoder is told of the colours of an AVIF or HEIC, which are 4:2:0 where nothing is stated.
+_JPEG_SAMPLING = {"4:4:4": 0, "4:2:2": 1}
+_CODED_BY_BOXES = frozenset({"heic", "avif"})
 _AVIF_QUALITY = 90
 _AVIF_PIXELS = 16_000_000
+#: The encoder takes 37 bytes a pixel for colours in full resolution, where 24 do for half.
+_FULL_COLOUR_PIXELS = 40_000_000
 _WEBP_SIDE = 16_383
 
 
@@ -90,7 +93,7 @@ def write(
         elif target == "webp":
             _write_webp(image, kept, file, exif, xmp, notes)
         elif target == "avif":
-            _write_avif(image, kept, file, exif, xmp)
+            _write_avif(image, kept, file, exif, xmp, notes)
         else:
             _write_tiff(image, kept, file, xmp, notes)
     except (CleanplateError, ConnectionError, TimeoutError):
@@ -123,9 +126,13 @@ def _write_jpeg(
         **(
             {"qtables": kept.tables, "subsampling": kept.sampling, "keep_rgb": kept.keep_rgb}
             if own
-            else {"quality": _LOSSY_QUALITY, "subsampling": 2 if kept.format in _HALF_COLOUR else 0}
+            else {"quality": _LOSSY_QUALITY, "subsampling": _sampling_in_jpeg(kept)}
         ),
     )
+
+
+def _sampling_in_jpeg(kept: Belongings) -> int:
+    return _JPEG_SAMPLING.get(kept.coding.sampling, 2) if kept.format in _CODED_BY_BOXES else 0
 
 
 def _photoshop_segments(resources: bytes) -> bytes:
@@ -162,18 +169,30 @@ def _write_png(image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes
     )
 
 
-def _write_avif(image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes, xmp: bytes) -> None:
+def _write_avif(
+    image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes, xmp: bytes, notes: list[str]
+) -> None:
     # Three times as fast for a file of about the same size; at 48 megapixels it decides between 8 and 3 seconds.
     speed = 8 if image.width * image.height <= _AVIF_PIXELS else 10
     # With a profile of its own the file says the colours by that; with code points only, by these again.
     icc = kept.own_icc if kept.primaries else kept.embedded
+    sampling = kept.coding.sampling
+    if sampling == "4:4:4" and image.width * image.height > _FULL_COLOUR_PIXELS:
+        sampling = "4:2:0"
+        notes.append("The AVIF has colours in full resolution; in a result of this size they have half of it.")
+    lossless = kept.coding.reversible and sampling == "4:4:4"
+    if lossless:
+        notes.append(
+            "The AVIF is coded without loss, which our encoder cannot: levels of the result are off by up to 3."
+        )
     image.save(
         file,
         "AVIF",
         icc_profile=icc or None,
         exif=_Stored(exif) if exif else b"",
         xmp=xmp or None,
-        quality=_AVIF_QUALITY,
+        quality=100 if lossless else _AVIF_QUALITY,
+        **({"subsampling": sampling} if sampling and image.mode in ("RGB", "RGBA") else {}),
         speed=speed,
     )
     if kept.primaries:
