@@ -386,7 +386,7 @@ FAULTS = [
     ),
     Fault(
         test_keys.test_a_function_may_use_the_keys_of_existing_buckets_it_uses,
-        _p("RecordFailureFunctionRole", "Policies/0/PolicyDocument/Statement/4"),
+        _p("RecordFailureFunctionRole", "Policies/0/PolicyDocument/Statement/5"),
     ),
     Fault(test_keys.test_keys_are_named_by_their_arn, "Parameters/KmsKeyArn/AllowedPattern", ".*"),
     Fault(
