@@ -1,4 +1,4 @@
-"""One JPEG as its DCT coefficients: crops of it, blocks painted anew, the whole written again. For ``jpeg_worker``.
+"""One JPEG as its DCT coefficients: crops of it, blocks painted again, the whole written again. For ``jpeg_worker``.
 
 The photo flows through: each row of MCUs is decoded into memory, and encoded from there. Only the rows around those that
 are painted on are held together; all of them in a photo of several scans, or one whose Huffman tables fit only itself and

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from cleanplate.imaging.jpeg_coefficients import Photo
 else:
-    # Run as a script, this is no package. It is short because a script is compiled anew each time.
+    # Run as a script, this is no package. It is short because a script is compiled again each time.
     sys.path.append(__file__.rpartition("/")[0])
     from jpeg_coefficients import Photo
 
