@@ -1,34 +1,35 @@
-"""When a run will be done, from how its photos have ended so far. Pure policy: no clock."""
+"""When a run will be done, from how far its photos have come so far. Pure policy: no clock."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: Endings that a forecast needs: of fewer, the next one may be anything.
+#: Photos that have ended, which a forecast needs: of fewer, the next one may take any time.
 _ENOUGH = 3
-#: Endings that the pace is taken from, as a share of all: what is long ago says little of now.
+#: Steps that the pace of late is taken from, as a share of all.
 _RECENT = 0.5
+#: From so many endings on, the pace of late is the better one: a stack is under way, and the world may have changed.
+_MANY = 100
 
 
-def seconds_left(ended: Sequence[float], photos: int, now: float) -> float | None:
-    """Return seconds until the last of ``photos`` ends, by the pace of those that have ``ended`` (times, ascending).
+def seconds_left(began: float, steps: Sequence[float], ended: int, photos: int, now: float) -> float | None:
+    """Return seconds until the last of ``photos`` has ended; None where too little is known.
 
-    None where too little is known. Nothing is taken for granted of how many are worked on at a time: between the first
-    ending and the latest one, the pace holds all of that.
+    Each photo takes two steps: it is begun, and it ends. ``steps`` are the times of those that were taken, ascending;
+    ``began`` is when the first photo was on its way. The endings alone would lag behind: at first masks are bought and
+    nothing ends, and whatever holds the photos up, slots at Adobe or this machine's processors, masks and fills share it.
     """
-    done = len(ended)
-    if done >= photos:
+    if ended >= photos:
         return 0.0
-    if done < _ENOUGH:
+    if ended < _ENOUGH:
         return None
-    recent = ended[-max(_ENOUGH, round(done * _RECENT)) :]
-    if recent[-1] <= recent[0]:
-        return None
-    pace = (recent[-1] - recent[0]) / (len(recent) - 1)
-    # The time since the last ending counts for the next one, as far as it goes.
-    waited = min(now - recent[-1], pace)
-    overdue = max(0.0, now - recent[-1] - 2 * pace)
-    return (photos - done) * pace - waited + overdue
+    left = max(photos - ended, 2 * photos - len(steps))
+    # With few endings, each of them late for reasons of its own, the whole run is the best measure.
+    whole = (now - began) / len(steps)
+    recent = steps[-max(2 * _ENOUGH, round(len(steps) * _RECENT)) :]
+    late = (now - recent[0]) / len(recent)
+    weight = min(1.0, ended / _MANY)
+    return left * ((1 - weight) * whole + weight * late)
 
 
 def in_words(seconds: float) -> str:

@@ -169,6 +169,9 @@ class _Cleaning:
     seen: set[tuple[str, str]] = field(default_factory=set)
     moved_at: float = 0.0
     stages: tuple[object, ...] = ()
+    began: float = field(default_factory=time.monotonic)
+    #: When photos were begun and ended, as far as was seen.
+    steps: list[float] = field(default_factory=list)
 
     def go(self, console: Console) -> None:
         """Upload the photos, and save what comes of each as it comes."""
@@ -291,7 +294,7 @@ class _Cleaning:
         stages = (*(progress.stage for progress in tracks), said.get("waiting"), said.get("in_work"))
         if stages != self.stages:
             self.stages, self.moved_at = stages, now
-        ended = sorted(progress.ended for progress in tracks if progress.outcome)
+        ended = [progress for progress in tracks if progress.outcome]
         failed = sum(progress.outcome in {"failed", "missing"} for progress in tracks)
         uploaded = sum(bool(progress.uploaded_as or progress.outcome) for progress in tracks)
         open_ = len(tracks) - len(ended)
@@ -302,10 +305,12 @@ class _Cleaning:
         if open_:
             parts.append(f"{open_ - in_work} waiting, {in_work} in work")
         # A photo that is refused ends at once, which says nothing of how fast the others are cleaned.
-        cleaned = sorted(progress.ended for progress in tracks if progress.outcome not in {"", "failed", "missing"})
-        left = forecast.seconds_left(cleaned, len(tracks) - failed, now)
-        if left is None and not self.stack.is_private:
-            left = float(said.get("done_in_seconds") or 0) or None
+        cleaned = len(ended) - failed
+        self.steps += [now] * (2 * cleaned + in_work - len(self.steps))
+        left = forecast.seconds_left(self.began, self.steps, cleaned, len(tracks) - failed, now)
+        if (left is None or said.get("held")) and not self.stack.is_private:
+            # The stack knows what this run has not met yet: others' photos, a used-up day.
+            left = float(said.get("done_in_seconds") or 0) or left
         line = "; ".join(parts)
         if left and open_:
             line += f"; the last is done in about {forecast.in_words(left)}"

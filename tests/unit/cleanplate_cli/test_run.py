@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def cleaning(tmp_path: Path, ends: Mapping[int, str], photos: int = 12) -> _Clea
     uploads = [Upload(f"{number}.jpg", tmp_path / f"{number}.jpg") for number in range(photos)]
     stack = Stack("here", client, "uploads", "results", "work", "progress", is_private=True)
     run = _Cleaning(RunArgs(uploads, tmp_path), uploads, {}, stack, OutFolder(tmp_path))
+    run.began = time.monotonic() - 60
     run.tracks = {upload.key: PhotoProgress(upload) for upload in uploads}
     for progress, (seconds, outcome) in zip(run.tracks.values(), ends.items(), strict=False):
         progress.end(outcome)
@@ -35,12 +37,27 @@ def cleaning(tmp_path: Path, ends: Mapping[int, str], photos: int = 12) -> _Clea
     return run
 
 
+def seconds_shown(run: _Cleaning) -> int:
+    """What the line says of the time left."""
+    return int(run._words(WORKING).rpartition("about ")[2].removesuffix(" s"))
+
+
 def test_photos_that_are_refused_at_once_do_not_hasten_the_forecast(tmp_path: Path) -> None:
     cleaned = {40: "cleaned", 30: "cleaned", 20: "cleaned", 10: "cleaned"}
     refused = {9: "failed", 8: "failed", 7: "failed", 6: "failed"}
-    assert "about 70 s" in cleaning(tmp_path, cleaned)._words(WORKING)
-    assert "about 30 s" in cleaning(tmp_path, {**cleaned, **refused})._words(WORKING)
+    # Of 24 steps four photos have taken both and four more the first: twelve in a minute.
+    assert 50 <= seconds_shown(cleaning(tmp_path, cleaned)) <= 60
+    # Of 16 steps, with four photos that take none.
+    assert 15 <= seconds_shown(cleaning(tmp_path, {**cleaned, **refused})) <= 20
     assert "about" not in cleaning(tmp_path, refused)._words(WORKING)
+
+
+def test_what_holds_a_deployed_stack_up_is_in_the_forecast(tmp_path: Path) -> None:
+    run = cleaning(tmp_path, {40: "cleaned", 30: "cleaned", 20: "cleaned", 10: "cleaned"})
+    run.stack = replace(run.stack, is_private=False)
+    said = {**WORKING, "done_in_seconds": 7200}
+    assert "about 2.0 h" not in run._words(said)
+    assert "about 2.0 h" in run._words({**said, "held": ["The day's 9000 requests are used up."]})
 
 
 def test_a_hanging_adobe_is_said_within_half_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
