@@ -9,7 +9,7 @@ _ENOUGH = 3
 #: Steps that the pace of late is taken from, as a share of all.
 _RECENT = 0.5
 #: From so many endings on, the pace of late is the better one: a stack is under way, and the world may have changed.
-_MANY = 100
+_MANY = 40
 
 
 def seconds_left(began: float, steps: Sequence[float], ended: int, photos: int, now: float) -> float | None:
@@ -33,9 +33,11 @@ def seconds_left(began: float, steps: Sequence[float], ended: int, photos: int, 
 
 
 def in_words(seconds: float) -> str:
-    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
+    """Return a time as people say it: ``40 s``, ``2.5 min``, ``12 min``, ``3.5 h``, ``2.1 days``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
+    if seconds < 600:
+        return f"{round(seconds / 30) / 2:g} min"
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     if seconds < 172_800:

