@@ -35,7 +35,14 @@ _ASKED_ABOVE = 50
 #: Requests to Adobe per photo, with those that ask about its jobs.
 _REQUESTS = 4
 #: So long without any photo moving is worth a word; with the pause between two lines of a log, half a minute. Seconds.
-_STILL = 20.0
+_STILL = 18.0
+#: Stages in which Adobe has the word.
+_AT_ADOBE = frozenset({"asks for the mask", "Adobe makes the mask", "mask ready", "Adobe fills the hole"})
+#: What Adobe had answered last: that another photo is sent is no sign of life.
+_ANSWERED = {
+    **dict.fromkeys(("waits to be uploaded", "is uploaded", "looks at the photo", "asks for the mask"), ""),
+    "Adobe fills the hole": "mask ready",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +294,21 @@ class _Cleaning:
                 progress.what_to_do = "Run the same command again, with more time: ARGS='--deadline 600'."
                 progress.end("missing", "no outcome in time")
 
+    def _see_whether_adobe_answers(self, said: Mapping[str, Any], now: float) -> None:
+        """Note when Adobe answered last, or had nothing to answer."""
+        stages: tuple[object, ...] = tuple(_ANSWERED.get(one.stage, one.stage) for one in self.tracks.values())
+        is_at_adobe = any(progress.stage in _AT_ADOBE for progress in self.tracks.values())
+        if not self.stack.is_private:
+            # Of a stack elsewhere only counts are known.
+            stages, is_at_adobe = (*stages, said.get("waiting"), said.get("in_work")), True
+        if stages != self.stages or not is_at_adobe:
+            self.stages, self.moved_at = stages, now
+
     def _words(self, said: Mapping[str, Any]) -> str:
         """Return how far all of them are, in one line."""
         now = time.monotonic()
         tracks = self.tracks.values()
-        stages = (*(progress.stage for progress in tracks), said.get("waiting"), said.get("in_work"))
-        if stages != self.stages:
-            self.stages, self.moved_at = stages, now
+        self._see_whether_adobe_answers(said, now)
         ended = [progress for progress in tracks if progress.outcome]
         failed = sum(progress.outcome in {"failed", "missing"} for progress in tracks)
         uploaded = sum(bool(progress.uploaded_as or progress.outcome) for progress in tracks)

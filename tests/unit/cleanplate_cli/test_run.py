@@ -62,9 +62,21 @@ def test_what_holds_a_deployed_stack_up_is_in_the_forecast(tmp_path: Path) -> No
 
 def test_a_hanging_adobe_is_said_within_half_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, now = cleaning(tmp_path, {}), time.monotonic()
+    photos = list(run.tracks.values())
+    photos[0].stage, photos[1].stage = "asks for the mask", "mask ready"
     assert "has moved" not in run._words(WORKING)
-    monkeypatch.setattr(time, "monotonic", lambda: now + 19)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 17)
     assert "has moved" not in run._words(WORKING)
+    # Others are sent meanwhile, which Adobe has not answered either.
+    photos[1].stage, photos[2].stage, photos[3].stage = "Adobe fills the hole", "asks for the mask", "is uploaded"
     monkeypatch.setattr(time, "monotonic", lambda: now + 25)
-    assert "No photo has moved for 25 s; Adobe may be slow" in run._words(WORKING)
-    assert "has moved" not in run._words({**WORKING, "in_work": 5})
+    assert "No photo has moved for 25 s; Adobe may be slow" in run._words({**WORKING, "in_work": 5})
+    photos[0].stage = "Adobe makes the mask"
+    assert "has moved" not in run._words(WORKING)
+
+
+def test_what_is_uploaded_for_long_is_not_laid_at_adobes_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, now = cleaning(tmp_path, {}), time.monotonic()
+    assert "has moved" not in run._words({})
+    monkeypatch.setattr(time, "monotonic", lambda: now + 100)
+    assert "has moved" not in run._words({})
