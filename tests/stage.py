@@ -21,7 +21,6 @@ from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.routes import ROUTES
 from cleanplate.aws import clients
 from cleanplate.aws.storage import Storage
-from cleanplate.jobs.in_work import count_in_work
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.jobs.waiting_room import WaitingRoom
 from cleanplate.models import Job, Options, Photo
@@ -193,7 +192,7 @@ class Stage:
                 self.dynamodb,
                 TABLE,
                 rate_limits(self.settings),
-                count_in_work=lambda: count_in_work(self.dynamodb, TABLE),
+                count_in_work=lambda: self.ledger.progress.in_work(self.settings.photo_buckets),
                 clock=self.clock,
                 random=lambda: 0.5,
                 sleep=lambda _: None,

@@ -15,7 +15,6 @@ from cleanplate.aws.queue import Queue
 from cleanplate.aws.results_folder import ResultsFolder
 from cleanplate.aws.storage import Storage
 from cleanplate.errors import JobMovedOnError
-from cleanplate.jobs.in_work import count_in_work
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.jobs.waiting_room import WaitingRoom
 from cleanplate.models import Job, JobStatus, Photo
@@ -129,11 +128,17 @@ def services() -> Services:
     """Return the services of this process."""
     stack = settings()
     dynamodb, table = clients.dynamodb(), stack.jobs_table
+    ledger = Ledger(dynamodb, table=table, record_days=stack.record_days)
     return Services(
         settings=stack,
-        ledger=Ledger(dynamodb, table=table, record_days=stack.record_days),
+        ledger=ledger,
         storage=Storage(clients.s3(), work_bucket=stack.work_bucket, results_bucket=stack.results_bucket),
-        limiter=RateLimiter(dynamodb, table, rate_limits(stack), count_in_work=lambda: count_in_work(dynamodb, table)),
+        limiter=RateLimiter(
+            dynamodb,
+            table,
+            rate_limits(stack),
+            count_in_work=lambda: ledger.progress.in_work(stack.photo_buckets),
+        ),
         room=WaitingRoom(dynamodb, table=table, routes=tuple(ROUTES)),
         make_adobe=clients.adobe,
         make_events=clients.events,

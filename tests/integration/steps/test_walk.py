@@ -464,7 +464,7 @@ def test_an_ended_job_is_never_checked(walk: Walk) -> None:
 
 def check_until_the_end(walk: Walk, job: Job) -> None:
     """Checks as the state machine makes them, sixty at most."""
-    wait = 6
+    wait = 6.0
     for _ in range(60):
         walk.stage.clock.pass_by(wait)
         answer = check_job(job.job_id, "mask", walk.stage.services, waited=wait)

@@ -160,6 +160,10 @@ class Progress:
         shards = [[found[key] for key in scope.shards() if key in found] for scope in scopes]
         return [_sum(items) if items else None for items in shards]
 
+    def in_work(self, buckets: Iterable[str]) -> int:
+        """Return how many photos of these buckets are begun, so that they will need their fills, and have not ended."""
+        return sum(counts.in_work for counts in self.read(*map(FolderScope, buckets)) if counts)
+
     def counts_at_end(self, scope: FolderScope, job_id: str) -> FolderCounts | None:
         """Return the counts of a job's folder where its last photo has ended; else None."""
         own = self._db.get_item(TableName=self._table, Key=item_key(scope.shard_of(job_id)), ConsistentRead=True)

@@ -36,7 +36,6 @@ from cleanplate.errors import (
     LedgerBusyError,
 )
 from cleanplate.jobs.folder_counts import SHARDS, Progress, counted_moves
-from cleanplate.jobs.in_work import in_work_moves
 from cleanplate.jobs.known_uploads import KnownUploads
 from cleanplate.jobs.records import (
     DUE,
@@ -344,10 +343,7 @@ class Ledger:
             if before is None
             else job_update(self._table, before, after, record_days=self._record_days)
         )
-        counts = [
-            *counted_moves(self._table, before, after, now=now, expires_at=expiry(now, self._record_days)),
-            *in_work_moves(self._table, before, after),
-        ]
+        counts = counted_moves(self._table, before, after, now=now, expires_at=expiry(now, self._record_days))
         try:
             if counts or before is None:
                 kind = "Put" if before is None else "Update"

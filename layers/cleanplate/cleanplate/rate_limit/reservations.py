@@ -17,7 +17,7 @@ seconds. Whatever nobody reserved is anybody's: nothing is kept idle. New photos
 room (``jobs.waiting_room``) in exact order; here they ask one at a time.
 
 **Room for fills.** A new photo is let in only where budget and day have room for its fills and for those of every photo
-in work. How many those are is counted exactly by the ledger (``jobs.in_work``) and handed in; photos with a slot that
+in work. How many those are is counted exactly by the ledger (``jobs.folder_counts``) and handed in; photos with a slot that
 the ledger does not know yet are counted here, by their slots.
 
 Times are seconds since the epoch. Limits: ``RateLimits``; the answers: ``Slot``.

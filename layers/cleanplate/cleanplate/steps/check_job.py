@@ -50,8 +50,8 @@ Step = Literal["mask", "fill"]
 _MAX_REFUSALS = 5
 #: So often is a picture fetched, each time by links of another status request.
 _MAX_DOWNLOADS = 3
-#: Seconds that the next step takes to prepare the fill, before it needs its slot.
-_TIME_TO_PREPARE = 1.0
+#: Seconds that the next step takes to prepare the fill, before it needs its slot; a larger function pays for waiting longer.
+_TIME_TO_PREPARE = 0.5
 #: To be waited for by the machine takes two of its states, which cost as much as so long a call of so small a function.
 #: Seconds.
 _SHORT = 15.0
@@ -63,7 +63,7 @@ class Standing(TypedDict):
     """How a job stands, and when to come back, in seconds."""
 
     state: Literal["pending", "waiting", "review", "succeeded"]
-    wait_seconds: int
+    wait_seconds: float
 
 
 def wait_for_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> None:
@@ -91,7 +91,7 @@ def raise_unless_done(standing: Standing, step: Step) -> None:
     if _is_unsent(standing, step):
         raise NotSentError("The fill is not at Adobe yet.")
     if standing["state"] != "succeeded":
-        raise NotReadyError(str(standing["wait_seconds"]))
+        raise NotReadyError(str(whole_seconds(standing["wait_seconds"])))
 
 
 def _is_unsent(standing: Standing, step: Step) -> bool:
@@ -143,7 +143,7 @@ def _after_failure(job: Job, name: str, answer: Answer, step: Step, services: Se
 
 
 def _pending(due: float, services: Services) -> Standing:
-    return {"state": "pending", "wait_seconds": whole_seconds(due - services.clock())}
+    return {"state": "pending", "wait_seconds": max(EARLY, due - services.clock())}
 
 
 def _is_sent(job: Job, services: Services) -> bool:
@@ -154,15 +154,15 @@ def _is_sent(job: Job, services: Services) -> bool:
     return all(request and request.adobe_job for request in fills)
 
 
-def _wait_for_fill(job: Job, services: Services) -> int:
+def _wait_for_fill(job: Job, services: Services) -> float:
     """Take the fill's slot before the step that needs it, so that it is not begun in vain; seconds until its time."""
     name, request = fill_name(1), job.adobe_requests.get(fill_name(1))
     if (request and request.attempts) or not _has_something_to_fill(job, services):
-        return 0
+        return 0.0
     _, wait = take_slot(job, name, route=ROUTES[job.options.fill_route], services=services, ahead=_TIME_TO_PREPARE)
-    if round(wait) and services.clock() + wait > job.deadline_at:
+    if wait and services.clock() + wait > job.deadline_at:
         raise DeadlinePassedError("The fill's turn would come after the photo's deadline.")
-    return round(wait)
+    return wait
 
 
 def _has_something_to_fill(job: Job, services: Services) -> bool:
