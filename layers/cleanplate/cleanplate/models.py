@@ -122,9 +122,10 @@ class AdobeRequest:
 
     Times are seconds since the epoch. ``intent_at`` is written before the POST, ``adobe_job`` after it.
     ``attempts`` counts POSTs that may have made a job. ``refusals`` counts POSTs of which Adobe says that they made none,
-    ``unsure`` those among them that may have made one all the same (Adobe retries inside), ``outages`` those since Adobe
-    last answered at all. ``slot_at`` is the limiter's slot for the next request, ``check_at`` when Adobe is to be asked
-    about the job, ``run`` the job's run that has last sent it.
+    ``unsure`` those among them that may have made one all the same (Adobe retries inside), ``refused_links`` those whose
+    photo or mask Adobe could not fetch, ``outages`` those since Adobe last answered at all. ``slot_at`` is the limiter's
+    slot for the next request, ``check_at`` when Adobe is to be asked about the job, ``run`` the job's run that has last
+    sent it.
     """
 
     name: str
@@ -132,6 +133,7 @@ class AdobeRequest:
     attempts: int = 0
     refusals: int = 0
     unsure: int = 0
+    refused_links: int = 0
     outages: int = 0
     intent_at: float = 0.0
     lease_until: float = 0.0

@@ -157,7 +157,10 @@ def test_an_answer_that_comes_after_the_end_is_kept_for_the_next_run(
     monkeypatch.setattr(Ledger, "record_adobe_job", late)
     walk.execute()
     job = walk.stage.only_job()
-    assert (job.status, job.adobe_requests["fill-1"].adobe_job is not None) == ("failed", True)
+    kept = job.adobe_requests["fill-1"].adobe_job
+    assert (job.status, job.published, kept is not None) == ("failed", True, True)
+    told = walk.stage.manifest("dog.jpg.json")["adobe_jobs"]
+    assert [one["job_id"] for one in told if one["ask"] == "fill-1"] == [kept.job_id if kept else ""]
     asked_for(walk)
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"

@@ -269,6 +269,15 @@ def test_a_link_that_adobe_could_not_read_is_signed_again_once(walk: Walk) -> No
     assert agreed(walk) == 4
 
 
+def test_a_request_to_wait_uses_up_no_second_link(walk: Walk) -> None:
+    job = walk.stage.claim()
+    rule(walk, "too_many_requests", times=1)
+    rule(walk, {"do": "error", "status": 410, "shape": "B"}, times=1)
+    sent = request(walk, job).adobe_requests["mask"]
+    assert (sent.adobe_job is not None, sent.refusals, sent.refused_links) == (True, 2, 1)
+    assert agreed(walk) == 3
+
+
 def test_a_job_with_a_foreign_link_is_not_bought_again_by_itself(walk: Walk) -> None:
     job = walk.stage.claim()
     rule(walk, {"do": "foreign_status_link", "keep_id": False})

@@ -11,7 +11,7 @@ Each count is spread over ``SHARDS`` items by job id, so that callers at work at
 counts in the same shard, so no shard is ever below zero.
 
 **Cost per photo** that meets no delay, as DynamoDB counts it for records of usual size: 20 write units (claim 6, to work
-6, end 8; two counts take 4 of each), where 5 would do to write the job alone. Besides 2 for the last photo of a folder, and 12 for
+6, end 8; two counts take 4 of each), where 5 would do to write the job alone. Besides 2 for the last photo of a folder, and 5 for
 the index of open jobs (see ``ledger``).
 A read unit at the claim, one at the end, and 16 more where no other photo of the shard is open, to see whether the whole
 folder is done, and again when it has been quiet. A message that comes back from waiting costs one read unit.

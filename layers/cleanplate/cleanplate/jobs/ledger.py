@@ -231,8 +231,9 @@ class Ledger:
     def record_adobe_job(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep the job that a POST has made, and when it is to be asked about.
 
-        What one run has paid for is the next one's too, where that still waits for the answer, and is kept where the
-        run has ended meanwhile; then :class:`JobMovedOnError` is raised.
+        What one run has paid for is the next one's too, where that still waits for the answer. Where the run has ended
+        meanwhile it is kept, the outcome counts as not published, as its manifest knows of no job, and
+        :class:`JobMovedOnError` is raised.
         """
 
         def accept(current: Job) -> Job:
@@ -240,7 +241,8 @@ class Ledger:
             is_awaited = (there.intent_at, there.adobe_job) == (request.intent_at, None)
             if not is_awaited and (current.run != job.run or current.status in TERMINAL):
                 raise _moved_on(job)
-            return _with(current, replace(request, lease_until=0.0))
+            kept = _with(current, replace(request, lease_until=0.0))
+            return replace(kept, published=False) if current.status in TERMINAL else kept
 
         accepted = self._change(job, accept, now)
         if accepted.run != job.run or accepted.status in TERMINAL:

@@ -35,11 +35,13 @@ def admit_photos(owner: str, seconds_left: Callable[[], float], services: Servic
     """Return ``waiting`` and for how long nobody can be let in, or ``empty`` where nobody waits or somebody else attends."""
     room, admitted = services.room, _Admitted()
     still_since = services.clock()
-    bell = -1
+    bell, said_until = -1, 0.0
     while seconds_left() > _TIME_FOR_ONE:
         now = services.clock()
-        if not room.attend(owner, until=now + _LEASE, now=now):
-            return {"state": "empty", "wait_seconds": 0}
+        if now > said_until - _LEASE / 2:
+            said_until = now + _LEASE
+            if not room.attend(owner, until=said_until, now=now):
+                return {"state": "empty", "wait_seconds": 0}
         attendance = room.attendance()
         if attendance.bell != bell:
             bell, still_since = attendance.bell, now

@@ -160,7 +160,7 @@ def _wait_for_fill(job: Job, services: Services) -> float:
     if (request and request.attempts) or not _has_something_to_fill(job, services):
         return 0.0
     _, wait = take_slot(job, name, route=ROUTES[job.options.fill_route], services=services, ahead=_TIME_TO_PREPARE)
-    if wait and services.clock() + wait > job.deadline_at:
+    if round(wait) and services.clock() + wait > job.deadline_at:
         raise DeadlinePassedError("The fill's turn would come after the photo's deadline.")
     return wait
 

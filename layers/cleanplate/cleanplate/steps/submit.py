@@ -31,6 +31,8 @@ from cleanplate.services import Services
 _OUTAGE = (AdobeUnavailableError, AnswerUnreadableError)
 #: So many refusals (502, no connection …) in a row are an outage that the photo does not wait out.
 MAX_REFUSALS = 10
+#: Adobe takes about so long to answer a POST, and its job begins then. Seconds.
+_POST_TAKES = 0.3
 #: Before a POST with a lost answer is sent once more. Seconds.
 _LOST_ANSWER_WAIT = 5.0
 #: A slot so near is waited for in the call itself; one further off in the waiting room or by the machine. Seconds.
@@ -69,13 +71,34 @@ def send(
         take_turn(job, route=route, slot_at=slot_at, services=services)
     else:
         job = _await_slot(job, name, route, services)
+    check = _first_check(route, services)
     job = services.ledger.begin_request(job, name, route=route.name, status=status, now=services.clock())
     request = job.adobe_requests[name]
     if request.adobe_job:
         return job
+    adobe_job = _post(job, request, route, body, services)
+    now = services.clock()
+    sent = replace(
+        request,
+        adobe_job=adobe_job,
+        submitted_at=now,
+        deadline_at=now + services.request_deadline(status),
+        check_at=check.check_at,
+        slot_at=check.slot_at,
+        outages=0,
+        refusals=request.refusals + adobe_job.requests - 1,
+    )
+    # Before anything else that can fail: what the ledger does not know is paid for again.
+    job = services.ledger.record_adobe_job(job, sent, now=now)
+    services.limiter.record_success(route.name)
+    return job
+
+
+def _post(job: Job, request: AdobeRequest, route: Route, body: Request, services: Services) -> AdobeJob:
+    """Send the POST; what came of one without a job is in the ledger when it raises why."""
     count(Metric.ADOBE_POSTS)
     try:
-        adobe_job = services.adobe.submit(route, body)
+        return services.adobe.submit(route, body)
     except AnswerLostError as error:
         until = services.clock() + _LOST_ANSWER_WAIT
         request = replace(request, refusals=request.refusals + error.requests)
@@ -86,31 +109,12 @@ def send(
         raise
     except AdobeError as error:
         raise _after_refusal(job, request, error, begun=True, route=route, services=services) from error
-    return _record(job, request, adobe_job, route, status, services)
 
 
-def _record(
-    job: Job, request: AdobeRequest, adobe_job: AdobeJob, route: Route, status: JobStatus, services: Services
-) -> Job:
-    """Write Adobe's job down and when its status is due."""
-    now = services.clock()
-    sent = replace(
-        request,
-        adobe_job=adobe_job,
-        submitted_at=now,
-        deadline_at=now + services.request_deadline(status),
-        check_at=now + services.limiter.first_wait(route.name, services.random()),
-        outages=0,
-        refusals=request.refusals + adobe_job.requests - 1,
-    )
-    # Before anything else that can fail: what the ledger does not know is paid for again.
-    job = services.ledger.record_adobe_job(job, sent, now=now)
-    services.limiter.record_success(route.name)
-    if not services.limiter.limits.polls_count:
-        return job
-    return services.ledger.record_poll(
-        job, with_check(job.adobe_requests[request.name], sent.check_at, services), now=now
-    )
+def _first_check(route: Route, services: Services) -> AdobeRequest:
+    """Return a request that says when a job that is sent now is to be asked about, and with which slot."""
+    wait = _POST_TAKES + services.limiter.first_wait(route.name, services.random())
+    return with_check(AdobeRequest("", route=route.name), services.clock() + wait, services)
 
 
 def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeRequest:
@@ -175,7 +179,8 @@ def _after_refusal(
     now = services.clock()
     outages = request.outages + 1 if isinstance(error, _OUTAGE) else 0
     unsure = request.unsure + (isinstance(error, AdobeUnavailableError) and error.job_may_exist)
-    counted = replace(request, outages=outages, unsure=unsure)
+    is_link = isinstance(error, InputLinkRefusedError)
+    counted = replace(request, outages=outages, unsure=unsure, refused_links=request.refused_links + is_link)
     if begun:
         services.ledger.withdraw_request(job, counted, sent=error.requests, now=now)
     elif counted != request:
@@ -186,7 +191,7 @@ def _after_refusal(
     if isinstance(error, _OUTAGE) and request.outages < MAX_REFUSALS:
         services.limiter.record_unavailable(route.name)
         return _postponed(job, str(error), now + wait_after_refusal(request.outages, services.random()))
-    if isinstance(error, InputLinkRefusedError) and not request.refusals:
+    if is_link and not request.refused_links:
         # Once more with a link that is signed again.
         return _postponed(job, str(error), now + wait_after_refusal(0, services.random()))
     return error
