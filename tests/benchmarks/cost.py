@@ -49,7 +49,10 @@ _PAUSE = 6.0
 _MAX = 0.30
 #: Seconds that an answer of Adobe's takes over the internet, and not on loopback. Assumed, not measured.
 _ADOBE_LATENCY = 0.3
-_WAITING = 10_000
+_WAITING = (10_000, 100_000)
+_ATTENDANT = "AdmitPhotosFunction"
+#: Of each class and route the first page, and who attends.
+_READS_OF_A_LOOK = 5.0
 #: Seconds of request_mask that a photo takes that is looked at in one call and let in in another, more than in one.
 _SECOND_CALL = 0.15
 _TRANSITIONS = "Step Functions"
@@ -151,20 +154,18 @@ def run(quick: bool = False) -> Table:
 
 
 def _beside(ours: Measured, photos: int) -> list[Figure]:
-    bill = Bill(1, 1)
-    bill.add("DynamoDB writes", prices.WRITE_UNIT, _writes_of_many())
-    # A message to let it in and a call of request_mask more than for a photo that goes at once; the attendant's time.
-    bill.add("SQS", prices.SQS, 4)
-    bill.add("Lambda calls", prices.INVOCATION, 1)
-    bill.add("Lambda time", prices.GB_SECOND, 0.25 * 4 * 62 / 60 + 1.75 * _SECOND_CALL)
-    return [
+    waiting = [
         at_most(
-            f"with {_WAITING:,} photos waiting, or more",
-            ours.bill.total + bill.total,
+            f"with {count:,} photos waiting",
+            (bill := _with_many(ours, photos, count)).total,
             _MAX,
             "$ per 1000 photos",
-            baseline=f"$ {bill.total:.4f} more per 1000 photos, however long they wait (simulated)",
-        ),
+            baseline=f"$ {bill.total - ours.bill.total:+.4f} beside the {photos} that were measured (room and slots simulated)",
+        )
+        for count in _WAITING
+    ]
+    return [
+        *waiting,
         stated(
             "data out to Adobe, the same in any design",
             1000 * prices.GB_OUT.of(ours.gigabytes_out) / photos,
@@ -174,12 +175,32 @@ def _beside(ours: Measured, photos: int) -> list[Figure]:
     ]
 
 
-def _writes_of_many() -> float:
-    """Table writes per photo that waits, for the room and the slots, on top of one that does not: simulated."""
-    limits = RateLimits(per_day=None, polls_count=True)
-    photos = simulate_rate_limit._photos(_WAITING)
-    run = simulate_rate_limit.Run(limits, photos).go()
-    return run.writes / len(photos) - limits.requests_per_photo
+def _with_many(ours: Measured, photos: int, waiting: int) -> Bill:
+    """The measured bill, and what a room of so many adds to it for each photo.
+
+    Every one of them waits, which a few of those measured did not: a message to be let in, a second call of request_mask,
+    the writes to come and to go. How often the attendant looks and for how long it is there, and the writes for room and
+    slots, are those of a simulated room of so many less those of a simulated room of the measured number.
+    """
+    few, many = _simulated(photos), _simulated(waiting)
+    went_at_once = 1 - ours.calls.get(f"{_ATTENDANT}: sqs SendMessageBatch", 0.0)
+    looks = many.looks / waiting - few.looks / photos
+    attended = (many.last_mask - many.photos[0].born) / waiting - (few.last_mask - few.photos[0].born) / photos
+    bill = Bill(
+        1, 1, {name: (ours.bill.per_thousand(name) / 1000, ours.bill.per_photo(name)) for name in ours.bill.items}
+    )
+    bill.add("DynamoDB, writes", prices.WRITE_UNIT, many.writes / waiting - few.writes / photos + 5 * went_at_once)
+    bill.add("DynamoDB, reads", prices.READ_UNIT, _READS_OF_A_LOOK * looks)
+    bill.add("SQS", prices.SQS, 4 * went_at_once)
+    bill.add("Lambda, requests", prices.INVOCATION, went_at_once)
+    memory = ours.functions[_ATTENDANT][2] / 1024
+    bill.add("Lambda, duration", prices.GB_SECOND, memory * attended + 1.75 * _SECOND_CALL * went_at_once)
+    return bill
+
+
+def _simulated(waiting: int) -> simulate_rate_limit.Run:
+    limits = RateLimits(per_minute=_PER_MINUTE, per_day=None, polls_count=True)
+    return simulate_rate_limit.Run(limits, simulate_rate_limit._photos(waiting)).go()
 
 
 def _photos(count: int) -> list[bytes]:
