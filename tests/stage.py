@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import moto.core.models
@@ -40,8 +40,11 @@ if TYPE_CHECKING:
 # Only boto3 is to meet moto: for requests it would set up 1,300 patterns for every stage, and try them on every call.
 moto.core.models.RESPONSES_METHODS.clear()
 
-REGION = "eu-west-1"
+REGION: Final = "eu-west-1"
 UPLOADS, RESULTS, WORK, TABLE = "the-uploads", "the-results", "the-work", "the-jobs"
+ACCOUNT = "123456789012"
+_MACHINES = ("clean-photo", "waiting-room")
+_QUEUES = ("uploads", "admitted", "dead_letter")
 NOW = 1_800_000_000.25
 
 ENVIRONMENT = {
@@ -107,15 +110,8 @@ class Stage:
     ) -> None:
         self.clock = Clock()
         self._session = session()
-        self.s3: S3Client = self._session.client(
-            "s3", endpoint_url=endpoint_url, config=clients.s3_config(endpoint=bool(endpoint_url))
-        )
+        self._s3_url = endpoint_url
         self.dynamodb: DynamoDBClient = _ministack_table() if ministack_table else self._session.client("dynamodb")
-        self.events: EventBridgeClient = self._session.client("events")
-        self.stepfunctions: SFNClient = self._session.client("stepfunctions")
-        for bucket in (UPLOADS, RESULTS, WORK):
-            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        self.s3.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
         self.dynamodb.create_table(
             TableName=TABLE,
             AttributeDefinitions=[
@@ -150,36 +146,72 @@ class Stage:
             BillingMode="PAY_PER_REQUEST",
         )
         self.machine_arn, self.room_arn = (
-            self.stepfunctions.create_state_machine(
-                name=name,
-                definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
-                roleArn="arn:aws:iam::123456789012:role/machine",
-            )["stateMachineArn"]
-            for name in ("clean-photo", "waiting-room")
+            f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}" for name in _MACHINES
         )
-        self.sqs: SQSClient = self._session.client("sqs")
-        queues = {
-            f"{name.upper()}_QUEUE_URL": self.sqs.create_queue(QueueName=name)["QueueUrl"]
-            for name in ("uploads", "admitted", "dead_letter")
-        }
-        # Time is the clock's: whoever receives a delayed message waits for its slot itself.
-        self.sqs.meta.events.register("provide-client-params.sqs.SendMessageBatch", _without_delay)
         self._heard: list[dict[str, Any]] = []
-        self._listen_to_events()
         self._speak_our_time(self.dynamodb)
         _one_call_at_a_time(self.dynamodb)
         self.settings: Settings = read_settings(
             {
                 **ENVIRONMENT,
-                **queues,
+                **{
+                    f"{name.upper()}_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
+                    for name in _QUEUES
+                },
                 "STATE_MACHINE_ARN": self.machine_arn,
                 "WAITING_ROOM_ARN": self.room_arn,
                 **environment,
             }
         )
         self.ledger = Ledger(self.dynamodb, table=TABLE, record_days=self.settings.record_days)
-        self.storage = Storage(self.s3, work_bucket=WORK, results_bucket=RESULTS)
         self.make_adobe = make_adobe or _no_adobe
+
+    # --- what most tests need only some of ---
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """S3 with the three buckets."""
+        client: S3Client = self._session.client(
+            "s3", endpoint_url=self._s3_url, config=clients.s3_config(endpoint=bool(self._s3_url))
+        )
+        for bucket in (UPLOADS, RESULTS, WORK):
+            client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
+        return client
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The three buckets as steps use them."""
+        return Storage(self.s3, work_bucket=WORK, results_bucket=RESULTS)
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        """The bus; what reaches it is kept."""
+        client: EventBridgeClient = self._session.client("events")
+        self._listen_to(client)
+        return client
+
+    @cached_property
+    def stepfunctions(self) -> SFNClient:
+        """Step Functions with the two machines."""
+        client: SFNClient = self._session.client("stepfunctions")
+        for name in _MACHINES:
+            made = client.create_state_machine(
+                name=name,
+                definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
+                roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine",
+            )
+            assert made["stateMachineArn"] in (self.machine_arn, self.room_arn)
+        return client
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        """SQS with the queues. Time is the clock's: whoever receives a delayed message waits for its slot itself."""
+        client: SQSClient = self._session.client("sqs")
+        client.meta.events.register("provide-client-params.sqs.SendMessageBatch", _without_delay)
+        for name in _QUEUES:
+            client.create_queue(QueueName=name)
+        return client
 
     @property
     def services(self) -> Services:
@@ -324,9 +356,9 @@ class Stage:
         """Everything in the work bucket."""
         return self._objects(WORK)
 
-    def _listen_to_events(self) -> None:
+    def _listen_to(self, events: EventBridgeClient) -> None:
         # What reached the bus, even where the caller died before it heard so.
-        send = self.events._endpoint.make_request  # type: ignore[attr-defined]
+        send = events._endpoint.make_request  # type: ignore[attr-defined]
 
         def send_and_note(operation: Any, request: dict[str, Any]) -> Any:
             answer = send(operation, request)
@@ -336,7 +368,7 @@ class Stage:
                 self._heard.append({**entry, "Detail": detail})
             return answer
 
-        self.events._endpoint.make_request = send_and_note  # type: ignore[attr-defined]
+        events._endpoint.make_request = send_and_note  # type: ignore[attr-defined]
 
     def _speak_our_time(self, client: DynamoDBClient) -> None:
         # The rate limiter compares its clock with the Date of DynamoDB's answers.
