@@ -23,6 +23,7 @@ from tests.unit.imaging.variants import (
     EXPOSURE,
     MAKE,
     ORIENTATION,
+    ORIENTED,
     TAKEN,
     VARIANTS,
     Variant,
@@ -118,11 +119,8 @@ def assert_filled(walked: Walked) -> None:
     assert np.abs(seen - GREEN).max() < 40, seen
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("variant", "orientation"), ORIENTED, ids=str)
 def test_every_format_in_every_orientation_keeps_what_is_outside_the_hole(variant: Variant, orientation: int) -> None:
-    if not variant.turns and orientation > 1:
-        pytest.skip("the format knows no orientation")
     picture = scene()
     photo = variant.make(picture, orientation)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -104,6 +105,9 @@ class Variant:
     icc: bytes = b""
     keeps_exif: bool = True
     alpha: bool = False
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def _stored(image: Image.Image, orientation: int) -> Image.Image:
@@ -299,6 +303,19 @@ VARIANTS = [
     Variant("heic", _heic(), result="jpeg", icc=WIDE),
     Variant("heic-alpha", _heic(alpha=True), exact=True, result="png", alpha=True),
 ]
+
+
+def _oriented() -> Iterator[tuple[Variant, int]]:
+    for _, alike in groupby(VARIANTS, key=lambda variant: variant.name.partition("-")[0]):
+        format_ = list(alike)
+        share = min(3, sum(variant.turns for variant in format_))
+        for number, variant in enumerate(format_):
+            orientations = range(1 + number % share, 9, share) if variant.turns else (1,)
+            yield from ((variant, orientation) for orientation in orientations)
+
+
+#: Each format in every orientation, and each variant in some.
+ORIENTED = list(_oriented())
 
 
 def scene(width: int = 96, height: int = 72, name: str = "china") -> Image.Image:
