@@ -122,33 +122,33 @@ def find_photos(
                 f"No photo is at {word}. Name files, folders or patterns: PHOTOS=\"'my dog.jpg' holiday/\""
             )
         named |= {file.resolve(): key for file, key in found}
-    whys = {file: _why_not(file, key) for file, key in named.items()}
-    keys = _distinct({file: key for file, key in named.items() if whys[file] in {"", *COMPANIONS}})
-    photos = {key for file, key in keys.items() if not whys[file]}
+    reasons = {file: _reason_to_skip(file, key) for file, key in named.items()}
+    keys = _distinct({file: key for file, key in named.items() if reasons[file] in {"", *COMPANIONS}})
+    photos = {key for file, key in keys.items() if not reasons[file]}
     wanted = {companion for key in photos for companion in companion_keys(key)}
-    whys |= {
-        file: f"{whys[file]} without its photo"
+    reasons |= {
+        file: f"{reasons[file]} without its photo"
         for file, key in keys.items()
-        if whys[file] in COMPANIONS and key not in wanted
+        if reasons[file] in COMPANIONS and key not in wanted
     }
     uploads = [
-        Upload(key, file, {} if whys[file] else dict(options or {}), companion=bool(whys[file]))
+        Upload(key, file, {} if reasons[file] else dict(options or {}), companion=bool(reasons[file]))
         for file, key in keys.items()
-        if not whys[file] or key in wanted
+        if not reasons[file] or key in wanted
     ]
-    left = {file: why for file, why in whys.items() if why and why not in COMPANIONS}
+    left = {file: reason for file, reason in reasons.items() if reason and reason not in COMPANIONS}
     if not photos:
         raise PhotosError(f"There is no photo in {' '.join(words)}. {Found([], left).words}")
     # A photo's own mask and sidecar have to be there before it.
     return Found(sorted(uploads, key=lambda upload: not upload.companion), left)
 
 
-def _why_not(file: Path, key: str) -> str:
-    why = skip_reason(Photo("", key))
-    if why == "sidecar":
+def _reason_to_skip(file: Path, key: str) -> str:
+    reason = skip_reason(Photo("", key))
+    if reason == "sidecar":
         with file.open("rb") as content:
-            return "manifest" if is_manifest(content.read(_HEAD)) else why
-    return why
+            return "manifest" if is_manifest(content.read(_HEAD)) else reason
+    return reason
 
 
 def _named_by(word: str, apart_from: Path | None) -> Iterator[tuple[Path, str]]:

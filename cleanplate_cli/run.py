@@ -103,7 +103,7 @@ def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]],
                     endings[photo.key] = done
         if endings:
             say(f"{counted(endings)} done already in {shown(asked.out)}, with the same options, and passed over.")
-        complaints: Sequence[str] = ()
+        function_errors: Sequence[str] = ()
         left = [photo for photo in asked.photos if photo.key not in endings]
         try:
             if left:
@@ -114,7 +114,7 @@ def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]],
                     say(f"Cleaning {counted(left)} {asked.where}.")
                     _Cleaning(asked, left, endings, stack, out).go(console)
                     if any(ending.outcome == "missing" for ending in endings.values()):
-                        complaints = stack.complaints()
+                        function_errors = stack.function_errors()
         except BaseException:
             if endings:
                 page = write_page(out, asked.stack)
@@ -125,7 +125,7 @@ def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]],
             raise
         page = write_page(out, asked.stack)
         ended = [endings[photo.key] for photo in asked.photos]
-        report(ended, asked.out / page, complaints, time.monotonic() - began, console, asked.stack)
+        report(ended, asked.out / page, function_errors, time.monotonic() - began, console, asked.stack)
     return 0 if all(ending.went_well for ending in ended) else 1
 
 

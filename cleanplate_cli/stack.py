@@ -39,7 +39,7 @@ class Stack:
     before_upload: Callable[[Upload], None] = lambda _: None
     #: What is going on with each key, where that is known.
     stages: Callable[[], Mapping[str, str]] = dict
-    complaints: Callable[[], Sequence[str]] = tuple
+    function_errors: Callable[[], Sequence[str]] = tuple
 
     def read(self, bucket: str, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is no such object."""

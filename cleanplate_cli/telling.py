@@ -42,7 +42,7 @@ def summary_of(endings: Iterable[Ending]) -> str:
 def report(
     endings: Sequence[Ending],
     page: Path,
-    complaints: Sequence[str],
+    function_errors: Sequence[str],
     seconds: float,
     console: Console,
     stack: str = "",
@@ -83,8 +83,8 @@ def report(
             Text(f"Masks wait for approval, as they are or edited: make approve PHOTOS=…{where} (cleanplate approve)."),
             soft_wrap=True,
         )
-    for complaint in complaints:
-        console.print(Text(f"  {complaint}", "dim"), soft_wrap=True)
+    for error in function_errors:
+        console.print(Text(f"  {error}", "dim"), soft_wrap=True)
     well = sum(ending.went_well for ending in endings)
     console.print()
     console.print(Text(summary_of(endings)), soft_wrap=True)

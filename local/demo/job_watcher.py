@@ -109,7 +109,7 @@ def read_object(aws: EmbeddedAws, bucket: str, key: str) -> bytes | None:
         raise
 
 
-def function_complaints(aws: EmbeddedAws, most: int = 8) -> Iterator[str]:
+def function_errors(aws: EmbeddedAws, most: int = 8) -> Iterator[str]:
     """Yield the last lines of the functions' logs that report errors, for a photo that gives no reason itself."""
     logs = aws.client("logs")
     found: list[tuple[int, str]] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.stack import Stack
-from local.demo.job_watcher import function_complaints, look
+from local.demo.job_watcher import function_errors, look
 from local.paths import log_of, shown
 from local.stack import SPEED, AdobeService, LocalCloud
 
@@ -77,8 +77,8 @@ def _as_stack(cloud: LocalCloud, asked: CloudArgs, lines: list[str]) -> Stack:
         if not asked.remove and not isinstance(upload.source, Path):
             cloud.name_what_is_found(_labels(upload.options.get("remove", "")), photo=upload.key)
 
-    def complaints() -> list[str]:
-        return [*function_complaints(cloud.aws), f"More is in {shown(cloud.aws.log)}."]
+    def errors() -> list[str]:
+        return [*function_errors(cloud.aws), f"More is in {shown(cloud.aws.log)}."]
 
     def client(service: str) -> object:
         return cloud.aws.client(service)
@@ -97,7 +97,7 @@ def _as_stack(cloud: LocalCloud, asked: CloudArgs, lines: list[str]) -> Stack:
         check=cloud.aws.check,
         before_upload=before_upload,
         stages=lambda: {snapshot.key: snapshot.stage for snapshot in look(cloud.aws, stack) if not snapshot.ended},
-        complaints=complaints,
+        function_errors=errors,
     )
 
 

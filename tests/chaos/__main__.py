@@ -56,7 +56,7 @@ def main(words: Sequence[str] | None = None) -> int:
         except Exception as fault:  # noqa: BLE001 - told in the report
             # What the other parts have found is worth an hour.
             traceback.print_exc()
-            report.complaints.append(f"{name}: it broke off: {fault!r}")
+            report.findings.append(f"{name}: it broke off: {fault!r}")
         report.figures[name] = time.monotonic() - part
     report.figures["in all"] = time.monotonic() - begun
     if sys.stderr.isatty():

@@ -53,13 +53,13 @@ Plant = Callable[[], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """One bug; ``caught_by`` names the check, ``complaint`` is a word of what it says."""
+    """One bug; ``caught_by`` names the check, ``finding`` is a word of what it says."""
 
     name: str
     plant: Plant
     caught_by: str
     check: Check
-    complaint: str
+    finding: str
 
 
 def _said(verdict: Verdict, wrong: str = "") -> str:
@@ -513,10 +513,10 @@ def caught(make: MakeWalk, bug: Bug) -> str:
     if content:
         return f"without the bug the check complains: {content}"
     with bug.plant():
-        complaint = bug.check(make)
-    if not complaint:
+        finding = bug.check(make)
+    if not finding:
         return f"not caught by {bug.caught_by}"
-    return "" if bug.complaint in complaint else f"caught for another reason: {complaint}"
+    return "" if bug.finding in finding else f"caught for another reason: {finding}"
 
 
 def run(report: Report, *, quick: bool) -> None:

@@ -36,7 +36,7 @@ class Report:
     failures: int = 0
     extra_posts: int = 0
     #: What went wrong, in words, each beside the name of what was tried.
-    complaints: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
     #: Seconds by part, and whatever else a part wants to tell.
     figures: dict[str, float] = field(default_factory=dict)
 
@@ -48,9 +48,9 @@ class Report:
         self.extra_posts += verdict.extra_posts
         for breach in verdict.breaches:
             self.breaches[breach.kind] += 1
-            self.complaints.append(f"{name}: {breach.kind}: {breach.words}")
+            self.findings.append(f"{name}: {breach.kind}: {breach.words}")
         if unexpected:
-            self.complaints.append(f"{name}: {unexpected}")
+            self.findings.append(f"{name}: {unexpected}")
         if self.loud:
             self._tell(kind, name)
 
@@ -68,7 +68,7 @@ class Report:
     @property
     def held(self) -> bool:
         """Whether every promise was kept and everything came as expected."""
-        return not self.complaints
+        return not self.findings
 
     @property
     def rows(self) -> list[tuple[str, int]]:
@@ -87,8 +87,8 @@ class Report:
         width = max(len(name) for name, _ in self.rows)
         lines = [f"{name:<{width}}  {count:>7,}" for name, count in self.rows]
         seconds = [f"{name}: {value:.0f} s" for name, value in self.figures.items()]
-        wrong = [f"WRONG  {complaint}" for complaint in self.complaints]
-        verdict = "Every promise was kept." if self.held else f"{len(self.complaints)} complaints."
+        wrong = [f"WRONG  {finding}" for finding in self.findings]
+        verdict = "Every promise was kept." if self.held else f"{len(self.findings)} findings."
         return "\n".join([*lines, *([", ".join(seconds)] if seconds else []), *wrong, verdict])
 
     def as_json(self) -> dict[str, Any]:
@@ -97,5 +97,5 @@ class Report:
             "held": self.held,
             "rows": dict(self.rows),
             "seconds": {name: round(value, 1) for name, value in self.figures.items()},
-            "complaints": self.complaints,
+            "findings": self.findings,
         }

@@ -18,7 +18,7 @@ from cleanplate.errors import (
 )
 from cleanplate.models import Job, Options, Photo
 from cleanplate.operations.count_photos import count_photos
-from cleanplate.operations.listing import count, describe, look_again_in, max_ahead, photos_per_day, why_not
+from cleanplate.operations.listing import count, describe, look_again_in, max_ahead, photos_per_day, reason_to_skip
 from cleanplate.operations.send_photos import send_photos
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import fresh
@@ -122,11 +122,11 @@ def send(stage: Stage, prefix: str = "", *, confirm: int = 10_000, ahead_hours: 
     ],
 )
 def test_what_is_sent_is_a_photo_by_its_name_and_size(key: str, size: int, why: str) -> None:
-    assert why_not(Photo("b", key, size=size), OURS, max_bytes=10) == why
+    assert reason_to_skip(Photo("b", key, size=size), OURS, max_bytes=10) == why
 
 
 def test_our_own_output_is_never_sent() -> None:
-    assert why_not(Photo(RESULTS, "dog.jpg", size=5), OURS, max_bytes=10) == "our own output"
+    assert reason_to_skip(Photo(RESULTS, "dog.jpg", size=5), OURS, max_bytes=10) == "our own output"
 
 
 def test_endings_without_end_do_not_fill_the_machines_state() -> None:

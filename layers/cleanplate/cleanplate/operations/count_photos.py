@@ -13,7 +13,7 @@ from cleanplate.errors import (
 from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.models import Photo
 from cleanplate.operations.inputs import BACKFILL, check_names
-from cleanplate.operations.listing import count, describe, why_not
+from cleanplate.operations.listing import count, describe, reason_to_skip
 from cleanplate.operations.report_progress import clock_time, done_by
 from cleanplate.services import Services
 
@@ -53,7 +53,7 @@ def count_photos(
 def _count(counted: Mapping[str, int], listed: tuple[Photo, ...], services: Services) -> dict[str, int]:
     stack = services.settings
     ours = stack.own_buckets
-    reasons = {photo: why_not(photo, ours, max_bytes=stack.max_photo_bytes) for photo in listed}
+    reasons = {photo: reason_to_skip(photo, ours, max_bytes=stack.max_photo_bytes) for photo in listed}
     photos = [photo for photo, why in reasons.items() if not why]
     return count(counted, reasons, dict(zip(photos, services.ledger.statuses(photos), strict=True)))
 

@@ -23,7 +23,7 @@ _DAY = 86_400
 _MAX_ENDINGS = 20
 
 
-def why_not(photo: Photo, our_buckets: frozenset[str], *, max_bytes: int) -> str:
+def reason_to_skip(photo: Photo, our_buckets: frozenset[str], *, max_bytes: int) -> str:
     """Return why a listed object is not a photo to send; empty where it is one."""
     reason = skip_reason(photo, our_buckets)
     if reason:

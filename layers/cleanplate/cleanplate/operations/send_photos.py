@@ -8,7 +8,7 @@ from typing import Any
 from cleanplate.errors import InvalidBackfillError
 from cleanplate.jobs.folder_counts import FolderScope
 from cleanplate.models import Photo
-from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day, why_not
+from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day, reason_to_skip
 from cleanplate.services import Services
 from cleanplate.uploads.messages import found_message
 
@@ -58,6 +58,6 @@ def _answer(state: str, after: Mapping[str, str], sent: int, wait_seconds: int =
 def _not_begun(listed: tuple[Photo, ...], services: Services) -> list[Photo]:
     stack = services.settings
     ours = stack.own_buckets
-    photos = [photo for photo in listed if not why_not(photo, ours, max_bytes=stack.max_photo_bytes)]
+    photos = [photo for photo in listed if not reason_to_skip(photo, ours, max_bytes=stack.max_photo_bytes)]
     statuses = services.ledger.statuses(photos)
     return [photo for photo, status in zip(photos, statuses, strict=True) if status is None]
