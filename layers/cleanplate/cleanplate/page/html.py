@@ -70,7 +70,7 @@ _AT_ONCE = 24
 _LATER = ' loading="lazy" decoding="async"'
 _LARGE = (
     '<dialog><div class="bar"><strong></strong><span><button data-act="back">previous (p)</button> '
-    '<button data-act="next">next (n)</button> <button data-act="zoom">zoom (z)</button> '
+    '<button data-act="next">next (n)</button> <button data-act="mask">mask (m)</button> <button data-act="zoom">zoom (z)</button> '
     '<button data-act="close">close (Esc)</button></span></div><div class="stage"></div></dialog>'
 )
 _ARTICLE = re.compile(
@@ -117,7 +117,8 @@ def article(card: Card, made_of: str = "") -> Article:
     word = _text(OUTCOMES.get(card.outcome, card.outcome))
     parts = [f'<h2><span>{name}</span><span class="outcome {_text(card.outcome)}">{word}</span></h2>', _pictures(card)]
     if card.reason or card.message:
-        parts.append(f'<p class="reason"><strong>{_text(card.reason)}</strong> {_text(card.message)}</p>')
+        reason = f"<strong>{_text(card.reason)}{':' if card.message else ''}</strong> " if card.reason else ""
+        parts.append(f'<p class="reason">{reason}{_text(card.message)}</p>')
     if card.outcome == "nothing_to_remove":
         parts.append(f'<p class="next">Seen in the photo: {_text(", ".join(card.labels_seen)) or "nothing"}.</p>')
     if card.what_to_do:

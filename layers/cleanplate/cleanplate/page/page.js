@@ -43,7 +43,7 @@ function step(by) { const all = visible(), next = all[all.indexOf(open) + by]; i
 document.addEventListener('click', async event => {
   const button = event.target.closest('button'), card = event.target.closest('article'); if (!button) return;
   const act = button.dataset.act;
-  if (act === 'mask') card.classList.toggle('showmask');
+  if (act === 'mask') (card ?? box).classList.toggle('showmask');
   if (act === 'large') enlarge(card);
   if (act === 'close') box.close();
   if (act === 'zoom') box.classList.toggle('zoomed');
