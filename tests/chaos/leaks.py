@@ -104,6 +104,9 @@ def go(system: System, *, fully: bool) -> list[tuple[str, str, Ended]]:
             system.adobe.add_rules(rule)  # type: ignore[arg-type]
         ended.append(("refused", "CredentialsRefusedError", system.clean(content, f"leaks/refused-{stamp}.jpg")))
         system.adobe.clear_rules()
+    # It quotes their reasons, and shows what lies beside it.
+    written = system.invoke("WriteFolderPageFunction", {"folder": "leaks/"})
+    assert written["pages"] == 1, written
     return ended
 
 

@@ -116,6 +116,8 @@ def test_a_browser_compares_and_enlarges(tmp_path: Path) -> None:
     large = dom(page, tmp_path, "document.querySelector('[data-act=large]').click()")
     assert re.search(r"<dialog[^>]* open", large)
     assert re.search(r"<strong>&lt;b&gt;broken", large)
+    masked = "document.querySelectorAll('[data-act=large]')[2].click(); document.querySelector('dialog [data-act=mask]').click()"
+    assert re.search(r'<dialog[^>]* class="showmask"', dom(page, tmp_path, masked))
     keys = "document.querySelector('[data-act=large]').click(); step(1); step(1)"
     assert "<strong>dog.jpg</strong>" in dom(page, tmp_path, keys)
 
