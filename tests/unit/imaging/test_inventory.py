@@ -70,7 +70,8 @@ def test_webp_heic_avif_and_gif_are_listed() -> None:
         assert common <= listed(photo, ours), picture_format
     riff = encoded(picture, "WEBP", exif=exif(1))
     odd = b"ODDY" + struct.pack("<I", 3) + b"abc\x00"
-    assert "WebP chunk ODDY" in listed(riff + odd, "webp")
+    longer = riff[:4] + struct.pack("<I", len(riff) - 8 + len(odd)) + riff[8:] + odd
+    assert "WebP chunk ODDY" in listed(longer, "webp")
     assert listed(encoded(picture.quantize(9), "GIF", comment=b"words"), "gif") == {"comment"}
 
 

@@ -159,6 +159,16 @@ def tiff_of(levels: np.ndarray[Any, Any], photometric: int, *tags: Any, **how: A
     return lambda: tiff(levels if levels.ndim == 3 else levels[..., None], photometric, *tags, **how)
 
 
+def planes_of(levels: np.ndarray[Any, Any], photometric: int, extra: tuple[int, ...] = ()) -> Callable[[], bytes]:
+    """A TIFF of which each channel lies by itself."""
+    count, size = levels.shape[2], levels[..., 0].nbytes
+    apart = np.moveaxis(levels, -1, 0).reshape(levels.shape)
+    places = struct.pack(f"<{count}I", *(8 + size * plane for plane in range(count)))
+    sizes = struct.pack(f"<{count}I", *[size] * count)
+    tags = (284, 3, 1, b"\x02\x00"), (273, 4, count, places), (279, 4, count, sizes)
+    return tiff_of(apart, photometric, *tags, extra=extra)
+
+
 def saved_tiff(**how: Any) -> Callable[[], bytes]:
     return lambda: encoded(BASE, "TIFF", **how)
 
@@ -256,6 +266,12 @@ KINDS = {
     ),
     "png: sideways": Kind(odd_exif("none", "png"), keeps=b"Kamera"),
     "png: sideways, a pointer dangles": Kind(odd_exif("pointer dangles", "png"), keeps=b"Kamera"),
+    "png: padding behind it": Kind(lambda: encoded(BASE, "PNG") + bytes(90) + b"\r\n"),
+    "png: data behind it": Kind(lambda: encoded(BASE, "PNG") + b"more", ("data behind the picture",)),
+    "webp: padding behind it": Kind(lambda: encoded(BASE, "WEBP", quality=90) + bytes(90)),
+    "webp: data behind it": Kind(
+        lambda: encoded(BASE, "WEBP", quality=90) + bytes(9) + b"more", ("data behind the picture",)
+    ),
     "png: a byte is wrong": Kind(
         lambda: spoilt(content := encoded(BASE, "PNG"), len(content) // 2, content[len(content) // 2] ^ 0x55),
         refused=TruncatedPhotoError,
@@ -367,6 +383,7 @@ KINDS = {
                 (),
                 b"\x05Title",
             ),
+            ("colours apart", planes_of(LEVELS, 2), (), b""),
             ("a second page", saved_tiff(save_all=True, append_images=[BASE]), (FRAMES,), b""),
             ("coded as JPEG", saved_tiff(compression="jpeg", quality=95), ("is replaced by LZW",), b""),
             *(
@@ -388,6 +405,8 @@ KINDS = {
             ("floating point", tiff_of(LEVELS.astype(np.float32) / 255, 2, (339, 3, 3, b"\x03\x00" * 3))),
             ("signed", tiff_of(LEVELS, 2, (339, 3, 3, b"\x02\x00" * 3))),
             ("16 bits, white is 0, big-endian", tiff_of(65_535 - DEEP, 0, order=">")),
+            ("16 bits of each colour, apart", planes_of(LEVELS.astype(np.uint16) * 257, 2)),
+            ("grey and alpha, apart", planes_of(LEVELS[..., :2].copy(), 1, extra=(2,))),
             ("WebP inside", tiff_of(LEVELS, 2, (259, 3, 1, struct.pack("<H", 50_001)))),
             ("BigTIFF, big-endian", big_endian_bigtiff),
         )

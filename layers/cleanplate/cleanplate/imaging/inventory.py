@@ -148,8 +148,17 @@ def _segment(marker: int, data: bytes) -> Iterator[_Part]:
         yield f"APP{marker - 0xE0} segment" + (f" {name[0].decode()}" if name else ""), data
 
 
+def _behind(file: BinaryIO) -> Iterator[_Part]:
+    """Yield one part where more than padding follows in ``file``."""
+    while piece := file.read(1 << 16):
+        if piece.strip(b"\x00\r\n\t "):
+            yield "data behind the picture", b""
+            return
+
+
 def _png(file: BinaryIO) -> Iterator[_Part]:
     chunks = png.read_chunks(file)
+    yield from _behind(file)
     raw = png.raw_profiles(chunks)
     # What only says sRGB need not be said.
     srgb = not png.stated_profile(chunks, grey=False)[0]
@@ -175,8 +184,10 @@ def _png(file: BinaryIO) -> Iterator[_Part]:
 
 
 def _webp(file: BinaryIO) -> Iterator[_Part]:
+    file.seek(4)
+    end = 8 + int.from_bytes(file.read(4), "little")
     file.seek(12)
-    while len(head := file.read(8)) == 8:
+    while file.tell() < end and len(head := file.read(8)) == 8:
         name, size = head[:4], int.from_bytes(head[4:], "little")
         if name in (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"):
             file.seek(size + size % 2, 1)
@@ -190,6 +201,7 @@ def _webp(file: BinaryIO) -> Iterator[_Part]:
             yield "colour profile", data
         else:
             yield f"WebP chunk {name.decode('latin-1')}", data
+    yield from _behind(file)
 
 
 def _tiff(file: BinaryIO) -> Iterator[_Part]:

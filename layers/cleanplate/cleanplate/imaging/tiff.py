@@ -41,6 +41,8 @@ _UNSIGNED, _UNDEFINED = 1, 4
 #: Pillow names it, but the libtiff in its wheels cannot read it.
 _COMPRESSION, _WEBP = 259, 50_001
 _ALPHA = ((), (1,), (2,), (999,))
+#: Planar configuration, and the number of samples of grey with alpha.
+_PLANES, _APART, _GREY_ALPHA = 284, 2, 2
 
 
 def read_tags(file: BinaryIO, notes: list[str]) -> Directory:
@@ -127,9 +129,12 @@ def unsupported_samples(image: TiffImagePlugin.TiffImageFile) -> str | None:
         return f"its samples have {', '.join(map(str, sorted(bits)))} bits"
     extra = tuple(_numbers(tags.get(_EXTRA_SAMPLES, ())))
     samples = int(tags.get(_SAMPLES, 1))
+    plain = image.info.get("compression") == "raw"
+    if tags.get(_PLANES) == _APART and ((16 in bits and samples > 1 and plain) or samples == _GREY_ALPHA):
+        # Pillow (13.0) reads bytes of 16 bits as samples, and grey as its alpha.
+        return "its channels lie apart (planar); save it interleaved"
     if extra not in _ALPHA or samples - len(extra) > max(4 if not extra else 0, _COLOURS.get(photometric, 1)):
         return "it has channels beside its colours (spot colours or saved selections)"
-    plain = image.info.get("compression") == "raw"
     if photometric == YCBCR and plain and tuple(_numbers(tags.get(_SUBSAMPLING, (2, 2)))) != (1, 1):
         return "its colours are YCbCr with fewer samples than pixels, uncompressed"
     return None
