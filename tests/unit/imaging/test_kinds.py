@@ -406,6 +406,8 @@ KINDS = {
             ("signed", tiff_of(LEVELS, 2, (339, 3, 3, b"\x02\x00" * 3))),
             ("16 bits, white is 0, big-endian", tiff_of(65_535 - DEEP, 0, order=">")),
             ("16 bits of each colour, apart", planes_of(LEVELS.astype(np.uint16) * 257, 2)),
+            ("YCbCr, apart", planes_of(LEVELS, 6)),
+            ("alpha is multiplied in, apart", planes_of(np.concatenate([LEVELS, EXTRA], 2), 2, extra=(1,))),
             ("grey and alpha, apart", planes_of(LEVELS[..., :2].copy(), 1, extra=(2,))),
             ("WebP inside", tiff_of(LEVELS, 2, (259, 3, 1, struct.pack("<H", 50_001)))),
             ("BigTIFF, big-endian", big_endian_bigtiff),

@@ -43,6 +43,7 @@ _COMPRESSION, _WEBP = 259, 50_001
 _ALPHA = ((), (1,), (2,), (999,))
 #: Planar configuration, and the number of samples of grey with alpha.
 _PLANES, _APART, _GREY_ALPHA = 284, 2, 2
+_MULTIPLIED = (1,)
 
 
 def read_tags(file: BinaryIO, notes: list[str]) -> Directory:
@@ -130,8 +131,9 @@ def unsupported_samples(image: TiffImagePlugin.TiffImageFile) -> str | None:
     extra = tuple(_numbers(tags.get(_EXTRA_SAMPLES, ())))
     samples = int(tags.get(_SAMPLES, 1))
     plain = image.info.get("compression") == "raw"
-    if tags.get(_PLANES) == _APART and ((16 in bits and samples > 1 and plain) or samples == _GREY_ALPHA):
-        # Pillow (13.0) reads bytes of 16 bits as samples, and grey as its alpha.
+    unread = samples > 1 and plain and (16 in bits or photometric == YCBCR or extra == _MULTIPLIED)
+    if tags.get(_PLANES) == _APART and (unread or samples == _GREY_ALPHA):
+        # Pillow (13.0) reads bytes of 16 bits as samples, grey as its alpha, and others not at all.
         return "its channels lie apart (planar); save it interleaved"
     if extra not in _ALPHA or samples - len(extra) > max(4 if not extra else 0, _COLOURS.get(photometric, 1)):
         return "it has channels beside its colours (spot colours or saved selections)"
