@@ -75,20 +75,12 @@ FAULTS = [
         f"{PACKAGE}/aws/storage.py", "import base64\n", "import base64\nimport subprocess\n",
     ),
     Fault(
-        test_inputs.test_nothing_deployed_runs_programs_or_evaluates_text,
-        f"{PACKAGE}/settings.py", "read_settings(os.environ)", "read_settings(os.environ) or os.system('true')",
-    ),
-    Fault(
         test_inputs.test_the_one_program_that_is_run_is_ours,
         f"{PACKAGE}/imaging/jpeg_blocks.py", '[sys.executable, "-I", "-S", ', '["python3", "-I", "-S", ',
     ),
     Fault(
         test_inputs.test_nothing_deployed_opens_a_path,
         f"{PACKAGE}/aws/temp_file.py", "tempfile.TemporaryFile(prefix=", "tempfile.NamedTemporaryFile(prefix=",
-    ),
-    Fault(
-        test_inputs.test_nothing_deployed_opens_a_path,
-        f"{STEPS}/save_result.py", "    job = services.read_job(job_id)\n", "    job = open(services.read_job(job_id))\n",
     ),
     Fault(
         test_inputs.test_a_right_on_everything_has_its_reason_beside_it,
@@ -100,20 +92,12 @@ FAULTS = [
         "docs/operating.md", "## ThrottledAlarm", "## TooManyRequestsAlarm",
     ),
     Fault(
-        test_operating.test_alarms_and_sections_of_the_operating_page_match,
-        TEMPLATE, "  StuckJobsAlarm:", "  LateJobsAlarm:",
-    ),
-    Fault(
         test_operating.test_every_section_says_what_it_means_what_to_look_at_and_what_to_do,
         "docs/operating.md", "**Do:** leave others", "**Perhaps:** leave others",
     ),
     Fault(
         test_operating.test_the_operating_page_names_errors_and_parameters_that_exist,
         "docs/operating.md", "`JobOverdueError`", "`JobLateError`",
-    ),
-    Fault(
-        test_operating.test_the_operating_page_names_errors_and_parameters_that_exist,
-        "docs/operating.md", "`ShareLeft`", "`ShareOfOthers`",
     ),
     Fault(
         test_operating.test_the_operating_page_names_resources_that_exist,
@@ -123,14 +107,6 @@ FAULTS = [
     Fault(
         test_errors.test_every_error_in_retry_or_catch_is_a_class_or_the_platforms,
         MACHINE, "NotAnnouncedError", "NotAnouncedError",
-    ),
-    Fault(
-        test_errors.test_every_error_in_retry_or_catch_is_a_class_or_the_platforms,
-        MACHINE, "AwsUnavailableError", "AwsUnreachableError",
-    ),
-    Fault(
-        test_errors.test_every_error_in_retry_or_catch_is_a_class_or_the_platforms,
-        ERRORS, "class NotAnnouncedError(", "class EventRefusedError(",
     ),
     Fault(
         test_errors.test_every_error_that_the_template_gives_to_a_function_is_a_class,
@@ -145,14 +121,6 @@ FAULTS = [
         ERRORS, "    │   ├── OwnMaskSizeError\n", "",
     ),
     Fault(
-        test_errors.test_every_error_is_drawn_in_the_tree_below_its_base,
-        ERRORS, "class WorkGoneError(CleanplateError)", "class WorkGoneError(AdobeError)",
-    ),
-    Fault(
-        test_errors.test_every_error_is_drawn_in_the_tree_below_its_base,
-        f"{PACKAGE}/outcomes.py", "\ndef failure_of(", "\nclass LateError(CleanplateError):\n    pass\n\n\ndef failure_of(",
-    ),
-    Fault(
         test_errors.test_every_error_says_what_to_do_in_words_of_its_own_class,
         ERRORS, '\n    what_to_do = "The upload has 0 bytes. Upload the photo again."\n', "",
     ),
@@ -165,7 +133,6 @@ FAULTS = [
         f"{PACKAGE}/error_names.py", '{"States.Timeout", ', "{",
     ),
     Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "MaxAttempts: 6", "MaxAttempts: 5"),
-    Fault(test_errors.test_all_retry_blocks_are_one, MACHINE, "          - AwsUnavailableError\n", ""),
     Fault(
         test_errors.test_all_catch_blocks_are_one,
         MACHINE, 'cause: "{% $states.errorOutput.Cause %}"', 'cause: "{% $states.errorOutput %}"',
@@ -176,10 +143,6 @@ FAULTS = [
         MACHINE, "${SaveResultFunctionArn}", "${SaveResultArn}",
     ),
     Fault(
-        test_state_machine.test_every_placeholder_is_substituted_and_every_substitution_is_used,
-        TEMPLATE, "        Partition: !Ref AWS::Partition\n", "        Partition: !Ref AWS::Partition\n        Bus: x\n",
-    ),
-    Fault(
         test_state_machine.test_every_substituted_function_is_the_one_that_its_name_says,
         TEMPLATE, "SaveResultFunctionArn: !GetAtt SaveResultFunction.Arn", "SaveResultFunctionArn: !GetAtt CheckJobFunction.Arn",
     ),
@@ -188,20 +151,12 @@ FAULTS = [
         "statemachine/backfill.asl.yaml", "= 'nothing_there'", "= 'nothing_here'",
     ),
     Fault(
-        test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
-        f"{PACKAGE}/operations/send_photos.py", '_answer("full"', '_answer("filled"',
-    ),
-    Fault(
         test_state_machine.test_only_one_word_of_a_step_is_left_to_a_choices_default,
         f"{PACKAGE}/operations/send_photos.py", '_answer("full"', '_answer("full" if sent else "brimming"',
     ),
     Fault(
         test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
         MACHINE, 'Seconds: "{% $states.input.wait_seconds %}"', 'Seconds: "{% $states.input.seconds %}"',
-    ),
-    Fault(
-        test_state_machine.test_the_execution_starts_with_all_that_the_machine_reads_of_its_input,
-        f"{STEPS}/request_mask.py", '"wait_seconds": 0}', '"wait": 0}',
     ),
     Fault(
         test_state_machine.test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads,
@@ -213,15 +168,10 @@ FAULTS = [
         MACHINE, 'waited: "{% $states.input.wait_seconds %}"', 'wait: "{% $states.input.wait_seconds %}"',
     ),
     Fault(
-        test_state_machine.test_the_payload_of_every_task_is_what_its_function_reads,
-        "functions/record_failure/app.py", 'event["execution"]', 'event["execution_name"]',
-    ),
-    Fault(
         test_state_machine.test_expressions_read_the_states_own_values_and_no_variable,
         MACHINE, "$states.context.Execution.Name", "$execution",
     ),
     Fault(test_state_machine.test_states_are_named_by_one_rule, MACHINE, "  WaitForFill:\n", "  FillWait:\n"),
-    Fault(test_state_machine.test_states_are_named_by_one_rule, "statemachine/waiting_room.asl.yaml", "  AnybodyWaiting?:\n", "  AnybodyWaiting:\n"),
     # --- times ---
     Fault(
         test_times.test_a_message_stays_hidden_six_times_as_long_as_its_function_may_run,
@@ -244,20 +194,12 @@ FAULTS = [
         f"{PACKAGE}/jobs/ledger.py", "LEASE_SECONDS = 200.0", "LEASE_SECONDS = 150.0",
     ),
     Fault(
-        test_times.test_a_lease_outlives_every_function_that_posts,
-        f"{STEPS}/save_result.py", "    plan = read_plan(job, services)\n", "    job = send(job)\n    plan = read_plan(job, services)\n",
-    ),
-    Fault(
         test_times.test_a_lease_ends_before_a_message_whose_call_died_comes_back,
         f"{PACKAGE}/jobs/ledger.py", "LEASE_SECONDS = 200.0", "LEASE_SECONDS = 2000.0",
     ),
     Fault(
         test_times.test_a_fault_is_tried_for_hours_with_pauses_that_sqs_can_make,
         f"{PACKAGE}/aws/queue.py", "_LONGEST_PAUSE = 3600", "_LONGEST_PAUSE = 900",
-    ),
-    Fault(
-        test_times.test_a_fault_is_tried_for_hours_with_pauses_that_sqs_can_make,
-        TEMPLATE, "maxReceiveCount: 12", "maxReceiveCount: 5",
     ),
     Fault(
         test_times.test_both_queues_hide_a_message_six_times_as_long,
@@ -301,10 +243,6 @@ FAULTS = [
         TEMPLATE, "        RECORD_DAYS: !Ref RecordDays\n", "",
     ),
     Fault(
-        test_settings.test_every_setting_that_a_function_needs_is_set_for_it,
-        TEMPLATE, "          STATE_MACHINE_ARN: !Ref CleanPhotoStateMachine\n", "",
-    ),
-    Fault(
         test_settings.test_every_setting_in_the_template_is_read,
         SETTINGS, '_number(environ, "MAX_MEGAPIXELS", least=0.001)', '_number(environ, "MAX_PIXELS", least=0.001)',
     ),
@@ -324,10 +262,6 @@ FAULTS = [
     Fault(
         test_settings.test_every_option_with_a_default_is_an_option_and_a_setting,
         SETTINGS, '"feather": "FEATHER"', '"fether": "FEATHER"',
-    ),
-    Fault(
-        test_settings.test_every_option_with_a_default_is_an_option_and_a_setting,
-        f"{PACKAGE}/models.py", "    urgent: bool = False\n", "",
     ),
     Fault(
         test_settings.test_the_stacks_defaults_are_the_options_own,
@@ -359,20 +293,12 @@ FAULTS = [
         test_functions.test_every_folder_is_a_function_and_every_function_a_folder,
         "functions/tidy_up/app.py", "", "def lambda_handler(event, context): ...\n",
     ),
-    Fault(
-        test_functions.test_every_folder_is_a_function_and_every_function_a_folder,
-        TEMPLATE, "      CodeUri: functions/check_job/\n", "      CodeUri: functions/save_result/\n",
-    ),
     Fault(test_functions.test_every_function_has_its_handler, TEMPLATE, "Handler: app.lambda_handler", "Handler: app.handler"),
     Fault(test_functions.test_every_function_has_its_step, "functions/check_job/app.py", "cleanplate.steps.check_job", "cleanplate.steps.save_result"),
     Fault(test_functions.test_every_function_has_its_log_group, TEMPLATE, "/aws/lambda/${AWS::StackName}-save-result", "/aws/lambda/save"),
     Fault(
         test_functions.test_functions_and_sample_events_match_by_name,
         "events/save_result.json", "", None,
-    ),
-    Fault(
-        test_functions.test_functions_and_sample_events_match_by_name,
-        "events/tidy_up.json", "", "{}",
     ),
     Fault(test_functions.test_every_handler_fits_a_screen, "functions/check_job/app.py", "\n\n", "\n" * 60),
     Fault(
@@ -390,7 +316,6 @@ FAULTS = [
     ),
     Fault(test_functions.test_every_queue_message_has_the_digest_of_its_body, _UPLOAD, "2483012", "2483013"),
     Fault(test_functions.test_the_sample_keys_are_awkward_and_encoded_as_s3_does, _UPLOAD, "holiday+2026", "holiday%202026"),
-    Fault(test_functions.test_the_sample_keys_are_awkward_and_encoded_as_s3_does, _UPLOAD, "%F0%9F%90%B6", "dog"),
     Fault(
         test_functions.test_both_kinds_of_s3_event_are_the_same_upload,
         "events/request_mask.eventbridge.json", "Zoë", "Zo%C3%AB",
@@ -408,20 +333,12 @@ FAULTS = [
         TEMPLATE, "detail-type: [Object Created]", "detail-type: [ObjectCreated]",
     ),
     Fault(
-        test_functions.test_the_rules_match_the_sample_events,
-        TEMPLATE, "detail-type: [Photo Cleaning Requested]", "detail-type: [Photo Cleaning Request]",
-    ),
-    Fault(
         test_functions.test_a_request_is_taken_by_one_of_two_rules_whatever_it_names,
         TEMPLATE, "[{ exists: false }, { anything-but: *our_buckets }]", "[{ anything-but: *our_buckets }]",
     ),
     Fault(
         test_functions.test_the_rule_for_ended_executions_makes_the_sample_of_it,
         TEMPLATE, "status: [FAILED, TIMED_OUT, ABORTED]", "status: [FAILED, ABORTED]",
-    ),
-    Fault(
-        test_functions.test_the_rule_for_ended_executions_makes_the_sample_of_it,
-        TEMPLATE, '{"execution": <execution>', '{"name": <execution>',
     ),
     Fault(test_functions.test_the_rules_say_what_the_code_says, TEMPLATE, "detail-type: [Photo Failed]", "detail-type: [PhotoFailed]"),
     # --- layers, dependencies, repository ---
@@ -442,10 +359,6 @@ FAULTS = [
         "docs/using.md", "(events.md#the-manifest)", "(events.md#manifests)",
     ),
     Fault(
-        test_repository.test_every_link_in_the_docs_leads_somewhere,
-        "README.md", "(docs/settings.md)", "(docs/parameters.md)",
-    ),
-    Fault(
         test_repository.test_the_docs_name_files_that_exist,
         "docs/adobe-api.md", "cleanplate/adobe/routes.py", "cleanplate/adobe/paths.py",
     ),
@@ -454,10 +367,6 @@ FAULTS = [
         "docs/failures.md", "| `EmptyPhotoError` |", "| `NoBytesError` |", {"page": "docs/failures.md"},
     ),
     Fault(test_repository.test_the_docs_name_commands_that_exist, "README.md", "make deploy", "make publish"),
-    Fault(
-        test_repository.test_the_docs_name_commands_that_exist,
-        "docs/development.md", "python -m local.dev.docs", "python -m local.dev.pages",
-    ),
     Fault(
         test_dependencies.test_every_compiled_requirement_has_its_hashes,
         "requirements/extra.txt", "", "idna==3.20\n",
@@ -474,10 +383,6 @@ FAULTS = [
     Fault(
         test_dependencies.test_layers_are_built_for_the_functions_runtime_and_processor,
         TEMPLATE, "Runtime: python3.13", "Runtime: python3.14",
-    ),
-    Fault(
-        test_dependencies.test_layers_are_built_for_the_functions_runtime_and_processor,
-        "layers/dependencies/Makefile", "aarch64-manylinux", "x86_64-manylinux",
     ),
     Fault(
         test_dependencies.test_the_template_and_the_package_have_one_version_and_licence,
@@ -504,21 +409,14 @@ FAULTS = [
         test_layers.test_errors_and_models_import_nothing_of_ours,
         f"{PACKAGE}/models.py", "from typing import", "from cleanplate.errors import CleanplateError\nfrom typing import",
     ),
-    *(
-        Fault(
-            test_layers.test_policy_has_neither_input_nor_output_nor_a_clock,
-            f"{PACKAGE}/{name}.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport time\n",
-            {"name": name},
-        )
-        for name in ("steps/mask_selection", "rate_limit/reservations", "rate_limit/state", "rate_limit/breakers", "rate_limit/forecast", "rate_limit/polling", "uploads/options", "uploads/identity")
+    Fault(
+        test_layers.test_policy_has_neither_input_nor_output_nor_a_clock,
+        f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport time\n",
+        {"name": "steps/mask_selection"},
     ),
     Fault(
         test_layers.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
         f"{PACKAGE}/services.py", "    stack = settings()\n", "    stack = settings() or os.environ\n",
-    ),
-    Fault(
-        test_layers.test_only_one_module_reads_the_environment_and_only_one_builds_clients,
-        f"{PACKAGE}/services.py", "clients.dynamodb()", 'boto3.client("dynamodb")',
     ),
     Fault(
         test_words.test_no_test_has_a_name_longer_than_seventy_characters,
