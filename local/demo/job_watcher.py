@@ -47,9 +47,15 @@ class JobSnapshot:
         return f"{self.key}.json"
 
 
-def look(aws: EmbeddedAws, stack: Stack) -> list[JobSnapshot]:
-    """Return every job of the stack."""
-    pages = aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.jobs_table, ConsistentRead=True)
+def look(aws: EmbeddedAws, stack: Stack, key: str = "") -> list[JobSnapshot]:
+    """Return every job of the stack, or those of the photos with one key."""
+    only: Any = {
+        "FilterExpression": "photo.#key = :key",
+        "ExpressionAttributeNames": {"#key": "key"},
+        "ExpressionAttributeValues": {":key": {"S": key}},
+    }
+    scan = aws.client("dynamodb").get_paginator("scan")
+    pages = scan.paginate(TableName=stack.jobs_table, ConsistentRead=True, **(only if key else {}))
     items = [{name: _plain(value) for name, value in item.items()} for page in pages for item in page["Items"]]
     return [_sight(item) for item in items if isinstance(item.get("photo"), dict) and "status" in item]
 

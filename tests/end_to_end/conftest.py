@@ -149,8 +149,8 @@ class System:
         """Every job of one upload; there should be one."""
         return [
             snapshot
-            for snapshot in look(self.aws, self.stack)
-            if snapshot.key == dropped.key and snapshot.version_id == dropped.version_id
+            for snapshot in look(self.aws, self.stack, dropped.key)
+            if snapshot.version_id == dropped.version_id
         ]
 
     def wait(self, dropped: Dropped, deadline: float = DEADLINE) -> Ended:

@@ -58,6 +58,7 @@ class Bell:
             for found in page["StackResourceSummaries"]
         }
         world = World(transformed(), {"NotificationEmail": ""})
+        self._log_groups = {name: log_group(self._aws, name) for name in system.stack.functions.values()}
         self.alarms: dict[str, dict[str, Any]] = world.of_type("AWS::CloudWatch::Alarm")
         self._queue = self._subscribe()
 
@@ -80,7 +81,7 @@ class Bell:
         logs = self._aws.client("logs")
         with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
             pages = logs.get_paginator("filter_log_events").paginate(
-                logGroupName=log_group(self._aws, function), startTime=int(self.since * 1000)
+                logGroupName=self._log_groups[function], startTime=int(self.since * 1000)
             )
             for page in pages:
                 yield from (event["message"] for event in page["events"])
