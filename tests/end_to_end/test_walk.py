@@ -313,8 +313,8 @@ def test_an_execution_holds_no_secret_and_takes_few_transitions(system: System, 
         assert secret not in text
     entered = [event["stateEnteredEventDetails"]["name"] for event in history if event["type"].endswith("StateEntered")]
     checks = sum(name.startswith("Check") for name in entered)
-    # Six, and two more for each check that had to be waited for by the machine.
-    assert len(entered) == 6 + 2 * (checks - 2)
+    # Four, and two more for each check that had to be waited for by the machine.
+    assert len(entered) == 4 + 2 * (checks - 2)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_first_status_request_is_made_even_after_the_deadline() -> None:
     assert due_at(with_requests(replace(SENT, check_at=9000.0))) == rounded_up(9000 + SLACK)
 
 
-def test_a_fill_has_until_its_slot_or_without_one_until_the_photos_deadline() -> None:
+def test_a_fill_has_until_its_slot_or_else_until_the_photos_deadline() -> None:
     lost = AdobeRequest("fill-1", attempts=1, intent_at=1600.0, lease_until=1605.0)
     assert due_at(with_requests(SENT, AdobeRequest("fill-1", refusals=1))) == rounded_up(100_000 + SLACK)
     assert due_at(with_requests(SENT, AdobeRequest("fill-1", slot_at=5000.0))) == rounded_up(5000 + SLACK)
