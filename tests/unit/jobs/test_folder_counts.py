@@ -362,7 +362,7 @@ def test_photos_that_end_at_the_same_time_say_it_once(stage: Stage) -> None:
 
 @pytest.fixture
 def quiet_stage(make_stage: Callable[..., Stage]) -> Stage:
-    return make_stage(FOLDER_QUIET_SECONDS="60")
+    return make_stage(ministack_table=True, FOLDER_QUIET_SECONDS="60")
 
 
 def look(stage: Stage, most: int = 100) -> int:
@@ -448,8 +448,9 @@ def test_in_any_order_a_folder_is_told_as_it_is_in_the_end(quiet_stage: Stage, s
     chance, stage = random.Random(seed), quiet_stage
     operations = ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem", "events.PutEvents", "sqs.SendMessageBatch")
     for number in range(60):
-        open_jobs = [job for job in stage.jobs() if job.status not in TERMINAL]
-        failed = [job for job in stage.jobs() if job.status == "failed" and job.published]
+        jobs = stage.jobs()
+        open_jobs = [job for job in jobs if job.status not in TERMINAL]
+        failed = [job for job in jobs if job.status == "failed" and job.published]
         try:
             with stage.killed(*operations, when=chance.choice(("before", "after")), after=chance.randrange(9)):
                 match chance.choice(("claim", "end", "end", "again", "look")):
