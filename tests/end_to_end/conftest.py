@@ -28,17 +28,23 @@ from tests.schemas import check_event
 DEADLINE = 60.0
 #: One that the stack may read, besides its own; a test creates it.
 OTHER_BUCKET = "their-archive"
-#: Modules that start programs and wait for them: they have a stack of their own.
-COMMANDS = {"test_front_doors", "test_folder_by_a_stack", "test_invoke", "test_rights"}
+#: Modules that share a stack, by the name of their group; what is not named here shares one more. Most of their time is
+#: waiting, so the groups wait beside each other.
+GROUPS = {
+    "test_front_doors": "commands", "test_rights": "commands",
+    "test_folder_by_a_stack": "folders", "test_invoke": "folders",
+    "test_operate": "operating", "test_progress_and_backfill": "operating",
+}  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist writes the groups into the tests' names.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two stacks: with xdist, each group goes to one worker (``--dist loadgroup``), and neither waits for the other."""
+    """Give each group its worker, and so its stack (``--dist loadgroup``)."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.end_to_end)
-            item.add_marker(pytest.mark.xdist_group("commands" if item.path.stem in COMMANDS else "end_to_end"))
+            item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, "end_to_end")))
 
 
 @dataclass(frozen=True)

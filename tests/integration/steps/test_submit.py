@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.errors import (
     AdobeUnavailableError,
     CredentialsRefusedError,
@@ -17,13 +18,13 @@ from cleanplate.adobe.errors import (
     PostOutcomeUnknownError,
     RequestRefusedError,
 )
-from cleanplate.adobe.routes import ROUTES, Request
+from cleanplate.adobe.routes import ROUTES, Request, Route
 from cleanplate.adobe.tokens import Credentials
 from cleanplate.errors import (
     DeadlinePassedError,
     PostponedError,
 )
-from cleanplate.models import Job
+from cleanplate.models import AdobeJob, Job
 from cleanplate.services import Services
 from cleanplate.steps.submit import MAX_REFUSALS, send
 from tests.integration.conftest import client_for
@@ -342,3 +343,20 @@ def test_the_first_check_is_planned_with_a_slot_where_polls_count(make_walk: Cal
     asked = request(walk, walk.stage.claim()).adobe_requests["mask"]
     assert asked.check_at == asked.slot_at > asked.submitted_at
     assert asked.deadline_at == asked.submitted_at + 900
+
+
+@pytest.mark.parametrize(("answered_after", "check_after"), [(0.0, 6.3), (1.5, 6.0), (8.0, 0.3)])
+def test_the_first_check_counts_from_adobes_answer(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch, answered_after: float, check_after: float
+) -> None:
+    """It counts from there as long as its slot holds."""
+    submit = AdobeClient.submit
+
+    def slowly(client: AdobeClient, route: Route, body: Request) -> AdobeJob:
+        job = submit(client, route, body)
+        walk.stage.clock.pass_by(answered_after)
+        return job
+
+    monkeypatch.setattr(AdobeClient, "submit", slowly)
+    asked = request(walk, walk.stage.claim()).adobe_requests["mask"]
+    assert asked.check_at - asked.submitted_at == pytest.approx(check_after, abs=0.01)

@@ -94,7 +94,7 @@ class _Worker:
     def __init__(self, file: BinaryIO, *results: BinaryIO, rows: tuple[int, ...] = ()) -> None:
         library = find_library()
         with ExitStack() as opened:
-            self._complaint = opened.enter_context(tempfile.TemporaryFile())
+            self._errors = opened.enter_context(tempfile.TemporaryFile())
             source = opened.enter_context(_with_descriptor(file))
             descriptors = tuple(each.fileno() for each in (source, *results))
             try:
@@ -102,7 +102,7 @@ class _Worker:
                     [sys.executable, "-I", "-S", str(_WORKER), library, *map(str, descriptors + rows)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=self._complaint,
+                    stderr=self._errors,
                     pass_fds=descriptors,
                 )
             except OSError as error:
@@ -140,8 +140,8 @@ class _Worker:
     def _ended(self) -> BlocksUnavailableError:
         self._process.kill()
         code = self._process.wait()
-        self._complaint.seek(0)
-        said = self._complaint.read().decode(errors="replace").strip().splitlines()
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
         return BlocksUnavailableError(said[-1] if said else f"the process ended with {code}")
 
 

@@ -33,6 +33,8 @@ _OUTAGE = (AdobeUnavailableError, AnswerUnreadableError)
 MAX_REFUSALS = 10
 #: Adobe takes about so long to answer a POST, and its job begins then. Seconds.
 _POST_TAKES = 0.3
+#: A slot for the first check holds at least so long after its time, as an answer may take longer. Seconds.
+_SLOT_HOLDS = 2.0
 #: Before a POST with a lost answer is sent once more. Seconds.
 _LOST_ANSWER_WAIT = 5.0
 #: A slot so near is waited for in the call itself; one further off in the waiting room or by the machine. Seconds.
@@ -71,7 +73,8 @@ def send(
         take_turn(job, route=route, slot_at=slot_at, services=services)
     else:
         job = _await_slot(job, name, route, services)
-    check = _first_check(route, services)
+    wait = services.limiter.first_wait(route.name, services.random())
+    check = with_check(AdobeRequest("", route=route.name), services.clock() + _POST_TAKES + wait, services)
     job = services.ledger.begin_request(job, name, route=route.name, status=status, now=services.clock())
     request = job.adobe_requests[name]
     if request.adobe_job:
@@ -83,7 +86,7 @@ def send(
         adobe_job=adobe_job,
         submitted_at=now,
         deadline_at=now + services.request_deadline(status),
-        check_at=check.check_at,
+        check_at=max(check.check_at, min(now + wait, check.check_at + _SLOT_HOLDS)),
         slot_at=check.slot_at,
         outages=0,
         refusals=request.refusals + adobe_job.requests - 1,
@@ -109,12 +112,6 @@ def _post(job: Job, request: AdobeRequest, route: Route, body: Request, services
         raise
     except AdobeError as error:
         raise _after_refusal(job, request, error, begun=True, route=route, services=services) from error
-
-
-def _first_check(route: Route, services: Services) -> AdobeRequest:
-    """Return a request that says when a job that is sent now is to be asked about, and with which slot."""
-    wait = _POST_TAKES + services.limiter.first_wait(route.name, services.random())
-    return with_check(AdobeRequest("", route=route.name), services.clock() + wait, services)
 
 
 def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeRequest:
