@@ -50,6 +50,7 @@ def test_errors_and_models_import_nothing_of_ours(project: Project) -> None:
         "rate_limit/state",
         "rate_limit/breakers",
         "rate_limit/forecast",
+        "rate_limit/pace",
         "rate_limit/polling",
         "uploads/options",
         "uploads/identity",

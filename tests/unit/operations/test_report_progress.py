@@ -13,8 +13,10 @@ from cleanplate.jobs.folder_counts import FolderCounts
 from cleanplate.operations.report_progress import clock_time, describe_pace, done_by, report_progress
 from cleanplate.rate_limit import breakers, reservations
 from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, fresh
+from cleanplate.rate_limit.pace import Pace
+from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, fresh
 from tests.stage import UPLOADS, Stage, session
+from tests.unit.cleanplate_cli.test_forecast import SCENES, Played, play
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -113,6 +115,49 @@ def test_the_last_photo_is_done_when_its_slot_comes(stage: Stage) -> None:
     assert later - NOON == pytest.approx(300 * 2 * LIMITS.spacing, rel=0.05)
     assert soon < done_by(state, LIMITS, NOON, FolderCounts(waiting=200, in_work=100)) < later
     assert done_by(state, LIMITS, NOON, FolderCounts(waiting=200), 100) == later
+
+
+def reported(run: Played, share: float) -> float:
+    """When a run will be done, as reported when this share of its time was over."""
+    now = NOON + share * run.ended[-1]
+    state = fresh(LIMITS, NOON)
+    sent: list[tuple[float, Kind]] = [*((at, "mask") for at in run.masks), *((at, "fill") for at in run.fills)]
+    for at, kind in sorted(sent):
+        if NOON + at <= now:
+            route = FILL_ROUTE if kind == "fill" else "mask-objects"
+            state, _ = reservations.reserve(state, LIMITS, NOON + at, kind, route=route)
+    begun, ended = (sum(NOON + at <= now for at in times) for times in (run.begun, run.ended))
+    counts = FolderCounts(waiting=len(run.ended) - begun, in_work=begun - ended)
+    return done_by(state, LIMITS, now, counts) - NOON
+
+
+@pytest.mark.parametrize("scene", ["long fills", "short fills", "very long fills"])
+@pytest.mark.parametrize("photos", [60, 300])
+def test_half_is_right_where_processors_are_slower_than_the_limit(scene: str, photos: int) -> None:
+    """Of reports at any time of a run, within a fifth of its whole time."""
+    runs = [play(SCENES[scene], photos, seed) for seed in range(3)]
+    right = [abs(reported(run, part / 20) - run.ended[-1]) <= 0.2 * run.ended[-1] for run in runs for part in range(20)]
+    assert sum(right) >= 0.6 * len(right)
+
+
+def test_at_the_limit_the_pace_of_late_changes_nothing() -> None:
+    state, now = worked(300, LIMITS, fresh(LIMITS, NOON), NOON)
+    assert state.pace.seconds_between(now) == pytest.approx(LIMITS.spacing, rel=0.05)
+    counts = FolderCounts(waiting=500, in_work=10)
+    assert done_by(state, LIMITS, now, counts) == done_by(replace(state, pace=Pace()), LIMITS, now, counts)
+
+
+def test_what_went_slowly_before_a_pause_says_nothing_of_now() -> None:
+    state, now = fresh(LIMITS, NOON), NOON
+    steps: list[tuple[Kind, str]] = [("mask", "mask-objects"), ("fill", FILL_ROUTE)]
+    for _ in range(20):
+        for kind, route in steps:
+            now += 10
+            state, _ = reservations.reserve(state, LIMITS, now, kind, route=route)
+    counts = FolderCounts(waiting=100)
+    assert done_by(state, LIMITS, now, counts) - now == pytest.approx(100 * 2 * 10, rel=0.02)
+    later = now + 100
+    assert done_by(state, LIMITS, later, counts) - later == pytest.approx(100 * 2 * LIMITS.spacing, rel=0.15)
 
 
 def test_a_folder_of_days_is_forecast_in_days() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cleanplate.errors import SettingsError
 from cleanplate.rate_limit import breakers, forecast, reservations
 from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.pace import Pace
 from cleanplate.rate_limit.polling import observe
 from cleanplate.rate_limit.state import FILL_ROUTE, FILL_ROUTES, Kind, RateLimitState, Slot, advance, fresh
 
@@ -549,9 +550,20 @@ class TestItem:
 
     def test_what_an_older_release_did_not_write_is_at_its_default(self) -> None:
         assert RateLimitState.from_item({"version": 7}) == RateLimitState(version=7)
+        item = self.used().to_item()
+        assert RateLimitState.from_item(item).pace.requests > 0
+        del item["pace"]
+        assert RateLimitState.from_item(item).pace == Pace()
 
     @pytest.mark.parametrize(
-        "item", [{}, {"version": 1, "taken": 5}, {"version": 1, "route_next": 3}, {"version": "x"}]
+        "item",
+        [
+            {},
+            {"version": 1, "taken": 5},
+            {"version": 1, "route_next": 3},
+            {"version": 1, "pace": [1]},
+            {"version": "x"},
+        ],
     )
     def test_something_else_is_not_taken_for_one(self, item: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="not a rate limiter's item"):

@@ -18,6 +18,8 @@ from cleanplate.services import Services
 
 #: From the last check of a job to the result. Seconds.
 _SAVING = 5.0
+#: Requests that are so much further apart than the limit has them are held up by something else.
+_SLOWER = 1.1
 
 
 def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, Any]:
@@ -57,12 +59,20 @@ def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, A
 
 
 def done_by(state: RateLimitState, limits: RateLimits, now: float, counts: FolderCounts, more: int = 0) -> float:
-    """Return when the last photo of a count, and of so many more, will have its result."""
+    """Return when the last photo of a count, and of so many more, will have its result.
+
+    By Adobe's limits, or by the pace of late where something else makes it slower.
+    """
     # A photo in work has had its mask request and still needs its fill.
     photos = counts.waiting + math.ceil(counts.in_work / 2) + more
     start = max([now, *(breaker.until for breaker in state.breakers.values() if breaker.is_open)])
     last_slot = forecast.forecast(state, limits, start, photos, within=3 * 365 * limits.day)
-    return last_slot + _job_time(state) + _SAVING
+    done = last_slot + _job_time(state) + _SAVING
+    between = state.pace.seconds_between(now, state.gate_until)
+    if between <= _SLOWER * limits.spacing:
+        return done
+    # Something else than the limit holds photos up: they go on as fast as they went of late.
+    return max(done, start + photos * (state.per_photo or limits.requests_per_photo) * between)
 
 
 def describe_pace(state: RateLimitState, limits: RateLimits, now: float) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def reserve(
     if kind == "mask":
         reach = limits.near if within is None else within
     if why in ("", "gate", "route") and at <= min(max(now, not_before) + reach, now + _FURTHEST * limits.minute):
-        return _granted(state, limits, kind, route, at), Slot(at)
+        # Whoever comes again for a slot that was not used has been counted.
+        pace = state.pace if instead_of > 0 else state.pace.with_request(now, state.gate_until)
+        return replace(_granted(state, limits, kind, route, at), pace=pace), Slot(at)
     return before, Slot(max(at - reach, not_before, now + limits.spacing / 4), granted=False, reason=why or "queue")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from cleanplate.models import FillRoute
 from cleanplate.rate_limit.limits import RateLimits
+from cleanplate.rate_limit.pace import Pace
 from cleanplate.rate_limit.polling import DurationHistogram
 
 Kind = Literal["mask", "fill", "poll"]
@@ -63,7 +64,8 @@ class RateLimitState:
     """Everything that callers share. ``version`` belongs to whoever stores it.
 
     ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``masks`` counts the slots of new
-    photos by their second. ``route_next`` is when a route with a limit of its own may have its next POST.
+    photos by their second. ``route_next`` is when a route with a limit of its own may have its next POST. ``pace`` is how fast
+    requests were made of late.
     """
 
     version: int = 0
@@ -75,6 +77,7 @@ class RateLimitState:
     day_counts: tuple[int, ...] = ()
     route_next: Mapping[str, float] = field(default_factory=dict)
     per_photo: float = 0.0
+    pace: Pace = field(default_factory=Pace)
     budget_day: int = 0
     spent: int = 0
     gate_until: float = 0.0
@@ -95,6 +98,7 @@ class RateLimitState:
             "day_counts": list(self.day_counts),
             "route_next": {route: round(at, 3) for route, at in self.route_next.items()},
             "per_photo": round(self.per_photo, 4),
+            "pace": self.pace.to_item(),
             "budget_day": self.budget_day,
             "spent": self.spent,
             "gate_until": self.gate_until,
@@ -124,6 +128,7 @@ class RateLimitState:
                 day_counts=tuple(int(n) for n in item.get("day_counts", ())),
                 route_next={str(route): float(at) for route, at in item.get("route_next", {}).items()},
                 per_photo=float(item.get("per_photo", 0.0)),
+                pace=Pace.from_item(item.get("pace", ())),
                 budget_day=int(item.get("budget_day", 0)),
                 spent=int(item.get("spent", 0)),
                 gate_until=float(item.get("gate_until", 0.0)),
