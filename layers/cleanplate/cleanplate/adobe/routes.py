@@ -7,6 +7,7 @@ remove-background v2, and the retired Create Mask) and for Firefly (v3).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class Request:
     prompt: str = ""
 
 
-class Route:
+class Route(ABC):
     """One of Adobe's operations.
 
     ``pixel_limit`` holds for each side of the picture that is sent, ``byte_limit`` for its file (0: no limit is known).
@@ -47,13 +48,13 @@ class Route:
     post_spacing = 0.0
     writes_to_us = False
 
+    @abstractmethod
     def body(self, request: Request) -> dict[str, Any]:
         """Return the JSON of the POST."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:
         """Return what a status says; ``work_key`` is where the route was told to write."""
-        raise NotImplementedError
 
 
 def _link(url: str) -> dict[str, Any]:

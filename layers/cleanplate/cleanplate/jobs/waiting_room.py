@@ -1,8 +1,8 @@
 """The photos whose slot at Adobe has not come, in the Jobs table: a sparse index in exact order.
 
-A claimed photo always has a holder: a message, this room, or an execution. It is handed over by giving it to the new
-holder first and taking it from the old one then, so a crash in between leaves it with two, never with none; what two do
-to one photo is decided by the ledger's conditional writes, as for any message that comes twice.
+A claimed photo always stands in at least one place: a message, this waiting room, or an execution. It is put into the
+next place before it is taken from the last, so a crash in between leaves it in two, never in none; what two do to one
+photo is decided by the ledger's conditional writes, as for any message that comes twice.
 
 - message -> room: ``enter``, then the message is done with.
 - room -> message: an ``admitted`` message with the photo's slot is sent, then ``leave``.
