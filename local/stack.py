@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +83,8 @@ class LocalCloud(Startable):
     ) -> None:
         self.speed = 1.0 if service else speed
         self.stand_in = None if service else StandIn(adobe or stand_in_settings(self.speed), where="process")
-        # Every process of a function costs a second of processor time before it does anything.
-        self._lanes = lanes or max(2, min(4, os.cpu_count() or 2))
+        # Most of a function's time is waiting for Adobe; each process costs a second of processor time to start.
+        self._lanes = lanes or 4
         self.aws = EmbeddedAws(port=port, wait_scale=wait_scale, lanes=self._lanes, log=log)
         self._service = service
         self._parameters = dict(parameters or {})

@@ -27,7 +27,8 @@ PLAIN = Path(__file__).parent / "plain" / "template.yaml"
 PHOTOS = 160
 #: Photos a second that the limits allow; the rate per minute follows from the requests that count.
 PHOTOS_PER_SECOND = 1.0
-LANES = 4
+#: Most of them wait for Adobe's answer; how many do is not to be what limits the burst.
+LANES = 24
 #: The plain design waits inside its function, so it has to have many at a time to get anywhere.
 PLAIN_LANES = 48
 _WARM_UP = 8

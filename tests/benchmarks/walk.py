@@ -15,7 +15,7 @@ from tests.benchmarks.watching import FILL, MASK, small_photos, wait_for
 
 _JOB_SECONDS = 5.0
 _PHOTOS = 8
-_MAX_TRANSITIONS, _MAX_REQUESTS, _MAX_ADDED = 12, 4.5, 0.25
+_MAX_TRANSITIONS, _MAX_REQUESTS, _MAX_ADDED = 4, 4.2, 0.25
 
 _plain = TypeDeserializer().deserialize
 
