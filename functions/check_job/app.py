@@ -1,4 +1,4 @@
-"""Wait for one photo's mask or fill: ask Adobe for its status."""
+"""Wait for one photo's mask or fill at Adobe."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @lambda_function(correlation_id="job_id")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
-    """Return when one step of a photo is done with at Adobe.
+    """Return when Adobe has made what the step waits for, and it is stored.
 
     Event: ``{"job_id": str, "step": "mask" | "fill", "waited": seconds since the last check}``.
-    Fails as ``NotReadyError``, whose text is for how many seconds to wait, as ``NotSentError``, or by the name of what
-    the photo fails for.
+    Raises ``NotReadyError`` (its text is the seconds to wait before the next call), ``NotSentError``, ``NotApprovedError``,
+    or the error that the photo fails for.
     """
     wait_for_job(event["job_id"], event["step"], services(), waited=event["waited"])

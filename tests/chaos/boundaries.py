@@ -18,12 +18,10 @@ from unittest.mock import patch
 from urllib.parse import quote_plus, urlsplit
 
 import requests
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from aws_lambda_powertools.utilities.parameters import base as parameters_base
 
 from cleanplate.adobe import account
 from cleanplate.adobe.client import AdobeClient
-from cleanplate.aws import metrics
+from cleanplate.aws import clients, metrics
 from cleanplate.errors import CleanplateError
 from cleanplate.models import Photo
 from local.paths import ROOT
@@ -136,9 +134,8 @@ class HandledWalk(Walk):
 
     def _adobe(self, function: str) -> AdobeClient:
         if function not in self._processes:
-            # A fresh process has read no secret yet.
-            vars(parameters_base)["DEFAULT_PROVIDERS"]["secrets"] = SecretsProvider(boto3_client=self.secrets)
-            self._processes[function] = account.make_client()
+            with patch.object(clients, "secretsmanager", lambda: self.secrets):
+                self._processes[function] = account.make_client()
         return self._processes[function]
 
     # --- the boundaries ---

@@ -435,7 +435,6 @@ def _downloads(unusable: str) -> Iterator[_Kind]:
         "It is dropped as soon as it passes the cap.",
         {"do": "result_text", "text": "x" * 1_100_000},
         ends="DownloadTooLargeError",
-        settings={"MAX_PHOTO_MEGABYTES": "1"},
         representative=True,
     )
     spoilt = "It cannot be used, and fetching it again would give the same."

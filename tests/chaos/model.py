@@ -20,14 +20,16 @@ import requests
 from cleanplate.adobe.routes import ROUTES
 from cleanplate.errors import (
     JobMovedOnError,
+    NotReadyError,
     PostponedError,
 )
 from cleanplate.jobs.ledger import LEASE_SECONDS, Ledger
 from cleanplate.jobs.waiting_room import CLASSES, Attendance, Waiting, WaitingRoom
 from cleanplate.models import TERMINAL, Job
 from cleanplate.models import AdobeRequest as OurRequest
+from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.services import Services
-from cleanplate.steps.check_job import check_job, raise_unless_done
+from cleanplate.steps.check_job import check_job, reserve_fill
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_admitted, request_mask
@@ -235,12 +237,12 @@ def _watched_send(
 
 def _check(clock: Clock, services: Services, event: dict[str, Any]) -> None:
     clock.pass_by(_TO_BE_DUE)
-    standing = check_job(event["job_id"], event["step"], services, waited=event["waited"])
-    if (event["step"], standing["state"]) == ("mask", "waiting"):
-        # For the fill's slot, a moment that the call takes itself.
-        clock.pass_by(standing["wait_seconds"])
-    else:
-        raise_unless_done(standing, event["step"])
+    job, wait = check_job(event["job_id"], event["step"], services, waited=event["waited"])
+    if wait:
+        raise NotReadyError(str(whole_seconds(wait)))
+    if event["step"] == "mask":
+        # A moment that the call waits itself.
+        clock.pass_by(reserve_fill(job, services))
 
 
 class Conductor:

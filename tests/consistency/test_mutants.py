@@ -160,7 +160,7 @@ FAULTS = [
     ),
     Fault(
         test_state_machine.test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads,
-        f"{STEPS}/check_job.py", 'NotReadyError(str(whole_seconds(standing["wait_seconds"])))', 'NotReadyError("Not ready.")',
+        f"{STEPS}/check_job.py", "NotReadyError(str(whole_seconds(seconds)))", 'NotReadyError("Not ready.")',
     ),
     Fault(test_state_machine.test_every_step_that_a_task_names_is_one_that_check_job_knows, MACHINE, "step: fill", "step: filling"),
     Fault(

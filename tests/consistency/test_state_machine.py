@@ -152,7 +152,7 @@ def test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads(project: 
         and node.exc.func.id == "NotReadyError"
     ]
     assert [ast.unparse(words) for words in raised] == [
-        "str(whole_seconds(standing['wait_seconds']))",
+        "str(whole_seconds(seconds))",
         "str(whole_seconds(later.until - services.clock()))",
     ]
 

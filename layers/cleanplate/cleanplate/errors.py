@@ -44,8 +44,8 @@ photo's record, manifest and event. ``what_to_do`` is the sentence that people r
     ├── PostponedError                 no failure: it is tried again at its ``until``
     │   ├── AskInFlightError
     │   └── LedgerBusyError            nothing was written; the step is repeated
-    ├── NotApprovedError               no failure: the photo ends with its mask, which somebody has to approve
-    ├── NotReadyError                  no failure: the machine waits for so many seconds
+    ├── NotApprovedError               no failure: the run ends with its mask, which somebody has to approve
+    ├── NotReadyError                  no failure: the machine waits and then checks again
     ├── NotSentError                   no failure: the machine goes back to sending the fill
     ├── JobMovedOnError                no failure: somebody else has done it
     ├── MaskUnusableError              what Adobe's mask turned out to be
@@ -165,7 +165,7 @@ class InvalidOptionsError(PhotoRefusedError):
 class InvalidRequestError(PhotoRefusedError):
     """A 'Photo Cleaning Requested' event or a notification that cannot be read."""
 
-    what_to_do = "Send the event with at least a bucket and a key, as docs/events.md shows."
+    what_to_do = "Correct what the message names and send the event again; docs/events.md shows its fields."
 
 
 class NoMaskWaitsError(InvalidRequestError):
@@ -246,21 +246,21 @@ class LedgerBusyError(PostponedError):
 
 
 class NotApprovedError(CleanplateError):
-    """Somebody has to approve the mask before its fill is bought."""
+    """Somebody has to approve the mask before its fill is paid for."""
 
-    what_to_do = "Nothing: the photo ends with its mask, to be approved."
+    what_to_do = "Nothing: the run ends with its mask, which somebody has to approve."
 
 
 class NotReadyError(CleanplateError):
-    """What the step waits for is not there yet; the text is the whole seconds that the machine waits before it comes back."""
+    """What the step waits for takes longer than a call; the text is the whole seconds that the state machine waits."""
 
     what_to_do = "Nothing: the machine waits and asks again."
 
 
 class NotSentError(CleanplateError):
-    """The fill is not at Adobe, or must be sent once more."""
+    """The fill is not at Adobe yet, or has to be sent once more."""
 
-    what_to_do = "Nothing: the machine goes back to sending it."
+    what_to_do = "Nothing: the state machine goes back to the step that sends it."
 
 
 class JobMovedOnError(CleanplateError):

@@ -619,6 +619,16 @@ def test_what_always_breaks_off_is_a_failed_download(
         download(adobe, server)
 
 
+def test_a_host_that_hangs_is_given_up_within_a_pictures_time(
+    server: Scripted, adobe: AdobeClient, impatient: None
+) -> None:
+    """Of nine tries of fifteen seconds each the function would not see the end."""
+    server.script = [hang]
+    with pytest.raises(DownloadFailedError):
+        download(adobe, server)
+    assert len(server.seen) <= 3
+
+
 def test_a_drip_is_not_waited_for(server: Scripted, adobe: AdobeClient, impatient: None) -> None:
     server.script = [drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")]
     with pytest.raises(DownloadFailedError, match="took longer"):

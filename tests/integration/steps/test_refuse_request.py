@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cleanplate.errors import InvalidRequestError
-from cleanplate.steps.refuse_request import refuse_request
+from cleanplate.steps.refuse_request import describe_refusal, refuse_request
 from tests.integration.steps.walk import Walk
 from tests.stage import UPLOADS
 
@@ -49,6 +49,13 @@ def test_the_first_of_two_stacks_answers_for_nobodys_bucket(walk: Walk, detail: 
     take_requests(walk, name, [UPLOADS])
     take_requests(walk, "m", [OTHERS])
     assert answers(walk, detail) == answered
+
+
+def test_half_characters_keep_no_request_from_its_answer() -> None:
+    detail = {"key": "dog\ud800.jpg", "correlation_id": "\udfff"}
+    refusal = describe_refusal({"id": "1", "detail": detail}, InvalidRequestError("No."))
+    json.dumps(refusal, ensure_ascii=False).encode()
+    assert refusal["request"] == {"key": "dog?.jpg", "correlation_id": "?"}
 
 
 def test_other_peoples_rules_do_not_count(walk: Walk) -> None:

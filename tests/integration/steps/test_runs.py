@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from cleanplate.adobe.errors import AdobeJobFailedError
+from cleanplate.aws.storage import SavedObject
 from cleanplate.errors import NotReadyError
 from cleanplate.jobs.ledger import Ledger
-from cleanplate.models import AdobeRequest, Job, Photo
-from cleanplate.steps.check_job import check_job
+from cleanplate.models import AdobeRequest, Job, JobStatus, Photo
+from cleanplate.outcomes import failure_of
+from cleanplate.steps.check_job import check_job, reserve_fill
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from tests.integration.steps.walk import Walk, photo_bytes
-from tests.stage import TABLE, UPLOADS, Stage
+from tests.stage import RESULTS, TABLE, UPLOADS, WORK, Stage
 
 PHOTO = photo_bytes()
 DAY = 86_400
@@ -79,24 +83,29 @@ def test_another_run_renews_the_record(walk: Walk) -> None:
 # --- what was paid is ours at once ---
 
 
-def test_a_paid_mask_outlives_adobes_links(make_walk: Callable[..., Walk]) -> None:
+@pytest.mark.parametrize("route", ["mask-objects", "create-mask"])
+def test_a_paid_mask_outlives_adobes_links(make_walk: Callable[..., Walk], route: str) -> None:
     """GIVEN a fill that must wait for days WHEN Adobe's links are long dead THEN the mask is used, and paid once."""
-    walk = make_walk(REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000", PHOTO_DEADLINE_HOURS="240")
+    walk = make_walk(REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000", PHOTO_DEADLINE_HOURS="240", MASK_ROUTE=route)
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.settle()
     walk.stage.clock.pass_by(6)
     walk.stage.services.limiter.close_gate(30 * 3600.0, "429")
     job = walk.stage.only_job()
-    answer = check_job(job.job_id, "mask", walk.stage.services, waited=6)
-    assert (answer["state"], answer["wait_seconds"] > 3600) == ("waiting", True)
+    job, pending = check_job(job.job_id, "mask", walk.stage.services, waited=6)
+    wait = reserve_fill(job, walk.stage.services)
+    assert not pending
+    assert wait > 3600
     kept = "".join(content.decode("latin-1") for content in walk.stage.work().values())
     assert "http" not in kept
+    # What the bucket's rule does after a day.
+    for key in [key for key in walk.stage.work() if key.startswith("jobs/")]:
+        walk.stage.s3.delete_object(Bucket=WORK, Key=key)
     walk.adobe.add_rules({"route": "GET /files/*", "times": 1, "fault": {"do": "error", "status": 403}})
-    wait = float(answer["wait_seconds"])
     while wait:
         walk.stage.clock.pass_by(wait)
         wait = wait_of(lambda: fill_masked_areas(job.job_id, walk.stage.services))
-    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+    assert sorted(walk.jobs_at_adobe().values()) == [1, 1]
 
 
 def wait_of(step: Callable[[], None]) -> float:
@@ -193,6 +202,21 @@ def test_a_request_for_a_photo_in_work_is_answered_with_its_outcome(walk: Walk) 
     assert asked == [("Photo Failed", ""), ("Photo Failed", "r1")]
     asked_for(walk, request_id="r1")
     assert walk.stage.only_job().run == 1
+
+
+@pytest.mark.parametrize("status", ["nothing_to_remove", "failed"])
+def test_a_request_before_the_outcome_is_published_is_answered_too(walk: Walk, status: JobStatus) -> None:
+    """GIVEN a call that died between the end of a job and its event WHEN a request comes THEN both are told."""
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    stage = walk.stage
+    result = SavedObject(RESULTS, "dog.jpg", len(PHOTO), "image/jpeg", "0" * 64).describe()
+    outcome: dict[str, Any] = {"outcome": status, "ended_at": stage.clock(), "result": result}
+    if status == "failed":
+        outcome |= {**asdict(failure_of(AdobeJobFailedError("No."))), "result": None}
+    stage.ledger.finish(stage.only_job(), status, outcome, now=stage.clock())
+    asked_for(walk)
+    walk.execute()
+    assert [event["Detail"]["request_id"] for event in stage.published()] == ["", "r1"]
 
 
 def test_both_lost_answers_stand_in_the_account_of_every_run(walk: Walk) -> None:

@@ -19,11 +19,13 @@ from PIL import Image, ImageDraw
 from cleanplate.errors import (
     CleanplateError,
     JobMovedOnError,
+    NotReadyError,
 )
 from cleanplate.models import Job, Photo
 from cleanplate.outcomes import publish_folder_if_quiet
+from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.steps.admit_photos import admit_photos
-from cleanplate.steps.check_job import check_job, raise_unless_done
+from cleanplate.steps.check_job import check_job, reserve_fill
 from cleanplate.steps.fill_masked_areas import fill_masked_areas
 from cleanplate.steps.record_failure import record_failure
 from cleanplate.steps.request_mask import request_admitted, request_mask
@@ -237,15 +239,16 @@ class Walk:
             )
 
     def _check(self, event: dict[str, Any]) -> dict[str, Any] | None:
-        answer = check_job(event["job_id"], event["step"], self.stage.services, waited=event["waited"])
         self.polls += 1
-        if answer["state"] == "pending":
-            assert answer["wait_seconds"] >= 1
+        job, wait = check_job(event["job_id"], event["step"], self.stage.services, waited=event["waited"])
+        if wait:
+            assert wait >= 1
             time.sleep(0.01)  # the stand-in works by the clock on the wall
-        if event["step"] == "mask" and answer["state"] == "waiting" and answer["wait_seconds"] < 1:
-            self.stage.services.sleep(answer["wait_seconds"])
+        elif event["step"] == "mask" and (wait := reserve_fill(job, self.stage.services)) < 1:
+            self.stage.services.sleep(wait)
             return None
-        raise_unless_done(answer, event["step"])
+        if wait:
+            raise NotReadyError(str(whole_seconds(wait)))
         return None
 
     def _pass_by(self, seconds: float) -> None:

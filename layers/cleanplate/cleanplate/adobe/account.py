@@ -5,6 +5,8 @@ A module of its own, so that a call without a request to Adobe loads no HTTP lib
 
 from __future__ import annotations
 
+from functools import partial
+
 from aws_lambda_powertools.utilities import parameters
 
 from cleanplate.adobe.client import AdobeClient
@@ -14,6 +16,7 @@ from cleanplate.adobe.errors import (
     CredentialsRefusedError,
 )
 from cleanplate.adobe.tokens import Credentials, TokenSource, read_credentials
+from cleanplate.aws import clients
 from cleanplate.aws.tracing import follow_requests
 from cleanplate.settings import settings
 
@@ -25,16 +28,16 @@ def make_client() -> AdobeClient:
     follow_requests()
     stack = settings()
     session = make_session(stack.adobe_api_url, stack.adobe_ims_url)
-    tokens = TokenSource(ims_url=stack.adobe_ims_url, session=session, read_credentials=_credentials)
+    # With our time-outs; a client of Powertools' own waits for a minute, five times.
+    secrets = parameters.SecretsProvider(boto3_client=clients.secretsmanager())
+    tokens = TokenSource(ims_url=stack.adobe_ims_url, session=session, read_credentials=partial(_credentials, secrets))
     return AdobeClient(api_url=stack.adobe_api_url, session=session, tokens=tokens)
 
 
-def _credentials(*, force_fetch: bool) -> Credentials:
+def _credentials(secrets: parameters.SecretsProvider, *, force_fetch: bool) -> Credentials:
     stack = settings()
     try:
-        secret = parameters.get_secret(
-            stack.adobe_secret, transform="json", max_age=_SECRET_SECONDS, force_fetch=force_fetch
-        )
+        secret = secrets.get(stack.adobe_secret, transform="json", max_age=_SECRET_SECONDS, force_fetch=force_fetch)
     except parameters.TransformParameterError:
         # Its words would quote the secret.
         raise CredentialsRefusedError("The Adobe secret is not JSON.") from None

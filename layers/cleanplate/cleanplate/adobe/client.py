@@ -150,6 +150,8 @@ class AdobeClient:
                 why = type(error).__name__
             into.seek(start)
             into.truncate()
+            if time.monotonic() > deadline:
+                break
         raise DownloadFailedError(f"Adobe's result broke off ({why}).")
 
     def _fetch(self, url: str, into: IO[bytes], *, max_bytes: int, deadline: float) -> int:

@@ -88,9 +88,9 @@ class ForeignLinkError(AdobeError):
 
 
 class DownloadTooLargeError(AdobeError):
-    """A result picture larger than the cap."""
+    """A result picture with more bytes than one of its size can have."""
 
-    what_to_do = "Adobe's result was larger than the cap. Raise MaxPhotoMegabytes if it is genuine."
+    what_to_do = "Adobe's result is far too large for the photo. Try another route, and report the job to Adobe."
 
 
 class DownloadFailedError(AdobeError):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -74,6 +75,12 @@ def events() -> EventBridgeClient:
 def stepfunctions() -> SFNClient:
     """Step Functions, for starting executions."""
     return _session().client("stepfunctions", config=_AWS)
+
+
+@lru_cache(maxsize=1)
+def secretsmanager() -> SecretsManagerClient:
+    """Return the Secrets Manager client, for Adobe's account."""
+    return _session().client("secretsmanager", config=_AWS)
 
 
 @lru_cache(maxsize=1)

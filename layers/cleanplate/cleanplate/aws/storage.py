@@ -238,8 +238,23 @@ class Storage:
     # --- the work bucket ---
 
     def write_work(self, key: str, content: bytes | IO[bytes], media_type: str) -> None:
-        """Store something between two steps; it is deleted after a day, below ``masks/`` after two weeks."""
+        """Store something between two steps; it is deleted after a day, below ``masks/`` after 24 days."""
         self._s3.put_object(Bucket=self._work, Key=key, Body=content, ContentType=media_type)
+
+    def copy_work(self, source: str, key: str) -> bool:
+        """Copy one object of the work bucket to another key; False where there is none."""
+        try:
+            self._s3.copy_object(
+                Bucket=self._work,
+                Key=key,
+                CopySource={"Bucket": self._work, "Key": source},
+                TaggingDirective="REPLACE",
+            )
+        except ClientError as error:
+            if _is_gone(error):
+                return False
+            raise
+        return True
 
     def read_work(self, key: str) -> bytes | None:
         """Return what was stored in the work bucket, or None."""

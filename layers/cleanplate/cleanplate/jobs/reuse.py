@@ -8,7 +8,7 @@ from cleanplate.models import AdobeRequest, Job, Options, Photo
 
 #: Adobe's result links are good for an hour at least; what it is still at work on is waited for only well within it. Seconds.
 ANSWER_SECONDS = 3000.0
-#: What was fetched lies in the work bucket: masks for two weeks, fills for a day, less what a run may take. Seconds.
+#: What was fetched lies in the work bucket: masks for 24 days, fills for a day, less what a run may take. Seconds.
 MASK_KEPT_SECONDS = 12 * 86_400.0
 FILL_KEPT_SECONDS = 20 * 3600.0
 #: Failures that lie in what Adobe had given last: another run must not be given the same again.

@@ -68,7 +68,7 @@ def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, str,
     if confirm is True or not isinstance(confirm, int | None) or (confirm or 0) < 0:
         raise InvalidRetryError(f"To confirm a retry takes a number of photos, not {confirm!r}.")
     if reason and error_named(reason).__name__ != reason:
-        raise InvalidRetryError(f"No photo fails for {reason!r}; the README lists the reasons.")
+        raise InvalidRetryError(f"No photo fails for {reason!r}; docs/failures.md lists the reasons.")
     stack = services.settings
     if bucket in stack.own_buckets:
         raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned.")

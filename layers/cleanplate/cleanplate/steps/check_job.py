@@ -1,9 +1,9 @@
-"""Ask Adobe about a job's requests until they are done with. The answer that says succeeded is the last one asked for."""
+"""Wait for Adobe's jobs: request their status when it is due, and store the pictures of what is ready."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, TypedDict
+from typing import Literal
 
 from aws_lambda_powertools import Logger
 
@@ -46,73 +46,60 @@ logger = Logger(child=True)
 
 Step = Literal["mask", "fill"]
 
-#: So many refusals in a row, and a job that was paid for is given up: one alone may be Adobe's own trouble.
+#: Refusals in a row before a job that was paid for is given up: a single one may be a passing fault at Adobe.
 _MAX_REFUSALS = 5
-#: So often is a picture fetched, each time by links of another status request.
+#: Attempts to fetch a picture, each with the links of another status request.
 _MAX_DOWNLOADS = 3
 #: Seconds that the next step takes to prepare the fill, before it needs its slot; a larger function pays for waiting longer.
 _TIME_TO_PREPARE = 0.5
-#: To be waited for by the machine takes two of its states, which cost as much as so long a call of so small a function.
-#: Seconds.
-_SHORT = 15.0
-#: Adobe may not know a job at every place at once; so long after its POST that passes for a delay. Seconds.
-_SETTLED = 60.0
-
-
-class Standing(TypedDict):
-    """How a job stands, and when to come back, in seconds."""
-
-    state: Literal["pending", "waiting", "review", "succeeded"]
-    wait_seconds: float
+#: Seconds up to which a wait is taken in the call itself. A longer one is the state machine's: it takes two transitions,
+#: which cost as much as a call of this small function that lasts so long.
+_LONGEST_SLEEP = 15.0
+#: Seconds after a POST in which a status of 404 is taken for a delay: Adobe may not know a job everywhere at once.
+_UNKNOWN_AT_FIRST = 60.0
 
 
 def wait_for_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> None:
-    """Return when the mask is there and the slot of its fill has come, or when the fill is there.
+    """Return when Adobe's mask is stored and the slot of its fill has come, or when every fill is stored.
 
-    A short wait is taken in this very call. Raises as :func:`check_job` and :func:`raise_unless_done` do.
+    ``waited`` is how long the machine has waited since the last call, in seconds. Three errors tell the state machine where
+    to go instead of on to the next step:
+
+    - :class:`NotReadyError`: wait for as many seconds as its text says, and call this again
+    - :class:`NotSentError`: send the fill, for the first time or once more
+    - :class:`NotApprovedError`: end the run with its mask, which somebody has to approve
+
+    Every other error is why the photo fails.
     """
-    until = services.clock() + _SHORT
-    while (standing := check_job(job_id, step, services, waited=waited))["state"] != "succeeded":
-        waited = standing["wait_seconds"]
-        if services.clock() + waited > until or standing["state"] == "review" or _is_unsent(standing, step):
-            raise_unless_done(standing, step)
-        services.sleep(waited)
-        if standing["state"] == "waiting":
-            return
+    until = services.clock() + _LONGEST_SLEEP
+    job, wait = check_job(job_id, step, services, waited=waited)
+    while wait:
+        _sleep(wait, until, services)
+        job, wait = check_job(job_id, step, services, waited=wait)
+    if step == "mask" and (wait := reserve_fill(job, services)):
+        _sleep(wait, until, services)
 
 
-def raise_unless_done(standing: Standing, step: Step) -> None:
-    """Tell the machine by an error where to go on.
-
-    :class:`NotReadyError`: to wait; :class:`NotSentError`: to send the fill; :class:`NotApprovedError`: to end with the mask.
-    """
-    if standing["state"] == "review":
-        raise NotApprovedError("Somebody has to approve the mask first.")
-    if _is_unsent(standing, step):
-        raise NotSentError("The fill is not at Adobe yet.")
-    if standing["state"] != "succeeded":
-        raise NotReadyError(str(whole_seconds(standing["wait_seconds"])))
+def _sleep(seconds: float, until: float, services: Services) -> None:
+    """Sleep where that ends before ``until``; raise :class:`NotReadyError` where it does not."""
+    if services.clock() + seconds > until:
+        raise NotReadyError(str(whole_seconds(seconds)))
+    services.sleep(seconds)
 
 
-def _is_unsent(standing: Standing, step: Step) -> bool:
-    return step == "fill" and standing["state"] == "waiting"
+def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> tuple[Job, float]:
+    """Request once the status of what is unfinished and due; return the job and the seconds until the next check.
 
-
-def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.0) -> Standing:
-    """Ask Adobe once about what is not finished and due to be asked about, and say how the step stands.
-
-    ``review`` is a mask that somebody has to approve first. ``waiting`` is a fill that could not be sent yet: its slot
-    is ``wait_seconds`` away.
-    ``waited`` is the last wait in seconds. Raises :class:`DeadlinePassedError`, and the errors of a request that can
-    never be answered (:class:`AdobeJobFailedError`, :class:`AdobeJobGoneError`, :class:`CredentialsRefusedError` …).
+    0 means that everything of this step is stored. ``waited`` is the last wait in seconds. Raises as :func:`wait_for_job`
+    does, but for :class:`NotReadyError`.
     """
     job = services.read_job(job_id)
     if job.status in TERMINAL:
         raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
     if step == "fill" and not _is_sent(job, services):
-        return {"state": "waiting", "wait_seconds": 0}
+        raise NotSentError("The fill is not at Adobe yet.")
     if step == "mask" and is_to_be_sent_again(job):
-        return _pending(send_mask_again(job, services), services)
+        return job, _until(send_mask_again(job, services), services)
     due: list[float] = []
     for name in _unfinished(job, step):
         answer: Answer | None = None
@@ -121,29 +108,29 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
         if answer is None:
             due.append(job.adobe_requests[name].check_at)
         elif answer.state == "failed":
-            return _after_failure(job, name, answer, step, services)
+            return _send_again(job, name, answer, step, services)
     if due:
-        return _pending(max(due), services)
+        return job, _until(max(due), services)
     if step == "mask" and job.awaits_review and _has_something_to_fill(job, services):
-        return {"state": "review", "wait_seconds": 0}
-    wait = _wait_for_fill(job, services) if step == "mask" else 0
-    return {"state": "waiting" if wait else "succeeded", "wait_seconds": wait}
+        raise NotApprovedError("Somebody has to approve the mask first.")
+    return job, 0.0
 
 
-def _after_failure(job: Job, name: str, answer: Answer, step: Step, services: Services) -> Standing:
-    """Send the request once more, with a link that is signed again, where the link was at fault; else raise why it failed."""
-    if _may_be_sent_again(job, name, answer):
-        job = _give_back(job, name, services)
-        if step == "mask":
-            return _pending(send_mask_again(job, services), services)
-        # By the step before this one.
-        return {"state": "waiting", "wait_seconds": 0}
-    words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
-    raise _error_of(answer)(words)
+def _send_again(job: Job, name: str, answer: Answer, step: Step, services: Services) -> tuple[Job, float]:
+    """Send a request once more, with links that are signed again, where Adobe's job failed for the link.
+
+    Raises why the job failed where that would not help. A fill is sent by the step before: :class:`NotSentError`.
+    """
+    if not answer.input_unread or job.adobe_requests[name].attempts >= MAX_ATTEMPTS:
+        raise _error_of(answer)
+    job = _give_back(job, name, services)
+    if step == "fill":
+        raise NotSentError("Adobe could not read the picture of the fill.")
+    return job, _until(send_mask_again(job, services), services)
 
 
-def _pending(due: float, services: Services) -> Standing:
-    return {"state": "pending", "wait_seconds": max(EARLY, due - services.clock())}
+def _until(due: float, services: Services) -> float:
+    return max(EARLY, due - services.clock())
 
 
 def _is_sent(job: Job, services: Services) -> bool:
@@ -154,14 +141,16 @@ def _is_sent(job: Job, services: Services) -> bool:
     return all(request and request.adobe_job for request in fills)
 
 
-def _wait_for_fill(job: Job, services: Services) -> float:
-    """Take the fill's slot before the step that needs it, so that it is not begun in vain; seconds until its time."""
+def reserve_fill(job: Job, services: Services) -> float:
+    """Take the slot of the fill, so that the next step, a larger function, is not called in vain; return the seconds until
+    then.
+    """
     name, request = fill_name(1), job.adobe_requests.get(fill_name(1))
     if (request and request.attempts) or not _has_something_to_fill(job, services):
         return 0.0
     _, wait = take_slot(job, name, route=ROUTES[job.options.fill_route], services=services, ahead=_TIME_TO_PREPARE)
     if round(wait) and services.clock() + wait > job.deadline_at:
-        raise DeadlinePassedError("The fill's turn would come after the photo's deadline.")
+        raise DeadlinePassedError("The slot of the fill would come after the photo's deadline.")
     return wait
 
 
@@ -172,26 +161,26 @@ def _has_something_to_fill(job: Job, services: Services) -> bool:
     return answer is not None and bool(choose_masks(answer.masks, job.options).masks)
 
 
-def _may_be_sent_again(job: Job, name: str, answer: Answer) -> bool:
-    return answer.input_unread and job.adobe_requests[name].attempts < MAX_ATTEMPTS
-
-
-def _error_of(answer: Answer) -> type[AdobeError]:
-    """Return what a failed job's own words make of its photo."""
+def _error_of(answer: Answer) -> AdobeError:
+    """Return the error for a job that failed at Adobe, with Adobe's words."""
+    words = f"{answer.error_code}: {answer.message}" if answer.error_code else answer.message
     if answer.error_code == PROMPT_UNSAFE:
-        return PromptRefusedError
-    return InputLinkRefusedError if answer.input_unread else AdobeJobFailedError
+        return PromptRefusedError(words)
+    return InputLinkRefusedError(words) if answer.input_unread else AdobeJobFailedError(words)
 
 
 def _give_back(job: Job, name: str, services: Services) -> Job:
-    """Make a request whose job has failed one that is still to be sent; it counts as sent once all the same."""
+    """Make a request unsent again after its job has failed; the POST still counts as an attempt."""
     request = job.adobe_requests[name]
     cleared = replace(request, adobe_job=None, lease_until=0.0, submitted_at=0.0, deadline_at=0.0, check_at=0.0)
     return services.ledger.record_poll(job, cleared, now=services.clock())
 
 
 def _unfinished(job: Job, step: Step) -> list[str]:
-    """Return the requests that are not finished; a fill that only has a slot is of a plan that turned out to need none."""
+    """Return the names of the requests that are not finished.
+
+    A fill without a job is not among them: its slot was taken before the plan turned out not to need it.
+    """
     return [
         name
         for name, request in sorted(job.adobe_requests.items())
@@ -200,12 +189,12 @@ def _unfinished(job: Job, step: Step) -> list[str]:
 
 
 def _request_status(job: Job, request: AdobeRequest, waited: float, services: Services) -> tuple[Job, Answer | None]:
-    """Return Adobe's last word on one request, or None while there is none; when to ask next is then in the job."""
+    """Return Adobe's answer about one request, or None while it is pending: the time of the next check is then in the job."""
     if request.adobe_job is None:
         raise JobMovedOnError(f"Job {job.job_id} has no job at Adobe for its {request.name} request.")
     if (later := _without_slot(job, request, services)) is not None:
         return later, None
-    answer, request = _ask_and_keep(job, request, request.adobe_job, services)
+    answer, request = _get_and_store(job, request, request.adobe_job, services)
     now = services.clock()
     asked = replace(request, polls=request.polls + answer.requests, slot_at=0.0)
     if answer.state == "pending":
@@ -220,16 +209,16 @@ def _request_status(job: Job, request: AdobeRequest, waited: float, services: Se
     return services.ledger.record_poll(job, asked, now=now), answer
 
 
-def _ask_and_keep(
+def _get_and_store(
     job: Job, request: AdobeRequest, adobe_job: AdobeJob, services: Services
 ) -> tuple[Answer, AdobeRequest]:
-    """Return Adobe's answer, whose pictures are then in our bucket, and the request with what was refused in a row."""
+    """Return Adobe's answer, its pictures stored in the work bucket, and the request with its counts of failed attempts."""
     if request.name == "mask" and (stored := stored_answer(services.storage, job, request.name)) is not None:
         return stored, replace(request, outages=0)
     try:
         answer = _get_status(job, request, adobe_job, services)
         if answer.state == "succeeded":
-            answer = fetch_pictures(job, request.name, answer, services)
+            answer = fetch_pictures(job, request, answer, services)
     except (AccessRefusedError, CredentialsRefusedError, RequestRefusedError) as error:
         if request.outages + 1 >= _MAX_REFUSALS:
             raise
@@ -238,20 +227,22 @@ def _ask_and_keep(
     except DownloadFailedError as error:
         if request.failed_downloads + 1 >= _MAX_DOWNLOADS:
             raise
-        logger.warning("the next status request brings fresh links", extra={"error_message": str(error)})
+        logger.warning(
+            "download failed; the next status request brings fresh links", extra={"error_message": str(error)}
+        )
         return Answer("pending", error.reason), replace(request, failed_downloads=request.failed_downloads + 1)
     return answer, replace(request, outages=0)
 
 
 def _without_slot(job: Job, request: AdobeRequest, services: Services) -> Job | None:
-    """Return the job with the next slot, where none is free for a status request now; None where it may go.
+    """Return the job with a later check where a status request has no slot now; None where it may be sent.
 
-    Status requests take slots where they count towards Adobe's limits.
+    Status requests need slots only where they count towards Adobe's limits.
     """
     if not services.limiter.limits.polls_count:
         return None
     now = services.clock()
-    # What was never asked about may be ready all the same, however late it is.
+    # A job that was never checked may be ready, however late it is.
     if request.polls and now >= request.deadline_at:
         raise DeadlinePassedError("No slot came free to ask Adobe about the job before its deadline.")
     slot = services.limiter.reserve("poll", route=request.route, instead_of=request.slot_at)
@@ -265,17 +256,17 @@ def _get_status(job: Job, request: AdobeRequest, adobe_job: AdobeJob, services: 
     try:
         answer = services.adobe.get_status(ROUTES[request.route], adobe_job, work_key=work_key(job.job_id, "mask.png"))
     except AdobeJobGoneError as error:
-        if services.clock() >= min(request.submitted_at + _SETTLED, request.deadline_at):
+        if services.clock() >= min(request.submitted_at + _UNKNOWN_AT_FIRST, request.deadline_at):
             raise
         answer = Answer("pending", error.reason)
     except (AdobeUnavailableError, AnswerUnreadableError, RateLimitedError) as error:
-        # Asking is free, and the job is paid: the deadline decides how long it is worth it.
+        # A status request is free and the job is paid, so it is repeated until the deadline.
         logger.warning("status request failed", extra={"error_message": str(error)})
         retry_after, sent = getattr(error, "retry_after", None), getattr(error, "requests", 0)
         answer = Answer("pending", error.reason, retry_after=retry_after, requests=sent)
     count(Metric.ADOBE_POLLS, answer.requests)
     for _ in range(answer.requests - 1):
-        # What a call repeats by itself counts at Adobe like the first; without a call where polls do not count.
+        # Requests that the HTTP client repeated count at Adobe as well.
         services.limiter.reserve("poll", route=request.route)
     if answer.word == "too_many_requests":
         count(Metric.THROTTLED)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from cleanplate import imaging
 from cleanplate.adobe.routes import ROUTES
 from cleanplate.aws.temp_file import scratch_file
-from cleanplate.errors import MaskUnusableError, WorkGoneError
+from cleanplate.errors import WorkGoneError
 from cleanplate.models import Job, Mask
 from cleanplate.services import Services
 from cleanplate.steps.mask_selection import choose_masks
@@ -47,7 +47,7 @@ def photo_opener(job: Job, services: Services) -> Callable[[], BinaryIO]:
 def _read_mask(mask: Mask, job: Job, services: Services) -> bytes:
     content = services.storage.read_work(mask.work_key)
     if content is None:
-        raise MaskUnusableError("Adobe said that it had written the mask, but it is not there.")
+        raise WorkGoneError("Adobe's mask is no longer kept.")
     if mask.box is None:
         return content
     sent = imaging.fitted(

@@ -74,8 +74,9 @@ def _takers(services: Services) -> dict[str, list[str]]:
 
 def describe_refusal(event: dict[str, Any], error: PhotoRefusedError) -> RequestRefused:
     """Return the detail of ``Request Refused``, with the request's own detail as far as it is short."""
-    detail = event.get("detail")
-    echo = json.dumps(detail, ensure_ascii=False)
+    # Half characters, which JSON's escapes can make, fit into no event.
+    echo = json.dumps(event.get("detail"), ensure_ascii=False).encode(errors="replace").decode()
+    detail = json.loads(echo)
     correlation_id = detail.get("correlation_id") if isinstance(detail, dict) else ""
     return {
         "schema": SCHEMA,

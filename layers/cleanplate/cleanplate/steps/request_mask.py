@@ -61,6 +61,8 @@ def request_mask(upload: Upload, services: Services) -> None:
     Whatever is raised is a fault: the message comes back, and finds in the ledger what was done.
     """
     skipped = skip_reason(upload.photo, services.settings.own_buckets)
+    if skipped and upload.request_id:
+        raise InvalidRequestError(f"{upload.photo.key} in {upload.photo.bucket} is not a photo to clean: {skipped}.")
     found = None if skipped else _look_up(upload, services)
     if found and MARK in found.metadata and not upload.request_id:
         skipped = "a copy of our own output"
@@ -72,9 +74,11 @@ def request_mask(upload: Upload, services: Services) -> None:
     job, refusal = _job_for(upload, found, services)
     logger.append_keys(job_id=job.job_id)
     if job.status in TERMINAL:
+        was_answered = job.has_heard(upload.request_id) and not job.published
+        # Whoever ended it may have been cut short before it was published.
+        job = publish(job, services)
         if not _asks_for_another_run(upload, job):
-            publish(job, services)
-            if job.published and upload.request_id not in {"", job.request_id}:
+            if not was_answered and upload.request_id not in {"", job.request_id}:
                 republish(job, services, request_id=upload.request_id, correlation_id=upload.correlation_id)
             return
         job = services.ledger.reclaim(
