@@ -15,7 +15,7 @@ from cleanplate.errors import (
     StepTimedOutError,
 )
 from cleanplate.models import AdobeJob, AdobeRequest, Failure, Job, Options
-from cleanplate.outcomes import describe, fail, failure_named, failure_of, succeed
+from cleanplate.outcomes import conclude, describe, fail, failure_named, failure_of
 from cleanplate.steps.record_failure import record_failure
 from tests.schemas import described
 from tests.stage import UPLOADS, KilledError, Stage
@@ -47,7 +47,7 @@ def walked(stage: Stage) -> Job:
 
 def test_record_manifest_and_event_say_the_same(stage: Stage) -> None:
     job = walked(stage)
-    succeed(job, "cleaned", FOUND, stage.services)
+    conclude(job, "cleaned", FOUND, stage.services)
     manifest = stage.manifest("dog.jpg.json")
     (event,) = stage.published()
     assert event["Detail"] == manifest == json.loads(json.dumps(describe(stage.job(job.job_id))))
@@ -59,7 +59,7 @@ def test_record_manifest_and_event_say_the_same(stage: Stage) -> None:
 def test_a_manifest_describes_the_whole_job(stage: Stage) -> None:
     job = walked(stage)
     stage.clock.pass_by(2)
-    succeed(job, "cleaned", FOUND, stage.services)
+    conclude(job, "cleaned", FOUND, stage.services)
     told = stage.manifest("dog.jpg.json")
     assert (told["schema"], told["outcome"], told["job_id"], told["run"]) == ("cleanplate/1", "cleaned", job.job_id, 1)
     assert (told["photo"]["bucket"], told["photo"]["key"], told["photo"]["version_id"]) == (UPLOADS, "dog.jpg", "v1")
@@ -83,7 +83,7 @@ def test_a_failure_has_its_reason_and_what_to_do_next(stage: Stage) -> None:
 
 
 def test_the_manifest_lies_at_the_photos_key_whatever_the_results_is(stage: Stage) -> None:
-    succeed(stage.claim("a.heic"), "cleaned", {**FOUND, "result": {**RESULT, "key": "a.heic.jpg"}}, stage.services)
+    conclude(stage.claim("a.heic"), "cleaned", {**FOUND, "result": {**RESULT, "key": "a.heic.jpg"}}, stage.services)
     assert list(stage.results()) == ["a.heic.json"]
 
 
@@ -122,7 +122,7 @@ def test_an_end_that_was_cut_short_anywhere_is_made_up_for(
     """GIVEN a process that dies between record, manifest and event WHEN the step comes again THEN all three are there."""
     job = walked(stage)
     with pytest.raises(KilledError), stage.killed(operation, when=when, after=_earlier(operation, cleaned=cleaned)):
-        succeed(job, "cleaned", FOUND, stage.services) if cleaned else fail(job, GONE, stage.services)
+        conclude(job, "cleaned", FOUND, stage.services) if cleaned else fail(job, GONE, stage.services)
     stage.clock.pass_by(300)
     # Another step, with another story: whoever ended the job first has said how.
     written = stage.job(job.job_id).status != "filling"
@@ -152,7 +152,7 @@ def _died_later(operation: str) -> bool:
 def test_an_outcome_is_published_once_however_often_it_is_met(stage: Stage) -> None:
     job = walked(stage)
     for _ in range(3):
-        succeed(job, "cleaned", FOUND, stage.services)
+        conclude(job, "cleaned", FOUND, stage.services)
         fail(job, GONE, stage.services)
     assert len(stage.published()) == 1
 
@@ -164,9 +164,9 @@ def test_an_event_that_the_bus_refuses_is_tried_again(stage: Stage) -> None:
 
     job, refusing = walked(stage), Refusing()
     with pytest.raises(NotAnnouncedError, match="ThrottlingException"):
-        succeed(job, "cleaned", FOUND, replace(stage.services, make_events=lambda: refusing))  # type: ignore[arg-type, return-value]
+        conclude(job, "cleaned", FOUND, replace(stage.services, make_events=lambda: refusing))  # type: ignore[arg-type, return-value]
     assert not stage.job(job.job_id).published
-    succeed(job, "cleaned", FOUND, stage.services)
+    conclude(job, "cleaned", FOUND, stage.services)
     assert len(stage.published()) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_run_that_was_overtaken_says_nothing_about_the_next(stage: Stage) -> N
     )
     before = stage.results()
     fail(first, failure_of(AdobeJobFailedError("late")), stage.services)
-    succeed(first, "cleaned", FOUND, stage.services)
+    conclude(first, "cleaned", FOUND, stage.services)
     assert stage.job(first.job_id) == second
     assert (stage.results(), stage.published()) == (before, [])
 
@@ -195,7 +195,7 @@ def test_even_the_largest_statement_fits_into_an_event_and_a_record(stage: Stage
     job = stage.claim("ü" * 500, options)
     stage.ledger.record_facts(job, {"notes": ["n" * 100] * 10}, now=stage.clock())
     found = {"masks": [mask] * 300, "labels_seen": ["🐶" * 100] * 100, "result": {**RESULT, "key": "ü" * 500}}
-    succeed(job, "cleaned", found, stage.services)
+    conclude(job, "cleaned", found, stage.services)
     (event,) = stage.published()
     assert len(json.dumps(event["Detail"], ensure_ascii=False).encode()) < 256 * 1024 - 2048
 
@@ -257,7 +257,7 @@ def test_a_failed_execution_ends_its_photo(stage: Stage) -> None:
 def test_a_photo_that_has_ended_is_left_as_it_is(stage: Stage) -> None:
     """GIVEN a cleaned photo whose execution is reported as failed all the same THEN it stays cleaned."""
     job = walked(stage)
-    succeed(job, "cleaned", FOUND, stage.services)
+    conclude(job, "cleaned", FOUND, stage.services)
     answer = record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", stage.services)
     assert answer["outcome"] == "cleaned"
     assert stage.manifest("dog.jpg.json")["outcome"] == "cleaned"
@@ -277,7 +277,7 @@ def test_an_execution_of_an_earlier_run_ends_nothing(stage: Stage) -> None:
 def test_an_unpublished_outcome_is_published_when_its_execution_fails(stage: Stage) -> None:
     job = walked(stage)
     with pytest.raises(KilledError), stage.killed("events.PutEvents"):
-        succeed(job, "cleaned", FOUND, stage.services)
+        conclude(job, "cleaned", FOUND, stage.services)
     record_failure(job.execution_name, "Lambda.Unknown", "", stage.services)
     assert [event["DetailType"] for event in stage.published()] == ["Photo Cleaned"]
 

@@ -31,8 +31,6 @@ from cleanplate.uploads.messages import FolderEnded, folder_ended_message
 from cleanplate.uploads.options import options_to_dict
 
 if TYPE_CHECKING:
-    from mypy_boto3_events import EventBridgeClient
-
     from cleanplate.services import Services
 
 SOURCE = "cleanplate"
@@ -75,7 +73,7 @@ def failure_named(name: str, cause: str) -> Failure:
 
 def fail(job: Job, failure: Failure, services: Services) -> Job:
     """End a job as failed, publish that, and return the job as it then is."""
-    return _conclude(job, "failed", {**asdict(failure), "result": None}, services)
+    return conclude(job, "failed", {**asdict(failure), "result": None}, services)
 
 
 def expire_review(job: Job, services: Services) -> Job:
@@ -84,15 +82,11 @@ def expire_review(job: Job, services: Services) -> Job:
     if services.ledger.owners.owner(services.result_key(job.photo)) != job.job_id:
         error = PhotoReplacedError(f"{job.photo.key} was uploaded or asked for again before its mask was approved.")
     known = {name: value for name, value in job.outcome.items() if name not in {"message", "what_to_do"}}
-    return _conclude(job, "failed", {**known, **asdict(failure_of(error)), "result": None}, services)
+    return conclude(job, "failed", {**known, **asdict(failure_of(error)), "result": None}, services)
 
 
-def succeed(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> Job:
-    """End a job with its result, publish that, and return the job as it then is."""
-    return _conclude(job, status, found, services)
-
-
-def _conclude(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> Job:
+def conclude(job: Job, status: JobStatus, found: Mapping[str, Any], services: Services) -> Job:
+    """End a job with what was found, publish that, and return the job as it then is."""
     now = services.clock()
     outcome = {**found, "outcome": status, "ended_at": now}
     try:
@@ -122,7 +116,7 @@ def publish(job: Job, services: Services) -> Job:
     # The newer upload has its own manifest there.
     if statement.get("reason") != PhotoReplacedError.__name__:
         _write_manifest(job, statement, services)
-    put_outcome(services.events, statement, bus=services.event_bus)
+    put_outcome(statement, services)
     for request_id, correlation_id in job.also_asked.items():
         republish(job, services, request_id=request_id, correlation_id=correlation_id)
     # Before the photo counts as published: whoever makes up for a call that was cut short makes up for this too.
@@ -162,7 +156,7 @@ def republish(job: Job, services: Services, *, request_id: str, correlation_id: 
     """Publish the outcome of an ended job once more, under the ids of whoever asked for a photo that was done before."""
     statement = describe(job, result_key=services.result_key(job.photo))
     statement |= {"request_id": request_id, "correlation_id": correlation_id}
-    put_outcome(services.events, statement, bus=services.event_bus)
+    put_outcome(statement, services)
 
 
 def publish_folder(job: Job, services: Services) -> None:
@@ -190,26 +184,24 @@ def _publish_folder_once(scope: FolderScope, counts: FolderCounts, job_id: str, 
     progress = services.ledger.progress
     if progress.claim_completion(scope, counts, job_id, now=services.clock()):
         statement = describe_folder(scope, counts)
-        put_event(services.events, FOLDER_DONE, statement, bucket=scope.bucket, bus=services.event_bus)
+        put_event(FOLDER_DONE, statement, scope.bucket, services)
         progress.record_published(scope, job_id, counts)
 
 
-def put_outcome(client: EventBridgeClient, statement: Mapping[str, Any], *, bus: str) -> None:
-    """Say how a photo ended; raises :class:`NotAnnouncedError` where the event was not taken."""
-    put_event(client, DETAIL_TYPES[statement["outcome"]], statement, bucket=statement["photo"]["bucket"], bus=bus)
+def put_outcome(statement: Mapping[str, Any], services: Services) -> None:
+    """Publish how a photo ended; raises as :func:`put_event`."""
+    put_event(DETAIL_TYPES[statement["outcome"]], statement, statement["photo"]["bucket"], services)
 
 
-def put_event(
-    client: EventBridgeClient, detail_type: str, statement: Mapping[str, Any], *, bucket: str, bus: str
-) -> None:
-    """Put one event on the bus; raises :class:`NotAnnouncedError` where it was not taken."""
-    answer = client.put_events(
+def put_event(detail_type: str, detail: Mapping[str, Any], bucket: str, services: Services) -> None:
+    """Put one event about something in a bucket on the bus; raises :class:`NotAnnouncedError` where it was not taken."""
+    answer = services.events.put_events(
         Entries=[
             {
                 "Source": SOURCE,
                 "DetailType": detail_type,
-                "Detail": json.dumps(statement, ensure_ascii=False),
-                "EventBusName": bus,
+                "Detail": json.dumps(detail, ensure_ascii=False),
+                "EventBusName": services.event_bus,
                 "Resources": [f"arn:aws:s3:::{bucket}"],
             }
         ]

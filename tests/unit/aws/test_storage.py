@@ -57,7 +57,7 @@ def test_nothing_lies_at_a_key_that_s3_does_not_take(stage: Stage) -> None:
 
 def test_a_bucket_that_is_not_there_is_a_fault_and_not_a_missing_photo(stage: Stage) -> None:
     with pytest.raises(Exception, match="NoSuchBucket"):
-        stage.storage.read_small(Photo(bucket="no-such-bucket", key="a"), max_bytes=5)
+        stage.storage.read("no-such-bucket", "a", max_bytes=5)
 
 
 def test_the_version_is_read_after_the_photo_was_replaced_or_deleted(stage: Stage) -> None:

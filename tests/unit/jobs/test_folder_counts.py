@@ -24,7 +24,7 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.folder_counts import SHARDS, FolderCounts, FolderScope
 from cleanplate.models import TERMINAL, Job, JobStatus
-from cleanplate.outcomes import fail, failure_of, publish, publish_folder_if_quiet, succeed
+from cleanplate.outcomes import conclude, fail, failure_of, publish, publish_folder_if_quiet
 from cleanplate.uploads.messages import FolderEnded, read_own
 from tests.schemas import described
 from tests.stage import UPLOADS, KilledError, Stage
@@ -243,7 +243,7 @@ def test_a_count_whose_item_was_deleted_is_never_below_zero(stage: Stage) -> Non
 
 
 def clean(stage: Stage, job: Job) -> None:
-    succeed(job, "cleaned", {"result": described(job.photo.key)}, stage.services)
+    conclude(job, "cleaned", {"result": described(job.photo.key)}, stage.services)
 
 
 def said(stage: Stage) -> list[dict[str, Any]]:

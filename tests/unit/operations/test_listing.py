@@ -382,8 +382,8 @@ def found(stage: Stage, key: str, bucket: str = UPLOADS) -> Job:
 
 def _claim(stage: Stage, upload: Upload) -> Job:
     before = {job.job_id for job in stage.jobs()}
-    # The process dies as soon as it reads the photo's bytes, after the folder's options: it is claimed, and no more.
-    with suppress(KilledError), stage.killed("s3.GetObject", after=1):
+    # The process dies as soon as it reads the photo's bytes, after sidecar and folder's options: it is claimed, and no more.
+    with suppress(KilledError), stage.killed("s3.GetObject", after=2):
         request_mask(upload, stage.services)
     after = stage.jobs()
     new = [job for job in after if job.job_id not in before]

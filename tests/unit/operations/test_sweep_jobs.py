@@ -9,7 +9,7 @@ from cleanplate.errors import PhotoGoneError
 from cleanplate.jobs.deadlines import SLACK, STEP, TO_ANNOUNCE, due_at, rounded_up
 from cleanplate.models import AdobeJob, Job, JobStatus
 from cleanplate.operations.sweep_jobs import sweep_jobs
-from cleanplate.outcomes import fail, failure_of, succeed
+from cleanplate.outcomes import conclude, fail, failure_of
 from tests.schemas import described
 from tests.stage import TABLE, KilledError, Stage
 
@@ -111,7 +111,7 @@ def test_an_unpublished_outcome_is_published(stage: Stage, call: str, status: Jo
     job = sent(stage)
     found: dict[str, Any] = {"result": described("dog.jpg")} if status == "cleaned" else {"reason": "PhotoGoneError"}
     with stage.killed(call), pytest.raises(KilledError):
-        succeed(job, status, found, stage.services)
+        conclude(job, status, found, stage.services)
     stage.published()
     assert sweep(stage)["delivered"] == 0
     stage.clock.pass_by(TO_ANNOUNCE + STEP)
@@ -164,7 +164,7 @@ def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_time, ended = sent(stage, "1.jpg"), sent(stage, "2.jpg")
-    succeed(ended, "cleaned", {"result": described("dog.jpg")}, stage.services)
+    conclude(ended, "cleaned", {"result": described("dog.jpg")}, stage.services)
     stage.published()
     stale = iter([in_time.job_id, ended.job_id, "0" * 40])
     monkeypatch.setattr(stage.ledger, "late", lambda _: stale)
@@ -175,7 +175,7 @@ def test_a_job_that_has_moved_on_since_the_index_was_read_is_left_alone(
 
 def test_a_job_that_ends_while_it_is_swept_keeps_its_outcome(stage: Stage) -> None:
     job = sent(stage)
-    succeed(job, "cleaned", {"result": described("dog.jpg")}, stage.services)
+    conclude(job, "cleaned", {"result": described("dog.jpg")}, stage.services)
     stage.published()
     fail(job, failure_of(PhotoGoneError("gone")), stage.services)
     assert stage.only_job().status == "cleaned"
@@ -224,7 +224,7 @@ def test_a_photo_that_meets_no_delay_moves_in_the_index_once(stage: Stage) -> No
             polled = replace(sent, polls=polls, check_at=stage.clock() + 6)
             stage.ledger.record_poll(stage.job(job.job_id), polled, now=stage.clock())
         job = stage.ledger.record_poll(job, replace(polled, finished_at=stage.clock()), now=stage.clock())
-    succeed(job, "cleaned", {"result": described("dog.jpg")}, stage.services)
+    conclude(job, "cleaned", {"result": described("dog.jpg")}, stage.services)
     moves = [due for due, before in zip(seen[1:], seen, strict=False) if due not in (before, 0.0)]
     assert len(moves) == 1
     assert seen[-1] == 0.0

@@ -19,7 +19,7 @@ from cleanplate.errors import NotAPhotoError, UnknownFolderError
 from cleanplate.models import Job, Options, Photo
 from cleanplate.operations import write_folder_page as module
 from cleanplate.operations.write_folder_page import page_name, write_folder_page
-from cleanplate.outcomes import fail, failure_of, succeed
+from cleanplate.outcomes import conclude, fail, failure_of
 from cleanplate.uploads.identity import job_id
 from cleanplate.uploads.photo_names import skip_reason
 from tests.stage import RESULTS, UPLOADS, Stage
@@ -56,7 +56,7 @@ def clean(stage: Stage, key: str, *, options: Options | None = None, result: byt
     saved = stage.storage.save_result(
         key, io.BytesIO(result or jpeg(hole="blue")), media_type="image/jpeg", job_id=job.job_id
     )
-    return succeed(job, "cleaned", {"masks": [], "labels_seen": [], "result": saved.describe()}, services)
+    return conclude(job, "cleaned", {"masks": [], "labels_seen": [], "result": saved.describe()}, services)
 
 
 def refuse(stage: Stage, key: str) -> Job:
@@ -155,9 +155,9 @@ def test_a_mask_to_approve_and_a_photo_that_is_passed_on_show_one_picture(stage:
     services = stage.services
     for job in (waiting, passed):
         services.ledger.owners.take(job, job.photo.key, now=stage.clock())
-    succeed(waiting, "mask_ready", {"review": {**review, "expires_at": 1.0}}, services)
+    conclude(waiting, "mask_ready", {"review": {**review, "expires_at": 1.0}}, services)
     copied = stage.storage.pass_on(passed.photo, "x/sky.jpg", job_id=passed.job_id).describe()
-    succeed(passed, "nothing_to_remove", {"result": copied, "labels_seen": ["cloud"]}, services)
+    conclude(passed, "nothing_to_remove", {"result": copied, "labels_seen": ["cloud"]}, services)
     write(stage, "x/")
     html = page(stage, "x/_cleanplate.html")
     assert "2 photos: 1 nothing to remove, 1 with a mask to approve." in html

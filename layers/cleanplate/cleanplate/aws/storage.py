@@ -6,7 +6,8 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
@@ -160,31 +161,20 @@ class Storage:
 
     def fetch_photo(self, photo: Photo, into: IO[bytes], *, max_bytes: int) -> None:
         """Stream the whole photo into a file; raise :class:`PhotoGoneError` or :class:`PhotoTooLargeError`."""
-        try:
-            answer = self._s3.get_object(
-                Bucket=photo.bucket, Key=photo.key, **_version(photo), **({} if photo.version_id else _match(photo))
-            )
-        except ClientError as error:
-            if _is_gone(error) or _has_changed(error):
-                raise PhotoGoneError(f"{photo.key} was deleted or replaced while it was being worked on.") from None
-            raise
+        with _named_when_gone(photo):
+            answer = self._s3.get_object(Bucket=photo.bucket, Key=photo.key, **_exactly(photo))
         if answer["ContentLength"] > max_bytes:
             raise PhotoTooLargeError(f"{photo.key} has {answer['ContentLength']} bytes; at most {max_bytes} are taken.")
         for chunk in answer["Body"].iter_chunks(_BLOCK):
             into.write(chunk)
         into.seek(0)
 
-    def read_small(self, photo: Photo, *, max_bytes: int) -> bytes:
-        """Return the first ``max_bytes`` + 1 bytes of a small companion object, such as a sidecar."""
-        answer = self._s3.get_object(Bucket=photo.bucket, Key=photo.key, **_version(photo))
-        return answer["Body"].read(max_bytes + 1)
-
-    def read_if_there(self, bucket: str, key: str, *, max_bytes: int) -> bytes | None:
-        """Return the first ``max_bytes`` + 1 bytes of a small object, or None where there is none. One call."""
+    def read(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes | None:
+        """Return an object, or its first ``max_bytes``; None where there is none. One call."""
         if len(key.encode()) > MAX_KEY_BYTES:
             return None
         try:
-            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read(max_bytes + 1)
+            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read(max_bytes)
         except ClientError as error:
             if _is_gone(error):
                 return None
@@ -220,7 +210,7 @@ class Storage:
         if _survives_clients(photo.key):
             return self.link_to_photo(photo, media_type)
         source: dict[str, str] = {"Bucket": photo.bucket, "Key": photo.key, **_version(photo)}
-        try:
+        with _named_when_gone(photo):
             self._s3.copy_object(
                 Bucket=self._work,
                 Key=spare_key,
@@ -229,10 +219,6 @@ class Storage:
                 MetadataDirective="REPLACE",
                 TaggingDirective="REPLACE",
             )
-        except ClientError as error:
-            if _is_gone(error):
-                raise PhotoGoneError(f"{photo.key} was deleted while it was being worked on.") from None
-            raise
         return self.link_to_work(spare_key)
 
     # --- the work bucket ---
@@ -258,12 +244,7 @@ class Storage:
 
     def read_work(self, key: str) -> bytes | None:
         """Return what was stored in the work bucket, or None."""
-        try:
-            return self._s3.get_object(Bucket=self._work, Key=key)["Body"].read()
-        except ClientError as error:
-            if _is_gone(error):
-                return None
-            raise
+        return self.read(self._work, key)
 
     def link_to_work(self, key: str) -> str:
         """Return a signed link to read something of the work bucket."""
@@ -302,7 +283,7 @@ class Storage:
     def pass_on(self, photo: Photo, key: str, *, job_id: str) -> SavedObject:
         """Copy the untouched original to the results bucket, within S3."""
         source: dict[str, str] = {"Bucket": photo.bucket, "Key": photo.key, **_version(photo)}
-        try:
+        with _named_when_gone(photo):
             head = self._s3.head_object(**source)  # type: ignore[arg-type]
             self._s3.copy_object(
                 Bucket=self._results,
@@ -315,10 +296,6 @@ class Storage:
                 # To copy tags takes rights that nothing else here needs; a result never has any.
                 TaggingDirective="REPLACE",
             )
-        except ClientError as error:
-            if _is_gone(error) or _has_changed(error):
-                raise PhotoGoneError(f"{photo.key} was deleted or replaced while it was being worked on.") from None
-            raise
         return self._check(SavedObject(self._results, key, head["ContentLength"], head["ContentType"], ""), job_id)
 
     def _check(self, saved: SavedObject, job_id: str) -> SavedObject:
@@ -355,14 +332,22 @@ def _survives_clients(key: str) -> bool:
     return len(quote(key)) <= _LONGEST_KEY_IN_LINK and not {"", ".", ".."} & set(key.split("/"))
 
 
-def _match(photo: Photo) -> dict[str, Any]:
-    return {"IfMatch": f'"{photo.etag}"'} if photo.etag else {}
+def _exactly(photo: Photo) -> dict[str, Any]:
+    """Return what makes S3 answer with this very upload, or with an error that :func:`_named_when_gone` knows."""
+    return _version(photo) or ({"IfMatch": f'"{photo.etag}"'} if photo.etag else {})
 
 
-def _has_changed(error: ClientError) -> bool:
-    # The conflict is S3's word where two such writes meet.
-    changed = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
-    return error.response.get("Error", {}).get("Code", "") in changed
+@contextmanager
+def _named_when_gone(photo: Photo) -> Iterator[None]:
+    """Raise :class:`PhotoGoneError` where S3 says that the object, or this upload of it, is no longer there."""
+    try:
+        yield
+    except ClientError as error:
+        # The conflict is S3's word where two writes meet.
+        changed = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
+        if _is_gone(error) or error.response.get("Error", {}).get("Code", "") in changed:
+            raise PhotoGoneError(f"{photo.key} was deleted or replaced while it was being worked on.") from None
+        raise
 
 
 class _RangeReader(io.RawIOBase):
@@ -390,18 +375,13 @@ class _RangeReader(io.RawIOBase):
         wanted = min(len(buffer), self._size - self._at)
         if wanted <= 0:
             return 0
-        try:
+        with _named_when_gone(self._photo):
             answer = self._s3.get_object(
                 Bucket=self._photo.bucket,
                 Key=self._photo.key,
                 Range=f"bytes={self._at}-{self._at + wanted - 1}",
-                **_version(self._photo),
-                **({} if self._photo.version_id else _match(self._photo)),
+                **_exactly(self._photo),
             )
-        except ClientError as error:
-            if _is_gone(error) or _has_changed(error):
-                raise PhotoGoneError(f"{self._photo.key} was deleted or replaced before it was read.") from None
-            raise
         content = answer["Body"].read()
         buffer[: len(content)] = content
         self._at += len(content)

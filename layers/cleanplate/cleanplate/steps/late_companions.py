@@ -39,7 +39,7 @@ def photos_begun_before(companion: Photo, services: Services) -> Iterator[Upload
 def answer_copy(found: UploadedObject, services: Services) -> None:
     """Say that a result which comes back is not cleaned once more by itself: a rule that copies results would never end."""
     error = OwnOutputError(f"{found.photo.key} is a result of this stack.")
-    refuse(error, {"bucket": found.photo.bucket, "key": found.photo.key}, services)
+    refuse(error, found.photo, services)
 
 
 def _keys_beside(companion: Photo, services: Services) -> list[str]:
@@ -69,4 +69,4 @@ def _answer_late_folder_file(file: Photo, services: Services) -> None:
     error = LateFolderFileError(
         f"{file.key} holds for photos that come from now on; {counts.photos} of its folder came before."
     )
-    refuse(error, {"bucket": file.bucket, "key": file.key}, services)
+    refuse(error, file, services)

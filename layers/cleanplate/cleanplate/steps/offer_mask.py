@@ -8,7 +8,7 @@ from cleanplate import imaging
 from cleanplate.aws.storage import SavedObject
 from cleanplate.jobs.reuse import review_ends_at
 from cleanplate.models import Job
-from cleanplate.outcomes import hold_result_key, succeed
+from cleanplate.outcomes import conclude, hold_result_key
 from cleanplate.services import Services
 from cleanplate.steps.read_masks import photo_opener, read_masks
 from cleanplate.steps.work_files import Plan
@@ -37,7 +37,7 @@ def offer_mask(job: Job, services: Services) -> tuple[Plan, Job | None]:
         "what_to_do": _WHAT_TO_DO,
         "review": {"mask": mask.describe(), "preview": preview.describe(), "expires_at": review_ends_at(job)},
     }
-    return plan, succeed(job, "mask_ready", found, services)
+    return plan, conclude(job, "mask_ready", found, services)
 
 
 def _save(job: Job, review: imaging.Review, services: Services) -> tuple[SavedObject, SavedObject]:

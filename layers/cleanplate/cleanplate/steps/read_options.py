@@ -28,23 +28,27 @@ def read_options(upload: Upload, found: UploadedObject | None, services: Service
     """
     bucket, key = upload.photo.bucket, upload.photo.key
     own_mask = _own_mask(bucket, key, services) if found else None
-    nearest: dict[str, Any] = {}
+    folder_file = folder_of(key) + FOLDER_OPTIONS
     if upload.options is not None:
         nearest = dict(upload.options)
-    elif found and (sidecar := services.storage.look_up(bucket, sidecar_key(key))):
-        nearest = options_in_sidecar(services.storage.read_small(sidecar.photo, max_bytes=MAX_SIDECAR_BYTES))
-    file = folder_of(key) + FOLDER_OPTIONS
-    content = services.storage.read_if_there(bucket, file, max_bytes=MAX_SIDECAR_BYTES) if found else None
+    else:
+        nearest = _read_file(bucket, sidecar_key(key), "The sidecar", services) if found else {}
     options = resolve_options(
         defaults=services.settings.default_options,
-        folder_file=options_in_sidecar(content, what=file) if content is not None else {},
-        folder_file_key=file,
+        folder_file=_read_file(bucket, folder_file, folder_file, services) if found else {},
+        folder_file_key=folder_file,
         folders=options_in_folders(key),
         metadata=options_in_metadata(found.metadata) if found else {},
         nearest=nearest,
         has_own_mask=own_mask is not None,
     )
     return options, own_mask
+
+
+def _read_file(bucket: str, key: str, what: str, services: Services) -> dict[str, Any]:
+    """Return the options in a JSON file, none where it is not there; an error calls the file ``what``."""
+    content = services.storage.read(bucket, key, max_bytes=MAX_SIDECAR_BYTES + 1)
+    return options_in_sidecar(content, what=what) if content is not None else {}
 
 
 def _own_mask(bucket: str, key: str, services: Services) -> Photo | None:

@@ -12,6 +12,7 @@ from cleanplate.uploads.messages import REQUEST_DETAIL_TYPE
 
 if TYPE_CHECKING:
     from cleanplate.errors import InvalidRequestError, PhotoRefusedError
+    from cleanplate.models import Photo
     from cleanplate.services import Services
 
 #: Characters of a refused request that are given back; an event may hold 256 KiB.
@@ -29,21 +30,14 @@ def refuse_request(body: str, error: InvalidRequestError, services: Services) ->
         return False
     if not _is_ours(event, services):
         return True
-    statement = describe_refusal(event, error)
-    put_event(
-        services.events,
-        REQUEST_REFUSED,
-        statement,
-        bucket=services.settings.uploads_bucket,
-        bus=services.event_bus,
-    )
+    put_event(REQUEST_REFUSED, describe_refusal(event, error), services.settings.uploads_bucket, services)
     return True
 
 
-def refuse(error: PhotoRefusedError, what: dict[str, Any], services: Services) -> None:
-    """Publish ``Request Refused`` about what was uploaded: nobody asked for it by an event."""
-    statement = describe_refusal({"detail": what}, error)
-    put_event(services.events, REQUEST_REFUSED, statement, bucket=what["bucket"], bus=services.event_bus)
+def refuse(error: PhotoRefusedError, photo: Photo, services: Services) -> None:
+    """Publish ``Request Refused`` about an upload that no event asked for."""
+    refusal = describe_refusal({"detail": {"bucket": photo.bucket, "key": photo.key}}, error)
+    put_event(REQUEST_REFUSED, refusal, photo.bucket, services)
 
 
 def _is_ours(event: Mapping[str, Any], services: Services) -> bool:

@@ -128,7 +128,7 @@ def _clean_once_more(found: UploadedObject, services: Services) -> None:
     try:
         options, own_mask = read_options(upload, found, services)
     except PhotoRefusedError as error:
-        refuse(error, {"bucket": photo.bucket, "key": photo.key}, services)
+        refuse(error, photo, services)
         return
     job = _claim_as(upload, photo, options, own_mask, services)
     if job.status in TERMINAL:

@@ -8,7 +8,7 @@ from cleanplate import imaging
 from cleanplate.aws.storage import SavedObject
 from cleanplate.errors import WorkGoneError
 from cleanplate.models import TERMINAL, Job, JobStatus
-from cleanplate.outcomes import hold_result_key, publish, succeed
+from cleanplate.outcomes import conclude, hold_result_key, publish
 from cleanplate.services import Services
 from cleanplate.steps.offer_mask import offer_mask
 from cleanplate.steps.read_masks import photo_opener
@@ -40,14 +40,14 @@ def save_result(job_id: str, services: Services) -> Ending:
         composed = _compose(job, plan, services)
         saved = _save(job, composed, services)
         filled = {"hole": plan.hole, "fill": plan.fill, "notes": _notes(job, composed)}
-        job = succeed(job, "cleaned", {**found, **filled, "result": saved.describe()}, services)
+        job = conclude(job, "cleaned", {**found, **filled, "result": saved.describe()}, services)
     else:
         hold_result_key(job, services)
         saved = services.storage.sha256_of(
             services.storage.pass_on(job.photo, services.result_key(job.photo), job_id=job.job_id)
         )
         why = "No mask matched what is to be removed; the original is passed on."
-        job = succeed(job, "nothing_to_remove", {**found, "message": why, "result": saved.describe()}, services)
+        job = conclude(job, "nothing_to_remove", {**found, "message": why, "result": saved.describe()}, services)
     return {"outcome": job.status}
 
 
