@@ -14,12 +14,14 @@ from cleanplate.errors import (
     BucketRefusedError,
     InvalidBackfillError,
     NotAnnouncedError,
+    WorkGoneError,
     WrongConfirmationError,
 )
 from cleanplate.models import Job, Options, Photo
 from cleanplate.operations.count_photos import count_photos
 from cleanplate.operations.listing import count, describe, look_again_in, max_ahead, photos_per_day, reason_to_skip
 from cleanplate.operations.send_photos import send_photos
+from cleanplate.outcomes import fail, failure_of
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import fresh
 from cleanplate.steps.request_mask import request_mask
@@ -435,7 +437,7 @@ def test_without_versions_other_bytes_are_another_photo(stage: Stage, queue: Que
 
 def test_a_request_without_version_retries_the_existing_job(stage: Stage, without_versions: str) -> None:
     job = notify(stage, _put(stage, "1.jpg", "0A"))
-    stage.ledger.finish(job, "failed", {"reason": "WorkGoneError"}, now=stage.clock())
+    fail(job, failure_of(WorkGoneError("Gone.")), stage.services)
     again = _claim(stage, Upload(Photo("plain", "1.jpg"), request_id="r1"))
     assert (again.job_id, again.run) == (job.job_id, 2)
 
