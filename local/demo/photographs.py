@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 #: The tag of EXIF that says how the stored pixels are to be turned.
 ORIENTATION = 0x0112
 
-#: What turns stored pixels upright, for each EXIF orientation; the reverse is what a camera did before it stored them.
+#: What a camera did to the upright pixels before it stored them, for each EXIF orientation.
 _TURNED_BY_CAMERA = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -154,6 +154,12 @@ def magnify(image: Image.Image, megapixels: float, seed: int = 0) -> Image.Image
     return _with_grain(image.resize(_size(image, megapixels), Image.Resampling.BICUBIC), seed)
 
 
+def as_stored(image: Image.Image, orientation: int) -> Image.Image:
+    """Return the upright ``image`` as a camera stores it with this EXIF orientation, 1 to 8."""
+    turn = _TURNED_BY_CAMERA.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
 def heic(image: Image.Image, quality: int = 90) -> bytes:
     """Return ``image`` as a phone's HEIC file: made of tiles, which decoders need for large photos."""
     buffer = io.BytesIO()
@@ -166,12 +172,10 @@ def sideways_jpeg(image: Image.Image, orientation: int = 6, quality: int = 92) -
     """Return ``image`` as a JPEG whose stored pixels are turned, with the EXIF orientation (1 to 8) that turns them
     back.
     """
-    turn = _TURNED_BY_CAMERA.get(orientation)
-    stored = image if turn is None else image.transpose(turn)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     buffer = io.BytesIO()
-    stored.save(buffer, "JPEG", quality=quality, exif=exif)
+    as_stored(image, orientation).save(buffer, "JPEG", quality=quality, exif=exif)
     return buffer.getvalue()
 
 

@@ -19,8 +19,9 @@ import pyvips
 from PIL import Image, ImageFilter
 
 from cleanplate.imaging.png import chunk
+from local.demo.photographs import as_stored
 from tests.unit.imaging.test_untouched import Walked, walk
-from tests.unit.imaging.variants import _STORED, WIDE, encoded, random_mask, scene
+from tests.unit.imaging.variants import WIDE, encoded, random_mask, scene
 
 Levels = np.ndarray[Any, Any]
 
@@ -69,11 +70,6 @@ def specs() -> Iterator[Spec]:
                 yield Spec(name, mode, orientation, profile, oddity)
 
 
-def stored(image: Image.Image, orientation: int) -> Image.Image:
-    """``image`` as it lies in a file with this orientation."""
-    return image if orientation == 1 else image.transpose(_STORED[orientation])
-
-
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
@@ -108,7 +104,7 @@ def deep(levels: Levels) -> Levels:
 
 def content_of(spec: Spec) -> bytes:
     """The file."""
-    image = stored(picture(spec.mode), spec.orientation)
+    image = as_stored(picture(spec.mode), spec.orientation)
     block = exif_block(spec)
     icc = {"wide": WIDE, "unreadable": b"no profile at all" * 9}.get(spec.profile, b"")
     xmp = _xmp(spec)

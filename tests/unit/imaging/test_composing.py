@@ -17,12 +17,11 @@ from cleanplate.errors import (
 from cleanplate.imaging import FillPlan, PhotoFacts, composing, inspect_photo, painting, plan_fill
 from cleanplate.imaging import compose as compose_whole
 from cleanplate.imaging.painting import Painter
-from cleanplate.imaging.webp import webp_manner
+from cleanplate.imaging.webp import webp_coding
 from cleanplate.models import Options
 from local.demo.photographs import photograph
-from tests.unit.imaging.variants import VARIANTS, WIDE, encoded, full_hole, open_upright, pixels, scene
+from tests.unit.imaging.variants import BY_NAME, WIDE, encoded, exif, full_hole, open_upright, pixels, scene
 
-BY_NAME = {variant.name: variant for variant in VARIANTS}
 SPOT = (120, 60, 180, 130)
 
 
@@ -98,7 +97,6 @@ def test_a_perfect_fill_gives_back_the_true_picture_in_every_orientation(orienta
     painted = background.copy()
     painted.paste((255, 0, 255), SPOT)
     content = BY_NAME["png"].make(painted, orientation)
-    facts, plan = planned(content, disc(box=SPOT).point(lambda level: 255 if level else 0), limit=192)
     mask = Image.new("L", (300, 200))
     mask.paste(255, SPOT)
     facts, plan = planned(content, mask, limit=192)
@@ -315,7 +313,7 @@ def test_webp_stays_what_it_was() -> None:
         content = encoded(photograph("china"), "WEBP", **how)
         facts, plan = planned(content, disc((640, 427)))
         answer, result = composed(content, facts, plan, [encoded(photograph("china"), "PNG")])
-        lossless, quality = webp_manner(io.BytesIO(answer))
+        lossless, quality = webp_coding(io.BytesIO(answer))
         assert (lossless, result.media_type) == ("lossless" in how, "image/webp")
         assert quality == pytest.approx(how.get("quality", 100), abs=3)
         assert len(answer) == pytest.approx(len(content), rel=0.15)
@@ -475,8 +473,6 @@ def test_the_mark_can_be_turned_off() -> None:
 
 
 def test_the_thumbnail_of_the_removed_object_is_gone_from_every_format() -> None:
-    from tests.unit.imaging.variants import exif
-
     thumbnail = encoded(scene(64, 48), "JPEG")
     data = exif(1, thumbnail=thumbnail)
     for picture_format in ("JPEG", "PNG", "WEBP"):

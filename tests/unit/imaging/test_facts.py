@@ -27,10 +27,9 @@ from cleanplate.errors import (
     UnsupportedFormatError,
 )
 from cleanplate.imaging import PhotoFacts, can_send_as_is, inspect_photo, make_view, verify_photo
+from cleanplate.imaging.png import chunk
 from local.demo.photographs import photograph
-from tests.unit.imaging.variants import VARIANTS, Variant, encoded, scene
-
-BY_NAME = {variant.name: variant for variant in VARIANTS}
+from tests.unit.imaging.variants import BY_NAME, VARIANTS, Variant, encoded, scene
 
 
 def inspected(content: bytes, max_megapixels: float = 200) -> PhotoFacts:
@@ -39,10 +38,6 @@ def inspected(content: bytes, max_megapixels: float = 200) -> PhotoFacts:
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that promises much and holds nothing."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-
     head = chunk(b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0]))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
 

@@ -14,9 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from cleanplate.errors import MaskUnusableError
 from cleanplate.imaging import FillPlan, inspect_photo, plan_fill
 from cleanplate.models import Options
-from tests.unit.imaging.variants import VARIANTS, encoded, full_hole, pixels, scene
-
-BY_NAME = {variant.name: variant for variant in VARIANTS}
+from tests.unit.imaging.variants import BY_NAME, encoded, full_hole, pixels, scene
 
 
 def spot(size: tuple[int, int], box: tuple[int, int, int, int], sigma: float = 0) -> bytes:

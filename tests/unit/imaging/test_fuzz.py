@@ -24,6 +24,7 @@ from cleanplate.imaging import PhotoFacts, check_own_mask
 from cleanplate.imaging.filling import Window
 from cleanplate.imaging.masks import union_of
 from cleanplate.imaging.painting import _fill
+from cleanplate.imaging.png import chunk
 from cleanplate.imaging.reading import quiet
 
 SIZE = (24, 16)
@@ -42,10 +43,6 @@ fuzzed = settings(max_examples=500, deadline=None, derandomize=True, suppress_he
 
 def png(width: int, height: int, data: bytes, depth: int = 1, colour: int = 0) -> bytes:
     """A PNG that claims what it likes."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 

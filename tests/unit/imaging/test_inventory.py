@@ -14,9 +14,7 @@ from cleanplate.imaging.inventory import differences, take_inventory
 from cleanplate.imaging.png import chunk
 from cleanplate.models import Options
 from tests.unit.imaging.test_untouched import walk
-from tests.unit.imaging.variants import VARIANTS, WIDE, XMP, encoded, exif, random_mask, scene
-
-BY_NAME = {variant.name: variant for variant in VARIANTS}
+from tests.unit.imaging.variants import BY_NAME, VARIANTS, WIDE, XMP, encoded, exif, random_mask, scene
 
 
 def listed(content: bytes, picture_format: str) -> set[str]:

@@ -65,10 +65,6 @@ def assert_exact(walked: Walked) -> None:
     assert changed
 
 
-def a_mask(size: tuple[int, int], seed: int = 3) -> Image.Image:
-    return random_mask(size, seed)
-
-
 SAMPLINGS = {
     "4:4:4": ((1, 1), (1, 1), (1, 1)),
     "4:2:2": ((2, 1), (1, 1), (1, 1)),
@@ -105,7 +101,7 @@ def bytes_of(name: str, picture: Jpeg) -> bytes:
 
 def upright_mask(picture: Jpeg, orientation: int, seed: int = 3) -> Image.Image:
     size = (picture.width, picture.height)
-    return a_mask(size if orientation < 5 else (size[1], size[0]), seed)
+    return random_mask(size if orientation < 5 else (size[1], size[0]), seed)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -187,7 +183,7 @@ PILLOWS: dict[str, Callable[[Image.Image, bytes], bytes]] = {
 def test_what_other_encoders_write_keeps_its_blocks(name: str, orientation: int) -> None:
     photo = PILLOWS[name](scene(120, 90), exif(orientation))
     size = (120, 90) if orientation < 5 else (90, 120)
-    assert_exact(walk(photo, a_mask(size)))
+    assert_exact(walk(photo, random_mask(size, 3)))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -324,7 +320,7 @@ def test_without_blocks_the_whole_photo_is_encoded_again(
 ) -> None:
     photo = PILLOWS[kind](scene(120, 90), exif(6))
     failing.arrange(monkeypatch, tmp_path)
-    walked = walk(photo, a_mask((90, 120)))
+    walked = walk(photo, random_mask((90, 120), 3))
     assert [note for note in walked.notes if AS_A_WHOLE in note and failing.note in note], walked.notes
     before, after = coefficients.read(photo), coefficients.read(walked.result)
     assert after.quantisation == before.quantisation

@@ -13,22 +13,12 @@ from PIL import Image
 
 from cleanplate.imaging import inspect_photo, make_view
 from cleanplate.imaging.exif import orientation_of
-from cleanplate.imaging.png import carried, chunk, raw_profiles, read_chunks
+from cleanplate.imaging.png import carried, raw_profiles, read_chunks
 from tests.unit.imaging.test_untouched import Walked, walk
-from tests.unit.imaging.variants import XMP, encoded, exif, pixels, random_mask, scene
+from tests.unit.imaging.variants import XMP, exif, pixels, png_with, random_mask, raw_profile, scene
 
 IPTC = b"\x1c\x02\x05\x00\x05Title"
 RESOURCE = b"8BIM\x04\x04\x00\x00" + len(IPTC).to_bytes(4, "big") + IPTC
-
-
-def png_with(*chunks: tuple[bytes, bytes], image: Image.Image | None = None) -> bytes:
-    plain = encoded(image or scene(), "PNG")
-    return plain[:33] + b"".join(chunk(name, data) for name, data in chunks) + plain[33:]
-
-
-def raw_profile(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
-    text = b"\n" + kind + b"\n%8d\n" % len(content) + content.hex().encode()
-    return b"zTXt", b"Raw profile type " + kind + b"\x00\x00" + zlib.compress(text)
 
 
 def walked(photo: bytes) -> Walked:

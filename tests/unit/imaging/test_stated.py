@@ -15,19 +15,13 @@ from cleanplate.errors import UnsupportedFormatError
 from cleanplate.imaging import inspect_photo, make_view, profiles
 from cleanplate.imaging.boxes import boxes, content
 from cleanplate.imaging.colour import from_srgb, kind_of_profile, to_srgb
-from cleanplate.imaging.png import chunk, read_chunks
+from cleanplate.imaging.png import read_chunks
 from cleanplate.models import Options
 from tests.unit.imaging.test_untouched import walk
-from tests.unit.imaging.variants import WIDE, encoded, exif, pixels, random_mask, scene
+from tests.unit.imaging.variants import WIDE, encoded, exif, pixels, png_with, random_mask, scene
 
 P3, BT2020 = 12, 9
 SRGB_CURVE, PQ, HLG = 13, 16, 18
-PATCH = (200, 60, 60)
-
-
-def png_with(*chunks: tuple[bytes, bytes], image: Image.Image | None = None) -> bytes:
-    plain = encoded(image or scene(), "PNG")
-    return plain[:33] + b"".join(chunk(name, data) for name, data in chunks) + plain[33:]
 
 
 def stating(picture: bytes, primaries: int, transfer: int) -> bytes:
@@ -144,6 +138,22 @@ def test_high_range_that_a_format_cannot_hold_becomes_srgb_and_is_said(output_fo
     assert any("PQ" in note for note in walked.notes)
     shown = pixels(Image.open(io.BytesIO(walked.result)).convert("RGB"))
     assert np.abs(shown - sent(photo))[walked.hole == 0].mean() < 4
+
+
+@pytest.mark.parametrize("output_format", ["jpeg", "webp"])
+def test_high_range_keeps_its_alpha_or_lies_on_white(output_format: Literal["jpeg", "webp"]) -> None:
+    picture = scene()
+    picture.putalpha(128)
+    photo = png_with((b"cICP", bytes([BT2020, PQ, 0, 1])), image=picture)
+    walked = walk(photo, random_mask(picture.size, 1), options=Options(output_format=output_format))
+    after = Image.open(io.BytesIO(walked.result))
+    if output_format == "jpeg":
+        assert any("transparency" in note for note in walked.notes)
+        assert np.abs(pixels(after) - sent(photo))[walked.hole == 0].mean() < 4
+    else:
+        assert after.getchannel("A").getextrema() == (128, 128)
+        opaque = sent(png_with((b"cICP", bytes([BT2020, PQ, 0, 1]))))
+        assert np.abs(pixels(after.convert("RGB")) - opaque)[walked.hole == 0].mean() < 4
 
 
 @pytest.mark.parametrize(

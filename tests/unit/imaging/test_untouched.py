@@ -14,9 +14,10 @@ from PIL import Image
 
 from cleanplate.errors import MaskUnusableError
 from cleanplate.imaging import FillPlan, PhotoFacts, compose, inspect_photo, plan_fill
-from cleanplate.imaging.webp import webp_manner
+from cleanplate.imaging.webp import webp_coding
 from cleanplate.models import Options
 from tests.unit.imaging.variants import (
+    BY_NAME,
     COPYRIGHT,
     DESCRIPTION,
     EXIF_IFD,
@@ -25,7 +26,6 @@ from tests.unit.imaging.variants import (
     ORIENTATION,
     ORIENTED,
     TAKEN,
-    VARIANTS,
     Variant,
     encoded,
     full_hole,
@@ -38,7 +38,6 @@ from tests.unit.imaging.variants import (
 )
 
 GREEN = (40, 160, 60)
-BY_NAME = {variant.name: variant for variant in VARIANTS}
 
 
 @dataclass
@@ -81,7 +80,7 @@ def walk(
 def resaved(before: Image.Image, walked: Walked) -> Image.Image:
     """The untouched picture, once through the result's encoder."""
     if walked.facts.format == "webp":
-        return open_upright(encoded(before, "WEBP", quality=webp_manner(io.BytesIO(walked.photo))[1]))
+        return open_upright(encoded(before, "WEBP", quality=webp_coding(io.BytesIO(walked.photo))[1]))
     if walked.facts.format == "avif":
         return open_upright(encoded(before, "AVIF", quality=90))
     subsampling = 2 if walked.facts.format == "heic" else 0

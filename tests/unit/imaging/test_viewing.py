@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cleanplate.imaging import inspect_photo, make_view
-from tests.unit.imaging.variants import ORIENTED, VARIANTS, Variant, encoded, pixels, scene
+from tests.unit.imaging.variants import BY_NAME, ORIENTED, Variant, encoded, pixels, scene
 
 
 def viewed(content: bytes, limit: int) -> Image.Image:
@@ -50,10 +50,9 @@ def test_transparent_parts_lie_on_white() -> None:
 
 
 def test_wide_colours_arrive_as_srgb() -> None:
-    by_name = {variant.name: variant for variant in VARIANTS}
     picture = Image.new("RGB", (64, 64), (200, 80, 80))
-    plain = viewed(by_name["png"].make(picture, 1), limit=4000).getpixel((32, 32))
-    wide = viewed(by_name["png-wide-gamut"].make(picture, 1), limit=4000).getpixel((32, 32))
+    plain = viewed(BY_NAME["png"].make(picture, 1), limit=4000).getpixel((32, 32))
+    wide = viewed(BY_NAME["png-wide-gamut"].make(picture, 1), limit=4000).getpixel((32, 32))
     assert isinstance(plain, tuple)
     assert isinstance(wide, tuple)
     # The same numbers mean a stronger red there.

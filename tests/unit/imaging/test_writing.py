@@ -10,9 +10,8 @@ from PIL import Image
 
 from cleanplate.errors import ResultNotEncodedError
 from tests.unit.imaging.test_untouched import walk
-from tests.unit.imaging.variants import VARIANTS, random_mask, scene
+from tests.unit.imaging.variants import BY_NAME, random_mask, scene
 
-BY_NAME = {variant.name: variant for variant in VARIANTS}
 MASK = random_mask(scene().size, 1)
 
 

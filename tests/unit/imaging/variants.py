@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,8 +17,9 @@ from cleanplate.imaging import FillPlan
 from cleanplate.imaging.exif import read_exif
 from cleanplate.imaging.ifd import Directory
 from cleanplate.imaging.orientation import apply_orientation, stored
+from cleanplate.imaging.png import chunk
 from cleanplate.imaging.tiff import add_tags
-from local.demo.photographs import photograph
+from local.demo.photographs import as_stored, photograph
 
 # Tests write and read HEIC by Pillow themselves; the product takes it up with the first HEIC that it meets.
 pillow_heif.register_heif_opener(thumbnails=False)
@@ -29,15 +31,6 @@ XMP = (
     b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="from the original"/>'
     b"</rdf:RDF></x:xmpmeta>"
 )
-_STORED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def wide_gamut() -> bytes:
@@ -110,22 +103,18 @@ class Variant:
         return self.name
 
 
-def _stored(image: Image.Image, orientation: int) -> Image.Image:
-    return image if orientation == 1 else image.transpose(_STORED[orientation])
-
-
 def _jpeg(mode: str = "RGB", icc: bytes = b"", **how: Any) -> Maker:
     def make(image: Image.Image, orientation: int) -> bytes:
         how.setdefault("quality", 88)
         return encoded(
-            _stored(image.convert(mode), orientation), "JPEG", exif=exif(orientation), xmp=XMP, icc_profile=icc, **how
+            as_stored(image.convert(mode), orientation), "JPEG", exif=exif(orientation), xmp=XMP, icc_profile=icc, **how
         )
 
     return make
 
 
 def _mpo(image: Image.Image, orientation: int) -> bytes:
-    first = _stored(image, orientation)
+    first = as_stored(image, orientation)
     return encoded(
         first, "MPO", save_all=True, append_images=[first.resize((40, 30))], exif=exif(orientation), quality=88
     )
@@ -143,7 +132,7 @@ def _png(convert: Callable[[Image.Image], Image.Image], icc: bytes = b"", **how:
         info = PngImagePlugin.PngInfo()
         info.add_itxt("XML:com.adobe.xmp", XMP.decode())
         info.add_text("Title", "A title")
-        stored = _stored(convert(image), orientation)
+        stored = as_stored(convert(image), orientation)
         return encoded(stored, "PNG", exif=exif(orientation), pnginfo=info, icc_profile=icc, **how)
 
     return make
@@ -157,14 +146,8 @@ def _deep_grey(image: Image.Image) -> Image.Image:
 
 def _deep_rgb_png(image: Image.Image, orientation: int) -> bytes:
     """Pillow writes no 16-bit RGB: the chunks by hand."""
-    import zlib
-
-    levels = np.asarray(_stored(image, orientation)).astype(">u2") * 257
+    levels = np.asarray(as_stored(image, orientation)).astype(">u2") * 257
     rows = b"".join(b"\x00" + row.tobytes() for row in levels)
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-
     head = levels.shape[1].to_bytes(4, "big") + levels.shape[0].to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -187,7 +170,7 @@ def _palette_with_hole(image: Image.Image) -> Image.Image:
 
 def _webp(alpha: bool = False, icc: bytes = b"", **how: Any) -> Maker:
     def make(image: Image.Image, orientation: int) -> bytes:
-        stored = _stored(_with_alpha(image, "RGBA") if alpha else image, orientation)
+        stored = as_stored(_with_alpha(image, "RGBA") if alpha else image, orientation)
         return encoded(stored, "WEBP", exif=exif(orientation), xmp=XMP, icc_profile=icc, **how)
 
     return make
@@ -199,7 +182,7 @@ def _tiff(convert: Callable[[Image.Image], Image.Image], icc: bytes = b"", **how
         tags.load(exif(orientation))
         del tags[EXIF_IFD]
         tags[700] = XMP
-        file = io.BytesIO(encoded(_stored(convert(image), orientation), "TIFF", exif=tags, icc_profile=icc, **how))
+        file = io.BytesIO(encoded(as_stored(convert(image), orientation), "TIFF", exif=tags, icc_profile=icc, **how))
         add_tags(file, Directory(children=read_exif(exif(orientation))[2].children))
         return file.getvalue()
 
@@ -230,7 +213,7 @@ def _jpeg2000(mode: str, **how: Any) -> Maker:
 
 
 def _avif(image: Image.Image, orientation: int) -> bytes:
-    return encoded(_stored(image, orientation), "AVIF", exif=exif(orientation), xmp=XMP, icc_profile=WIDE, quality=90)
+    return encoded(as_stored(image, orientation), "AVIF", exif=exif(orientation), xmp=XMP, icc_profile=WIDE, quality=90)
 
 
 def _heic(alpha: bool = False) -> Maker:
@@ -238,7 +221,7 @@ def _heic(alpha: bool = False) -> Maker:
         picture = _with_alpha(image, "RGBA") if alpha else image
         buffer = io.BytesIO()
         # The encoder turns EXIF's orientation into the container's own.
-        pillow_heif.from_pillow(_stored(picture, orientation)).save(
+        pillow_heif.from_pillow(as_stored(picture, orientation)).save(
             buffer, quality=90, exif=exif(orientation), icc_profile=b"" if alpha else WIDE
         )
         return buffer.getvalue()
@@ -305,6 +288,21 @@ VARIANTS = [
 ]
 
 
+def png_with(*chunks: tuple[bytes, bytes], image: Image.Image | None = None) -> bytes:
+    """A PNG with these chunks behind its header."""
+    plain = encoded(image or scene(), "PNG")
+    return plain[:33] + b"".join(chunk(name, data) for name, data in chunks) + plain[33:]
+
+
+def raw_profile(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+    """A chunk in which ImageMagick keeps what has no chunk of its own."""
+    text = b"\n" + kind + b"\n%8d\n" % len(content) + content.hex().encode()
+    return b"zTXt", b"Raw profile type " + kind + b"\x00\x00" + zlib.compress(text)
+
+
+BY_NAME = {variant.name: variant for variant in VARIANTS}
+
+
 def _oriented() -> Iterator[tuple[Variant, int]]:
     for _, alike in groupby(VARIANTS, key=lambda variant: variant.name.partition("-")[0]):
         format_ = list(alike)
@@ -352,7 +350,7 @@ def open_upright(content: bytes) -> Image.Image:
             picture = picture.convert("L")
         exif_free = picture.copy()
     turn = {value: key for key, value in ((6, 8), (8, 6))}.get(orientation, orientation)
-    return _stored(exif_free, turn)
+    return as_stored(exif_free, turn)
 
 
 def pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.int64]]:

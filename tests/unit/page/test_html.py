@@ -122,6 +122,12 @@ def test_a_browser_compares_and_enlarges(tmp_path: Path) -> None:
     assert "<strong>dog.jpg</strong>" in dom(page, tmp_path, keys)
 
 
+def test_a_copy_button_has_its_own_words_again_however_often_it_is_clicked(tmp_path: Path) -> None:
+    clicks = "navigator.clipboard.writeText = async () => {}; const b = document.querySelector('[data-act=copy]');"
+    seen = dom(page_of(cards()), tmp_path, clicks + "b.click(); setTimeout(() => b.click(), 100)")
+    assert ">copy redo command</button>" in seen
+
+
 def test_an_enlarged_photo_is_the_file_itself_where_it_is_there(tmp_path: Path) -> None:
     for name in ("my dog.jpg", "dog before.png"):
         Image.new("RGB", (640, 480), "purple").save(tmp_path / name)

@@ -15,7 +15,7 @@ from cleanplate.imaging.inventory import Inventory, inventory_of_jpeg, take_inve
 from cleanplate.imaging.jpeg_markers import GAIN_MAP_NOTE, JpegParts, read_parts
 from cleanplate.imaging.metadata import photoshop_without_thumbnail, xmp_of_gif, xmp_upright
 from cleanplate.imaging.stated import colours_of
-from cleanplate.imaging.webp import UNKNOWN_QUALITY, webp_manner
+from cleanplate.imaging.webp import UNKNOWN_QUALITY, webp_coding
 
 #: A progressive JPEG is held whole by its encoder; beyond this many pixels the result is a baseline one.
 _PROGRESSIVE_PIXELS = 16_000_000
@@ -88,7 +88,7 @@ def belongings_of(image: Image.Image, facts: PhotoFacts, file: BinaryIO) -> Belo
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
         _take_tiff(image, file, kept)
     elif facts.format == "webp":
-        kept.lossless, kept.webp_quality = webp_manner(file)
+        kept.lossless, kept.webp_quality = webp_coding(file)
     elif facts.format in ("avif", "heic"):
         _take_heif(file, kept)
     elif facts.format == "gif":
@@ -136,17 +136,13 @@ def _take_jpeg(image: JpegImagePlugin.JpegImageFile, kept: Belongings) -> None:
         kept.dpi = None
     kept.keep_rgb = image.mode == "RGB" and image.info.get("adobe_transform") == 0
     pieces = [data[14:] for name, data in image.applist if name == "APP13" and data.startswith(b"Photoshop 3.0\x00")]
-    _take_photoshop(b"".join(pieces), kept)
+    kept.photoshop = photoshop_without_thumbnail(b"".join(pieces))
     if any(name == "APP11" and b"jumb" in data[:64] for name, data in image.applist):
         kept.notes.append(_CREDENTIALS)
     if any(
         name == "APP2" and data.startswith((b"MPF\x00", b"urn:iso:std:iso:ts:21496")) for name, data in image.applist
     ):
         kept.notes.append(GAIN_MAP_NOTE)
-
-
-def _take_photoshop(resources: bytes, kept: Belongings) -> None:
-    kept.photoshop = photoshop_without_thumbnail(resources)
 
 
 def _take_png(file: BinaryIO, kept: Belongings) -> None:
@@ -174,7 +170,7 @@ def _take_tiff(image: TiffImagePlugin.TiffImageFile, file: BinaryIO, kept: Belon
     values = {tag: value.data or b"" for tag, value in kept.tags.values.items()}
     kept.exif = tiff.exif_of(kept.tags)
     kept.xmp = values.get(tiff.XMP, b"")
-    _take_photoshop(values.get(tiff.PHOTOSHOP, b""), kept)
+    kept.photoshop = photoshop_without_thumbnail(values.get(tiff.PHOTOSHOP, b""))
     if tiff.X_RESOLUTION not in values:
         # Pillow makes up one pixel to the inch.
         kept.dpi = None

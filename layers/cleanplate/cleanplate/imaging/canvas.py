@@ -8,8 +8,7 @@ from PIL import Image, ImageChops, ImageMath
 
 from cleanplate.imaging.colour import beside_key
 from cleanplate.imaging.orientation import Rectangle
-
-_ANY = [0] + [255] * 255
+from cleanplate.imaging.reading import ANY_LEVEL
 
 
 class Canvas(Protocol):
@@ -54,7 +53,7 @@ class PixelCanvas:
         region = self.image.crop(place)
         alpha = region.getchannel("A")
         colours = region.convert(patch.mode)
-        colours.paste(patch, (0, 0), ImageChops.darker(weights, alpha.point(_ANY)))
+        colours.paste(patch, (0, 0), ImageChops.darker(weights, alpha.point(ANY_LEVEL)))
         colours.putalpha(alpha)
         self.image.paste(colours, place)
 

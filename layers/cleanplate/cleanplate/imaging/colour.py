@@ -89,6 +89,13 @@ def converts_back(icc: bytes | None, mode: str) -> bool:
     return profile is not None and _transform(_srgb(), profile, "RGB", _base_mode(mode)) is not None
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """Return ``image`` (mode LA or RGBA) without its alpha channel: what is transparent lies on white."""
+    ground = Image.new(_base_mode(image.mode), image.size, "white")
+    ground.paste(image.convert(ground.mode), (0, 0), image.getchannel("A"))
+    return ground
+
+
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """Return ``image`` of any mode as 8-bit sRGB, mode RGB; what is transparent lies on white.
 
@@ -97,9 +104,7 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """
     image = eight_bit(image)
     if image.mode in ("RGBA", "LA"):
-        ground = Image.new(_base_mode(image.mode), image.size, "white")
-        ground.paste(image.convert(ground.mode), (0, 0), image.getchannel("A"))
-        image = ground
+        image = on_white(image)
     profile = _profile(icc, image.mode)
     transform = _transform(profile, _srgb(), image.mode, "RGB") if profile else None
     if transform:

@@ -6,14 +6,12 @@ import io
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
-
-from PIL import Image
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from cleanplate.errors import FillUnusableError
 from cleanplate.imaging.belongings import belongings_of
 from cleanplate.imaging.canvas import PixelCanvas
-from cleanplate.imaging.colour import to_srgb
+from cleanplate.imaging.colour import on_white, to_srgb
 from cleanplate.imaging.facts import PhotoFacts, reopen
 from cleanplate.imaging.filling import FillPlan
 from cleanplate.imaging.inventory import differences, inventory_of_jpeg, take_inventory
@@ -22,17 +20,12 @@ from cleanplate.imaging.jpeg_writing import parts_for_result, write_jpeg_around
 from cleanplate.imaging.orientation import apply_orientation
 from cleanplate.imaging.painting import Painter
 from cleanplate.imaging.profiles import HIGH_RANGE
-from cleanplate.imaging.reading import decode, eight_bit, quiet
-from cleanplate.imaging.writing import (
-    MEDIA_TYPES,
-    extension_for,
-    target_format,
-    writable_modes,
-    write,
-)
+from cleanplate.imaging.reading import DEEP_GREY, decode, eight_bit, quiet
+from cleanplate.imaging.writing import MEDIA_TYPES, extension_for, target_format, writable_modes, write
 from cleanplate.models import Options
 
-_DEEP_GREY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +141,7 @@ def _write_whole(
 
 def _canvas(image: Image.Image, target: str, notes: list[str]) -> Image.Image:
     """Return the picture to paint on: the decoded one itself where its mode allows it, so that nothing is held twice."""
-    if image.mode not in _DEEP_GREY:
+    if image.mode not in DEEP_GREY:
         return eight_bit(image)
     if "I;16" in writable_modes(target):
         return image if image.mode == "I;16" else image.convert("I").convert("I;16")
@@ -160,34 +153,30 @@ def _in_mode(
     canvas: Image.Image, target: str, icc: bytes, facts: PhotoFacts, notes: list[str]
 ) -> tuple[Image.Image, bool]:
     """Return ``canvas`` in a mode that ``target`` can hold, and whether the photo's profile still fits it."""
-    modes = writable_modes(target)
+    if target == "jpeg" and canvas.mode in ("LA", "RGBA"):
+        notes.append("JPEG has no transparency: what was transparent is white.")
+        canvas = on_white(canvas)
     if facts.profile in HIGH_RANGE.values() and target not in ("png", "avif"):
         notes.append(
             f"{target.upper()} cannot hold the photo's range of light ({facts.profile.upper()}): it becomes sRGB."
         )
-        alpha = canvas.getchannel("A") if "A" in canvas.mode and target != "jpeg" else None
-        converted = to_srgb(canvas, icc)
-        if alpha:
-            converted.putalpha(alpha)
-        return converted, False
-    if canvas.mode in modes:
+        return _in_srgb(canvas, icc), False
+    if canvas.mode in writable_modes(target):
         return canvas, True
-    if canvas.mode == "CMYK" or target == "jpeg":
-        if facts.has_alpha:
-            notes.append("JPEG has no transparency: what was transparent is white.")
-        if canvas.mode == "CMYK":
-            notes.append(f"{target.upper()} cannot hold CMYK: the colours are converted to sRGB.")
-            return to_srgb(canvas, icc), False
-        ground = Image.new("RGB" if canvas.mode == "RGBA" else "L", canvas.size, "white")
-        ground.paste(canvas.convert(ground.mode), (0, 0), canvas.getchannel("A"))
-        return ground, True
+    if canvas.mode == "CMYK":
+        notes.append(f"{target.upper()} cannot hold CMYK: the colours are converted to sRGB.")
+        return to_srgb(canvas, icc), False
     # WebP knows colours only; a grey profile would no longer fit.
-    fits = facts.profile in ("none", "unreadable")
-    if not fits:
-        notes.append("WebP has no grey pixels: the colours are converted to sRGB.")
-        alpha = canvas.getchannel("A") if canvas.mode == "LA" else None
-        converted = to_srgb(canvas.convert("L"), icc)
-        if alpha:
-            converted.putalpha(alpha)
-        return converted, False
-    return canvas.convert("RGBA" if canvas.mode == "LA" else "RGB"), True
+    if facts.profile in ("none", "unreadable"):
+        return canvas.convert("RGBA" if canvas.mode == "LA" else "RGB"), True
+    notes.append("WebP has no grey pixels: the colours are converted to sRGB.")
+    return _in_srgb(canvas, icc), False
+
+
+def _in_srgb(canvas: Image.Image, icc: bytes) -> Image.Image:
+    """Return ``canvas`` as sRGB, with its alpha channel as it is."""
+    if canvas.mode not in ("LA", "RGBA"):
+        return to_srgb(canvas, icc)
+    converted = to_srgb(canvas.convert(canvas.mode.removesuffix("A")), icc)
+    converted.putalpha(canvas.getchannel("A"))
+    return converted

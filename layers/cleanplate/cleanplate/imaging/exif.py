@@ -10,10 +10,7 @@ from cleanplate.imaging import ifd
 from cleanplate.imaging.ifd import Directory, Header
 
 PREFIX = b"Exif\x00\x00"
-#: A JPEG segment holds 65 533 bytes.
-LARGEST_IN_JPEG = 65_533
 
-_ORIENTATION = 0x0112
 _MAKERS_NOTE = 0x927C
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _STRIP_OFFSETS, _STRIP_LENGTHS = 0x0111, 0x0117
@@ -43,7 +40,7 @@ def orientation_of(exif: bytes) -> int | None:
         _, _, root = read_exif(exif)
     except ValueError:
         return None
-    value = root.values.get(_ORIENTATION)
+    value = root.values.get(ifd.ORIENTATION)
     number = value.number if value else None
     return number if number is not None and 1 <= number <= 8 else None
 
@@ -84,17 +81,17 @@ def with_orientation(exif: bytes, orientation: int) -> bytes:
     try:
         block, header, root = read_exif(exif)
     except ValueError:
-        minimal = Directory({_ORIENTATION: ifd.short(orientation)})
+        minimal = Directory({ifd.ORIENTATION: ifd.short(orientation)})
         return PREFIX + ifd.block(minimal, ">") if orientation != 1 else b""
-    stated = root.values.get(_ORIENTATION)
+    stated = root.values.get(ifd.ORIENTATION)
     if (stated.number if stated else 1) == orientation:
         return exif
     for at in range(header.first + 2, root.link, 12):
         tag, kind = struct.unpack_from(header.order + "HH", block, at)
-        if tag == _ORIENTATION and root.sound and kind in (3, 4):
+        if tag == ifd.ORIENTATION and root.sound and kind in (3, 4):
             struct.pack_into(header.order + "HIHH", block, at + 2, 3, 1, orientation, 0)
             return PREFIX + bytes(block)
-    values = {**root.values, _ORIENTATION: ifd.short(orientation)}
+    values = {**root.values, ifd.ORIENTATION: ifd.short(orientation)}
     return PREFIX + ifd.block(replace(root, values=values), header.order)
 
 

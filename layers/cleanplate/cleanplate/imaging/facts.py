@@ -9,19 +9,21 @@ from typing import Any, BinaryIO
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from cleanplate.errors import (
-    CleanplateError,
     EmptyPhotoError,
     PhotoReplacedError,
     PhotoTooSmallError,
     TruncatedPhotoError,
     UnsupportedFormatError,
 )
+from cleanplate.imaging import ifd
 from cleanplate.imaging.boxes import coding_of, jpeg2000_depth, shown_size
 from cleanplate.imaging.colour import converts_back, kind_of_profile
 from cleanplate.imaging.exif import orientation_of
 from cleanplate.imaging.jpeg_blocks import BlocksUnavailableError, has_end_mark
 from cleanplate.imaging.reading import (
     DECODER_ERRORS,
+    DEEP_GREY,
+    NOT_THE_DECODERS,
     check_budget,
     decode,
     format_of,
@@ -38,7 +40,6 @@ MIN_GROW = 8
 #: On shorter sides a grown mask of one pixel can cover everything.
 MIN_SIDE = 2 * MIN_GROW + 2
 
-_ORIENTATION = 0x0112
 _NEW_SUBFILE_TYPE = 254
 _SUB_IFDS = 330
 _DNG_VERSION = 50706
@@ -134,7 +135,7 @@ def inspect_photo(file: BinaryIO, *, max_megapixels: float) -> PhotoFacts:
         if picture_format == "jpeg2000":
             _refuse_deep_colours(file)
         return _facts(image, picture_format, colours_of(image, file, picture_format))
-    except (CleanplateError, ConnectionError, TimeoutError):
+    except NOT_THE_DECODERS:
         raise
     except DECODER_ERRORS as error:
         raise TruncatedPhotoError(
@@ -163,7 +164,7 @@ def _facts(image: Image.Image, picture_format: str, colours: Colours) -> PhotoFa
         if why := unsupported_samples(image):
             raise UnsupportedFormatError(f"the TIFF cannot be kept faithfully: {why}")
     mode = _mode(image)
-    if mode.startswith(("F", "I", "LAB", "HSV")) and mode not in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+    if mode.startswith(("F", "I", "LAB", "HSV")) and mode not in DEEP_GREY:
         raise UnsupportedFormatError(f"pixels of kind {mode} cannot be kept faithfully")
     if mode == "I" and picture_format != "png":
         raise UnsupportedFormatError("pixels of 32 bits cannot be kept faithfully")
@@ -256,7 +257,7 @@ def _orientation(image: Image.Image, picture_format: str) -> int:
         return 1
     try:
         # What Pillow finds elsewhere: in XMP, or in the text of a PNG.
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(ifd.ORIENTATION, 1)
     except DECODER_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -287,7 +288,7 @@ def verify_photo(file: BinaryIO) -> bool:
 def _compare_checksums(image: Image.Image) -> None:
     try:
         image.verify()
-    except (CleanplateError, ConnectionError, TimeoutError):
+    except NOT_THE_DECODERS:
         raise
     except DECODER_ERRORS as error:
         raise TruncatedPhotoError(f"the picture breaks off or is damaged: {in_words(error)}") from error

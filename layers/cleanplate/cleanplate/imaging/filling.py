@@ -15,7 +15,7 @@ from cleanplate.imaging.downscale import make_view, sendable_jpeg
 from cleanplate.imaging.facts import MIN_GROW, PhotoFacts, can_send_as_is, reopen
 from cleanplate.imaging.masks import binarize, dilate, union_of
 from cleanplate.imaging.orientation import Rectangle, apply_orientation, stored_rectangle, turned_size
-from cleanplate.imaging.reading import decode, eight_bit, quiet
+from cleanplate.imaging.reading import ANY_LEVEL, decode, eight_bit, quiet
 from cleanplate.imaging.stated import colours_of
 from cleanplate.imaging.windows import Crop, plan_crops
 from cleanplate.models import Options
@@ -24,7 +24,6 @@ from cleanplate.models import Options
 #: by this many pixels (16 at 12 megapixels, 34 at 48).
 GROW_SHARE = 0.004
 
-_ANY = [0] + [255] * 255
 #: Of the picture that shows what will be filled: its longest side in pixels, and the colour of the hole.
 _PREVIEW = 1600
 _TINT = (255, 0, 60)
@@ -166,8 +165,8 @@ def plan_fill(
     """Join and grow ``masks``, choose the windows, and make the pictures to send.
 
     ``masks`` have the photo's upright size or that of a scaled view of it. ``limit`` is the route's longest side in
-    pixels; ``as_is`` is False where the photo's own file must not be sent. ``open_photo`` is not called where the photo is sent as it is. Raises ``MaskUnusableError`` (another shape
-    than the photo, not a picture, all white), ``TruncatedPhotoError``.
+    pixels; ``as_is`` is False where the photo's own file must not be sent. ``open_photo`` is not called where it is sent.
+    Raises ``MaskUnusableError`` (another shape than the photo, not a picture, all white), ``TruncatedPhotoError``.
     """
     size = facts.upright_size
     union = union_of(masks, size, invert=options.invert)
@@ -267,7 +266,7 @@ def _window(crop: Crop, hole: Image.Image) -> Window:
     left, top, right, bottom = crop.window
     mask = hole.crop(crop.window)
     if mask.size != (crop.sent_width, crop.sent_height):
-        mask = mask.resize((crop.sent_width, crop.sent_height), Image.Resampling.BOX).point(_ANY)
+        mask = mask.resize((crop.sent_width, crop.sent_height), Image.Resampling.BOX).point(ANY_LEVEL)
     return Window(left, top, right - left, bottom - top, crop.sent_width, crop.sent_height, crop.hole, mask=_png(mask))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+ORIENTATION, EXIF, GPS, INTEROPERABILITY = 0x0112, 0x8769, 0x8825, 0xA005
 _CHILDREN = {0: (EXIF, GPS), EXIF: (INTEROPERABILITY,)}
 
 _BYTE, _SHORT, _LONG, _SLONG = 1, 3, 4, 9

@@ -39,7 +39,9 @@ _QUIET_SEGMENTS = {
     0xEE: (b"Adobe",),
 }
 #: Orientation has its own care; the rest points at directories, or shows that a second encoder has been at work.
-_QUIET_TAGS = frozenset({0x0112, ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, tiff.XMP, tiff.PHOTOSHOP}) | tiff.LAYOUT
+_QUIET_TAGS = (
+    frozenset({ifd.ORIENTATION, ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, tiff.XMP, tiff.PHOTOSHOP}) | tiff.LAYOUT
+)
 _CODED_ITEMS = frozenset({b"hvc1", b"av01", b"grid", b"iovl", b"iden", b"jpeg", b"tmap", b"Exif"})
 #: ``clap`` is done by the decoder of HEIC; an AVIF with it is refused.
 _CODED_PROPERTIES = frozenset({

@@ -25,7 +25,7 @@ from PIL import Image
 
 from cleanplate.errors import TruncatedPhotoError
 from cleanplate.imaging.orientation import Rectangle
-from cleanplate.imaging.reading import decode, open_image
+from cleanplate.imaging.reading import ANY_LEVEL, decode, open_image
 
 _WORKER = Path(__file__).with_name("jpeg_worker.py")
 
@@ -35,7 +35,6 @@ _LIBRARIES = ("../pillow.libs/libjpeg*.so*", ".dylibs/libjpeg*.dylib")
 #: The largest photo takes 3 seconds; a worker that needs so long hangs.
 _PATIENCE_SECONDS = 120
 
-_ANY = [0] + [255] * 255
 _RAW_MODES = {"L": "L", "RGB": "RGB", "CMYK": "CMYK;I"}
 
 
@@ -80,10 +79,10 @@ class Layout:
         """Return for each component one byte a block: 255 where ``weights`` (mode L, whole MCUs) is not 0 all over the
         block.
         """
-        eighths = weights.point(_ANY).reduce(8).point(_ANY)
+        eighths = weights.point(ANY_LEVEL).reduce(8).point(ANY_LEVEL)
         most_across, most_down = self.mcu[0] // 8, self.mcu[1] // 8
         return [
-            eighths.reduce((most_across // across, most_down // down)).point(_ANY).tobytes()
+            eighths.reduce((most_across // across, most_down // down)).point(ANY_LEVEL).tobytes()
             for across, down in self.sampling
         ]
 

@@ -208,10 +208,15 @@ def _exif(parts: JpegParts, exif: bytes) -> list[Segment]:
     return [Segment(_EXIF_OR_XMP, _EXIF + exif[at : at + size]) for at, size in zip(starts, sizes, strict=True)]
 
 
+def photoshop_segments(resources: bytes) -> list[Segment]:
+    """Return the segments that hold Photoshop's image ``resources``; none where there are none."""
+    return _split(_PHOTOSHOP, _RESOURCES, resources)
+
+
 def _photoshop(parts: JpegParts, resources: bytes) -> list[Segment]:
     if resources == parts.joined(_PHOTOSHOP, _RESOURCES):
         return [each for each in parts.segments if each.starts_with(_PHOTOSHOP, _RESOURCES)]
-    return _split(_PHOTOSHOP, _RESOURCES, resources)
+    return photoshop_segments(resources)
 
 
 def _shows_the_scene(segment: Segment) -> bool:

@@ -158,10 +158,6 @@ class Compress(ctypes.Structure):
     ]
 
 
-class HuffmanTable(ctypes.Structure):
-    _fields_ = [("bits_and_values", c_ubyte * (17 + 256)), ("sent_table", c_int)]
-
-
 class Libjpeg:
     """The functions of the library that are used, with the error manager that ends the process."""
 

@@ -17,7 +17,7 @@ from cleanplate.errors import (
 )
 from cleanplate.imaging.facts import PhotoFacts
 from cleanplate.imaging.memory import check_mask_memory
-from cleanplate.imaging.reading import check_budget, decode, eight_bit, format_of, open_image, quiet
+from cleanplate.imaging.reading import ANY_LEVEL, check_budget, decode, eight_bit, format_of, open_image, quiet
 from cleanplate.models import Box
 
 #: Levels from which on a soft mask counts as mask. Lower, and a JPEG mask's noise would count; higher, and a rim of
@@ -28,7 +28,6 @@ THRESHOLD = 10
 _WIDEST_STEP = 100
 
 _HARD = [0] * THRESHOLD + [255] * (256 - THRESHOLD)
-_ANY = [0] + [255] * 255
 _ALL = [0] * 255 + [255]
 
 
@@ -43,7 +42,7 @@ def dilate(mask: Image.Image, radius: int) -> Image.Image:
     A box blur is above 0 exactly where its box meets the mask; two passes take 0.07 s on 12 megapixels, where
     ``MaxFilter`` takes 7 s (Pillow 13).
     """
-    return _spread(mask, radius, _ANY)
+    return _spread(mask, radius, ANY_LEVEL)
 
 
 def erode(mask: Image.Image, radius: int) -> Image.Image:
@@ -65,7 +64,7 @@ def _spread(mask: Image.Image, radius: int, rule: list[int]) -> Image.Image:
 def feathered(hole: Image.Image, feather: int) -> Image.Image:
     """Return how much of the fill each pixel takes: 0 outside ``hole``, 255 from ``feather`` pixels inside it on.
 
-    ``feather`` is even: the hole is erode by half of it, and the blur reaches the other half both ways.
+    ``feather`` is even: the hole is eroded by half of it, and the blur reaches the other half both ways.
     """
     half = feather // 2
     weights = erode(hole, half)

@@ -29,7 +29,7 @@ from cleanplate.imaging.orientation import (
     turned_size,
     upright_rectangle,
 )
-from cleanplate.imaging.reading import decode, format_of, open_image
+from cleanplate.imaging.reading import ANY_LEVEL, decode, format_of, open_image
 
 #: The ring around the hole is compared at no more than this many pixels a side: tone is a coarse thing.
 _RING_SIDE = 512
@@ -49,7 +49,6 @@ _REACH = 3
 #: Rows more of a JPEG: in the last of a block decoders smooth colours with those below it.
 _COLOURS_REACH = 32
 
-_ANY = [0] + [255] * 255
 _FILLED = [0] * 255 + [255]
 
 
@@ -205,7 +204,7 @@ class _Part:
         none = (0.0, 0.0, 0.0)
         area, scale = _seen_area(window)
         size = (max(1, round((area[2] - area[0]) / scale)), max(1, round((area[3] - area[1]) / scale)))
-        inside = self._hole_in(area).resize(size, Image.Resampling.BOX).point(_ANY)
+        inside = self._hole_in(area).resize(size, Image.Resampling.BOX).point(ANY_LEVEL)
         inner = dilate(inside, _RING_GAP)
         ring = ImageChops.subtract(dilate(inner, _RING_WIDTH), inner)
         if ring.histogram()[255] < _MIN_RING_PIXELS:

@@ -12,11 +12,12 @@ from cleanplate.errors import PhotoTooLargeError
 from cleanplate.imaging.downscale import scaled
 from cleanplate.imaging.facts import inspect_photo
 from cleanplate.imaging.memory import memory_to_read
-from cleanplate.imaging.reading import quiet
+from cleanplate.imaging.reading import open_image, quiet
 
 #: Levels by which a pixel differs where a photo was filled, and hardly where it was only encoded once more.
 _CHANGED = 24
-_MAX_MEGAPIXELS = 150
+#: The most that a stack's ``MaxMegapixels`` may be.
+_MAX_MEGAPIXELS = 400
 
 
 @quiet
@@ -26,8 +27,10 @@ def make_preview(file: BinaryIO, *, limit: int, max_memory: float) -> Image.Imag
     Raises ``PhotoTooLargeError`` where reading it takes more than ``max_memory`` MB, and as ``inspect_photo`` does.
     """
     facts = inspect_photo(file, max_megapixels=_MAX_MEGAPIXELS)
-    # A JPEG is decoded at a fraction of its size.
-    if facts.format != "jpeg" and (need := memory_to_read(facts, size=file.seek(0, io.SEEK_END))) > max_memory:
+    need = memory_to_read(facts, size=file.seek(0, io.SEEK_END))
+    # A JPEG is decoded at a fraction of its size, unless its decoder must hold all coefficients first.
+    whole = facts.format != "jpeg" or "progressive" in open_image(file, "jpeg").info
+    if whole and need > max_memory:
         raise PhotoTooLargeError(f"reading it takes about {need:.0f} MB of memory")
     return scaled(file, facts, limit)
 

@@ -115,7 +115,13 @@ DECODER_ERRORS = (
 )
 
 #: What the open file itself may raise on the way to S3: nothing is wrong with the photo then.
-_NOT_THE_DECODERS = (CleanplateError, ConnectionError, TimeoutError)
+NOT_THE_DECODERS = (CleanplateError, ConnectionError, TimeoutError)
+
+#: Pillow's modes of grey with more than 8 bits.
+DEEP_GREY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+
+#: A table for ``Image.point``: white wherever there is anything.
+ANY_LEVEL = [0] + [255] * 255
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -189,7 +195,7 @@ def open_image(file: BinaryIO, picture_format: str) -> Image.Image:
     file.seek(0)
     try:
         return Image.open(file, formats=[_DECODERS[picture_format]])
-    except _NOT_THE_DECODERS:
+    except NOT_THE_DECODERS:
         raise
     except DECODER_ERRORS as error:
         _ask_the_file(file)
@@ -268,7 +274,7 @@ def decode(image: Image.Image) -> None:
     """Decode all pixels of ``image`` in place. Raises ``TruncatedPhotoError``."""
     try:
         image.load()
-    except _NOT_THE_DECODERS:
+    except NOT_THE_DECODERS:
         raise
     except DECODER_ERRORS as error:
         raise TruncatedPhotoError(f"the picture breaks off or is damaged: {in_words(error)}") from error
@@ -294,7 +300,7 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
     The modes that come out are L, LA, RGB, RGBA and CMYK. Pillow's own ``convert('L')`` of 16-bit grey saturates.
     """
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+    if image.mode in DEEP_GREY:
         grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
         if isinstance(key := image.info.get("transparency"), int):
             seen = ImageMath.lambda_eval(lambda args: (args["deep"] != key) * 255, deep=image.convert("I"))

@@ -16,13 +16,12 @@ _PROFILE_METHODS = (2, 3)
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """``icc`` is the profile that the pixels are in, empty for sRGB; ``made`` says that it does not lie in the file.
+    """``icc`` is the profile that the pixels are in, empty for sRGB.
 
     ``primaries`` and ``transfer`` are code points of H.273, zero where the file states none.
     """
 
     icc: bytes = b""
-    made: bool = False
     primaries: int = 0
     transfer: int = 0
 
@@ -49,13 +48,13 @@ def _colours_of(image: Image.Image, file: BinaryIO, picture_format: str) -> Colo
         icc, transfer = png.stated_profile(chunks, grey=grey)
         points = dict(chunks).get(b"cICP", b"")
         if len(points) == 4:
-            return Colours(icc, made=bool(icc), primaries=points[0], transfer=transfer)
-        return Colours(embedded) if embedded else Colours(icc, made=bool(icc))
+            return Colours(icc, primaries=points[0], transfer=transfer)
+        return Colours(embedded or icc)
     if picture_format in ("avif", "heic"):
         primaries, transfer = _code_points(file)
         if transfer in profiles.HIGH_RANGE or not embedded:
             icc = profiles.profile_of_code_points(primaries, transfer, grey=grey)
-            return Colours(icc, made=bool(icc), primaries=primaries, transfer=transfer)
+            return Colours(icc, primaries=primaries, transfer=transfer)
     if picture_format == "jpeg2000" and not embedded:
         colour = boxes.first(file, boxes.boxes(file), b"colr")
         return Colours(colour[3:] if colour[:1] and colour[0] in _PROFILE_METHODS else b"")

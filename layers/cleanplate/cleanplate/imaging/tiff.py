@@ -33,7 +33,6 @@ _EDITED = frozenset({XMP, PHOTOSHOP})
 PICTURES = frozenset({_LAYERS, SUB_IFDS, 50255})
 #: Where pixels lie on the ground (GeoTIFF 1.1, section 7.1): no longer true once they were turned.
 _PLACES = frozenset({33550, 33922, 34264})
-_ORIENTATION = 0x0112
 
 _WHITE_IS_ZERO, _RGB, _CMYK, YCBCR = 0, 2, 5, 6
 _COLOURS = {_RGB: 3, _CMYK: 4, YCBCR: 3}
@@ -53,11 +52,11 @@ def read_tags(file: BinaryIO, notes: list[str]) -> Directory:
     Raises ``ValueError`` where there is no directory.
     """
     header = ifd.read_header(file)
-    root = ifd.read_directory(file, header, header.first, unread=LAYOUT - {_ORIENTATION} | PICTURES)
+    root = ifd.read_directory(file, header, header.first, unread=LAYOUT - {ifd.ORIENTATION} | PICTURES)
     if _LAYERS in root.values:
         notes.append("Photoshop's layers are left out: they show the photo as it was.")
     drop = LAYOUT | PICTURES
-    turned = root.values.get(_ORIENTATION)
+    turned = root.values.get(ifd.ORIENTATION)
     if turned and (turned.number or 1) != 1 and _PLACES & set(root.values):
         notes.append("The photo's place on the ground (GeoTIFF) is left out: its pixels are turned upright.")
         drop |= _PLACES

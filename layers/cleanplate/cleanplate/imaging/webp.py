@@ -14,7 +14,7 @@ _LOWEST_QUALITY = 75
 UNKNOWN_QUALITY = 92
 
 
-def webp_manner(file: BinaryIO) -> tuple[bool, int]:
+def webp_coding(file: BinaryIO) -> tuple[bool, int]:
     """Return whether the (first) frame in ``file`` is lossless, and otherwise the quality, 75 to 100, to encode it
     again.
     """

@@ -7,18 +7,16 @@ from typing import Any, BinaryIO, cast
 
 from PIL import Image
 
-from cleanplate.errors import (
-    CleanplateError,
-    ResultNotEncodedError,
-)
-from cleanplate.imaging import png, tiff
+from cleanplate.errors import ResultNotEncodedError
+from cleanplate.imaging import ifd, png, tiff
 from cleanplate.imaging.belongings import Belongings
-from cleanplate.imaging.exif import LARGEST_IN_JPEG, fitted_exif, orientation_of, with_orientation
+from cleanplate.imaging.exif import fitted_exif, orientation_of, with_orientation
 from cleanplate.imaging.facts import PhotoFacts
 from cleanplate.imaging.ifd import Directory, Value
+from cleanplate.imaging.jpeg_markers import SEGMENT_BYTES, XMP_BYTES, Segment, photoshop_segments
 from cleanplate.imaging.metadata import SOURCE_TYPE, divided_xmp, xmp_for_result, xmp_upright
 from cleanplate.imaging.profiles import HIGH_RANGE
-from cleanplate.imaging.reading import DECODER_ERRORS
+from cleanplate.imaging.reading import DECODER_ERRORS, NOT_THE_DECODERS
 from cleanplate.imaging.stated import state_code_points
 from cleanplate.models import OutputFormat
 
@@ -31,13 +29,9 @@ MEDIA_TYPES = {
 }
 _EXTENSIONS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 
-#: A JPEG segment holds 65 533 bytes.
-_SEGMENT = 65_533
-_XMP_SEGMENT = _SEGMENT - 29
-
 _TIFF_LOSSLESS = frozenset({"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma"})
 
-_ORIENTATION, _SOFTWARE = 0x0112, 0x0131
+_SOFTWARE = 0x0131
 
 _LOSSY_QUALITY = 95
 #: What a JPEG's encoder is told of the colours of an AVIF or HEIC, which are 4:2:0 where nothing is stated.
@@ -96,7 +90,7 @@ def write(
             _write_avif(image, kept, file, exif, xmp, notes)
         else:
             _write_tiff(image, kept, file, xmp, notes)
-    except (CleanplateError, ConnectionError, TimeoutError):
+    except NOT_THE_DECODERS:
         raise
     except DECODER_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -109,10 +103,11 @@ def write(
 def _write_jpeg(
     image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes, xmp: bytes, notes: list[str]
 ) -> None:
-    exif = fitted_exif(exif, LARGEST_IN_JPEG, notes)
-    long: list[bytes] = []
-    if len(xmp) > _XMP_SEGMENT:
+    exif = fitted_exif(exif, SEGMENT_BYTES, notes)
+    extra = photoshop_segments(kept.photoshop)
+    if len(xmp) > XMP_BYTES:
         xmp, long = divided_xmp(xmp, xmp_for_result(b"", mark_as_edited=SOURCE_TYPE.encode() in xmp, notes=notes))
+        extra += [Segment(0xE1, content) for content in long]
     own = kept.format == "jpeg" and bool(kept.tables)
     image.save(
         file,
@@ -120,7 +115,7 @@ def _write_jpeg(
         icc_profile=kept.embedded or None,
         exif=exif,
         xmp=xmp or None,
-        extra=_photoshop_segments(kept.photoshop) + b"".join(_segment(0xE1, content) for content in long),
+        extra=b"".join(each.to_bytes() for each in extra),
         dpi=kept.dpi or (0, 0),
         progressive=kept.progressive,
         **(
@@ -133,17 +128,6 @@ def _write_jpeg(
 
 def _sampling_in_jpeg(kept: Belongings) -> int:
     return _JPEG_SAMPLING.get(kept.coding.sampling, 2) if kept.format in _CODED_BY_BOXES else 0
-
-
-def _photoshop_segments(resources: bytes) -> bytes:
-    head = b"Photoshop 3.0\x00"
-    size = _SEGMENT - len(head)
-    pieces = [resources[at : at + size] for at in range(0, len(resources), size)]
-    return b"".join(_segment(0xED, head + piece) for piece in pieces)
-
-
-def _segment(marker: int, content: bytes) -> bytes:
-    return bytes([0xFF, marker]) + (2 + len(content)).to_bytes(2, "big") + content
 
 
 def _write_png(image: Image.Image, kept: Belongings, file: BinaryIO, exif: bytes, xmp: bytes) -> None:
@@ -204,7 +188,7 @@ class _Stored(Image.Exif):
 
     def __init__(self, exif: bytes) -> None:
         super().__init__()
-        self[_ORIENTATION] = orientation_of(exif) or 1
+        self[ifd.ORIENTATION] = orientation_of(exif) or 1
         # Pillow writes no EXIF where nothing but the orientation was in it.
         self[_SOFTWARE] = ""
         self._stored = with_orientation(exif, 1)

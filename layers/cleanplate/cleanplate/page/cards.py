@@ -13,8 +13,8 @@ from cleanplate.page.html import Card
 def facts_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values for people: what was removed, the size, how long it took, what was paid."""
     facts = []
-    if manifest.get("options"):
-        facts.append(("remove", ", ".join(manifest["options"].get("remove", []))))
+    if labels := manifest.get("options", {}).get("remove"):
+        facts.append(("remove", ", ".join(labels)))
     if manifest.get("masks"):
         facts.append(("masks", ", ".join(f"{mask['label']} ({mask['score']:.0%})" for mask in manifest["masks"])))
     size = manifest.get("photo", {}).get("facts", {})
@@ -66,7 +66,9 @@ def _command(manifest: Mapping[str, Any], bus: str) -> tuple[str, str]:
     else:
         options = manifest["options"]
         grow = "auto" if options.get("grow") is None else options["grow"]
-        name, more = "redo", {"options": {"remove": options.get("remove", []), "grow": grow}}
+        # A photo with a mask of its uploader's own needs no labels, and a request takes no empty list of them.
+        labels = {"remove": options["remove"]} if options.get("remove") else {}
+        name, more = "redo", {"options": {**labels, "grow": grow}}
     detail = {"bucket": manifest["photo"]["bucket"], "key": manifest["photo"]["key"], **more}
     entry = {
         "Source": "page",

@@ -50,7 +50,7 @@ document.addEventListener('click', async event => {
   if (act === 'next') step(1);
   if (act === 'back') step(-1);
   if (act === 'copy') {
-    const said = button.textContent, words = button.dataset.words;
+    const said = button.dataset.said ??= button.textContent, words = button.dataset.words; // clicked twice, it says 'copied' by then
     try { await navigator.clipboard.writeText(words); button.textContent = 'copied'; }
     catch { prompt('Copy this command', words); }
     setTimeout(() => { button.textContent = said; }, 1500);
