@@ -10,7 +10,7 @@
 #   YES      do not ask before many photos are paid for             make run STACK=cleanplate PHOTOS=holiday/ YES=1
 #   OUT      where results go                                       make run OUT=/tmp/cleaned
 #   PORT     where Adobe's stand-in listens                         make adobe PORT=8085
-#   ARGS     more words for the program behind the door             make up ARGS=--help
+#   ARGS     more arguments of the command                         make up ARGS=--help
 
 PYTHON ?= python3
 PORT ?= 8085

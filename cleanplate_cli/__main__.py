@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from cleanplate_cli.commands import AtHome, Samples, add_commands, open_door
+from cleanplate_cli.commands import LocalStack, Samples, add_commands, run_command
 from cleanplate_cli.errors import CommandError
+from cleanplate_cli.telling import say
 
 CANNOT_START = 2
 INTERRUPTED = 130
@@ -30,7 +32,9 @@ def main(words: Sequence[str] | None = None) -> int:
     return go(parser.parse_args(words), None, None)
 
 
-def go(told: argparse.Namespace, at_home: AtHome | None, samples: Samples | None, stopped: int = INTERRUPTED) -> int:
+def go(
+    args: argparse.Namespace, local_stack: LocalStack | None, samples: Samples | None, stopped: int = INTERRUPTED
+) -> int:
     """Run what was asked for, with errors in words and an orderly end when interrupted."""
     for name in _signals():
         signal.signal(name, _interrupt)
@@ -39,13 +43,20 @@ def go(told: argparse.Namespace, at_home: AtHome | None, samples: Samples | None
         os.chdir(os.environ.get("CALLED_FROM") or ".")
     # A pipe has no width of its own.
     console = Console(width=None if sys.stdout.isatty() else 120)
-    door: Callable[..., int] = told.door
+    command: Callable[..., int] = args.command
     try:
-        if getattr(told, "is_plain", False):
-            return door(told, console)
-        return open_door(told, console, at_home, samples)
+        if getattr(args, "is_plain", False):
+            return command(args, console)
+        return run_command(args, console, local_stack, samples)
     except CommandError as error:
-        Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
+        say(Console(stderr=True), str(error))
+        return CANNOT_START
+    except (BotoCoreError, ClientError) as error:
+        say(
+            Console(stderr=True),
+            f"AWS did not do what was asked: {error}. Check the region, the credentials that the AWS CLI uses "
+            "(AWS_PROFILE, AWS_REGION) and their rights; what was done stays done, and the same command goes on.",
+        )
         return CANNOT_START
     except InterruptedRun:
         console.print("Stopped; nothing is left running here.", highlight=False)

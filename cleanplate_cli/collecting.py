@@ -11,9 +11,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cleanplate.errors import CleanplateError
 from cleanplate.imaging import jpeg
 from cleanplate.page.cards import facts_of
-from cleanplate_cli.inputs import Upload
+from cleanplate_cli.inputs import Upload, companions_by_photo
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress
 from cleanplate_cli.stack import Stack
@@ -63,14 +64,18 @@ def task_of(photo: Upload, content: bytes, companions: Sequence[bytes] = ()) -> 
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def ending_before(out: OutFolder, photo: Upload, companions: Sequence[bytes]) -> Ending | None:
-    """Return how the photo ended in an earlier run, if it is done: the same content and options, and the result still
-    there.
-    """
-    ending = endings_before(out).get(photo.origin)
-    if ending is None or not ending.went_well or ending.is_sample:
-        return None
-    return ending if ending.task == task_of(photo, photo.read(), companions) else None
+def done_before(out: OutFolder, uploads: Sequence[Upload]) -> dict[str, Ending]:
+    """Return, by key, the photos that an earlier run has done: same content and options, and the result still there."""
+    before, companions = endings_before(out), companions_by_photo(uploads)
+    return {
+        photo.key: ending
+        for photo in uploads
+        if not photo.companion
+        and (ending := before.get(photo.origin))
+        and ending.went_well
+        and not ending.is_sample
+        and ending.task == task_of(photo, photo.read(), [each.read() for each in companions[photo.key]])
+    }
 
 
 def endings_before(out: OutFolder) -> dict[str, Ending]:
@@ -145,7 +150,7 @@ def _fetch(
     ending = replace(ending, result=out.save(name, result, ending.origin))
     try:
         pictures = triptych(progress.photo.read(), result, _hole(stack, manifest))
-    except OSError:
+    except (CleanplateError, OSError):
         return ending
     return replace(ending, picture=out.save(_beside(ending.key), jpeg(pictures.side_by_side()), ending.origin))
 
@@ -183,7 +188,7 @@ def _picture_of_failed(progress: PhotoProgress, out: OutFolder) -> str:
     """Return a small picture of a photo that has no result, if it is one that can be read."""
     try:
         picture = preview(progress.photo.read())
-    except OSError:
+    except (CleanplateError, OSError):
         return ""
     return out.save(_beside(progress.photo.key, "before"), jpeg(picture), progress.photo.origin)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _QUEUE, _REDRIVE = "DeadLetterQueueUrl", "RedriveMessagesFunctionName"
-#: While a list is read, its letters are hidden from whoever else reads. Seconds.
+#: While a list is read, its messages are hidden from whoever else reads. Seconds.
 _HIDDEN = 60
 #: Letters that one call looks at.
 _MOST = 1000
@@ -28,7 +27,7 @@ _WORDS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """One message: its id, what it says, and why it was set aside; no reason where it only was not delivered."""
 
     id: str
@@ -54,58 +53,52 @@ def dead_letters(stack: Stack, action: str, ids: Sequence[str], console: Console
     missing = {_QUEUE, _REDRIVE} - stack.outputs.keys()
     if missing:
         raise CommandError(f"The stack {stack.name} has no output {missing.pop()}: deploy this version of it first.")
-    try:
-        if action == "redrive":
-            return _redrive(stack, console)
-        return _delete(stack, ids, console) if action == "delete" else _list(stack, console)
-    except (ClientError, BotoCoreError) as error:
-        raise CommandError(f"AWS did not let the dead letters be read: {error}") from None
+    if action == "redrive":
+        return _redrive(stack, console)
+    return _delete(stack, ids, console) if action == "delete" else _list(stack, console)
 
 
 def _list(stack: Stack, console: Console) -> int:
-    letters = _read(stack)
-    _release(stack, letters)
-    if letters:
+    messages = _read(stack)
+    _release(stack, messages)
+    if messages:
         table = Table(box=None, pad_edge=False)
         for title in ("id", "about", "why it was set aside"):
             table.add_column(title, overflow="fold")
-        for letter in letters:
-            table.add_row(*map(Text, (letter.id, letter.about, letter.reason or "was not delivered")))
+        for message in messages:
+            table.add_row(*map(Text, (message.id, message.about, message.reason or "was not delivered")))
         console.print(table)
-    unreadable = sum(1 for letter in letters if letter.reason)
-    words = f"{len(letters)} dead letters, {unreadable} of them unreadable."
+    unreadable = sum(1 for message in messages if message.reason)
+    words = f"{len(messages)} dead letter{'' if len(messages) == 1 else 's'}, {unreadable} of them unreadable."
     if unreadable:
         words += " `cleanplate dead-letters delete` deletes the unreadable ones."
-    if len(letters) > unreadable:
+    if len(messages) > unreadable:
         words += " `cleanplate dead-letters redrive` sends the others once more."
     console.print(Text(words), soft_wrap=True)
     return 0
 
 
 def _delete(stack: Stack, ids: Sequence[str], console: Console) -> int:
-    letters = _read(stack)
-    chosen = [letter for letter in letters if (letter.id in ids if ids else letter.reason)]
-    _release(stack, [letter for letter in letters if letter not in chosen])
+    messages = _read(stack)
+    chosen = [message for message in messages if (message.id in ids if ids else message.reason)]
+    _release(stack, [message for message in messages if message not in chosen])
     _in_batches(stack, "delete_message_batch", chosen)
-    unknown = sorted(set(ids) - {letter.id for letter in letters})
-    console.print(Text(f"{len(chosen)} deleted, {len(letters) - len(chosen)} left."), soft_wrap=True)
+    unknown = sorted(set(ids) - {message.id for message in messages})
+    console.print(Text(f"{len(chosen)} deleted, {len(messages) - len(chosen)} left."), soft_wrap=True)
     if unknown:
         console.print(Text(f"No dead letter has the id {', '.join(unknown)}."), soft_wrap=True)
     return 1 if unknown else 0
 
 
 def _redrive(stack: Stack, console: Console) -> int:
-    answer = stack.client("lambda").invoke(FunctionName=stack.outputs[_REDRIVE])
-    said = json.loads(answer["Payload"].read())
-    if answer.get("FunctionError"):
-        raise CommandError(f"The redrive failed: {said.get('errorType')}: {said.get('errorMessage')}")
-    console.print(Text(f"{said['sent']} sent once more, {said['left']} left."), soft_wrap=True)
+    answer = stack.invoke(stack.outputs[_REDRIVE])
+    console.print(Text(f"{answer['sent']} sent once more, {answer['left']} left."), soft_wrap=True)
     return 0
 
 
-def _read(stack: Stack) -> list[Letter]:
-    """Return the letters, which are hidden from now on, until they are released."""
-    found: dict[str, Letter] = {}
+def _read(stack: Stack) -> list[DeadLetter]:
+    """Return the messages, which are hidden from now on, until they are released."""
+    found: dict[str, DeadLetter] = {}
     empty = 0
     while empty < _EMPTY_ANSWERS and len(found) < _MOST:
         answer = stack.client("sqs").receive_message(
@@ -120,21 +113,21 @@ def _read(stack: Stack) -> list[Letter]:
         for message in messages:
             reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
             # Of two receipts of one message the newer one holds.
-            found[message["MessageId"]] = Letter(
+            found[message["MessageId"]] = DeadLetter(
                 message["MessageId"], message["Body"], reason, message["ReceiptHandle"]
             )
     return list(found.values())
 
 
-def _release(stack: Stack, letters: Sequence[Letter]) -> None:
-    _in_batches(stack, "change_message_visibility_batch", letters, VisibilityTimeout=0)
+def _release(stack: Stack, messages: Sequence[DeadLetter]) -> None:
+    _in_batches(stack, "change_message_visibility_batch", messages, VisibilityTimeout=0)
 
 
-def _in_batches(stack: Stack, operation: str, letters: Sequence[Letter], **how: Any) -> None:  # noqa: ANN401 - boto3's
-    for first in range(0, len(letters), 10):
+def _in_batches(stack: Stack, operation: str, messages: Sequence[DeadLetter], **how: Any) -> None:  # noqa: ANN401 - boto3's
+    for first in range(0, len(messages), 10):
         entries = [
-            {"Id": str(number), "ReceiptHandle": letter.handle, **how}
-            for number, letter in enumerate(letters[first : first + 10])
+            {"Id": str(number), "ReceiptHandle": message.handle, **how}
+            for number, message in enumerate(messages[first : first + 10])
         ]
         answer = getattr(stack.client("sqs"), operation)(QueueUrl=stack.outputs[_QUEUE], Entries=entries)
         if answer.get("Failed"):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 from rich.text import Text
 
@@ -23,17 +21,11 @@ def doctor(stack: Stack, console: Console) -> int:
     """Check a stack; 0 where all is well. Nothing is paid."""
     if _OUTPUT not in stack.outputs:
         raise CommandError(f"The stack {stack.name} has no output {_OUTPUT}: deploy this version of it first.")
-    try:
-        answer = stack.client("lambda").invoke(FunctionName=stack.outputs[_OUTPUT])
-    except (ClientError, BotoCoreError) as error:
-        raise CommandError(f"AWS did not let the stack be checked: {error}") from None
-    said = json.loads(answer["Payload"].read())
-    if answer.get("FunctionError"):
-        raise CommandError(f"The check itself failed: {said.get('errorType')}: {said.get('errorMessage')}")
-    console.print(_table(said["checks"]))
-    wrong = sum(1 for check in said["checks"] if not check["ok"])
-    console.print("All is well." if not wrong else f"{wrong} of {len(said['checks'])} are not well.", highlight=False)
-    return 0 if said["ok"] else 1
+    report = stack.invoke(stack.outputs[_OUTPUT])
+    console.print(_table(report["checks"]))
+    wrong = sum(1 for check in report["checks"] if not check["ok"])
+    console.print("All is well." if not wrong else f"{wrong} of {len(report['checks'])} are not well.", highlight=False)
+    return 0 if report["ok"] else 1
 
 
 def _table(checks: Sequence[dict[str, Any]]) -> Table:

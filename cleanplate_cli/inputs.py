@@ -59,10 +59,6 @@ class Upload:
         """What the photo is on this machine, the same in every run: two photos of one name are two."""
         return str(self.source.resolve()) if isinstance(self.source, Path) else f"sample {self.source.file}"
 
-    def has_beside(self, companion: Upload) -> bool:
-        """Return whether a sidecar, a mask or a file of its folder belongs to this photo."""
-        return not self.companion and companion.key in companion_keys(self.key)
-
     @property
     def metadata(self) -> dict[str, str]:
         """The options as S3 metadata, which is ASCII: other characters are encoded as in mail headers."""
@@ -93,6 +89,26 @@ class Found:
 def companion_keys(key: str) -> set[str]:
     """Return the keys at which something may lie that says how a photo is to be cleaned."""
     return {sidecar_key(key), folder_of(key) + FOLDER_OPTIONS, *own_mask_keys(key)}
+
+
+def companions_by_photo(uploads: Sequence[Upload]) -> dict[str, list[Upload]]:
+    """Return for each photo's key the sidecar, the mask and the files of its folder among ``uploads``, by name."""
+    companions = {upload.key: upload for upload in uploads if upload.companion}
+    return {
+        photo.key: [companions[key] for key in sorted(companion_keys(photo.key)) if key in companions]
+        for photo in uploads
+        if not photo.companion
+    }
+
+
+def companions_on_disk(photo: Path, key: str) -> list[Upload]:
+    """Return what lies beside a photo's file and says how it is to be cleaned, each for its place beside ``key``."""
+    beside = {name: photo.with_name(name.rpartition("/")[2]) for name in sorted(companion_keys(key))}
+    return [
+        Upload(name, file, companion=True)
+        for name, file in beside.items()
+        if file.is_file() and _reason_to_skip(file, name) in COMPANIONS
+    ]
 
 
 def split_words(photos: str) -> list[str]:
@@ -174,15 +190,17 @@ def _below(folder: Path, apart_from: Path | None) -> Iterable[Path]:
 
 
 def _distinct(named: Mapping[Path, str]) -> dict[Path, str]:
-    """Put every file's folder before its name where two files have one name, so that companions stay together."""
-    clash = len(set(named.values())) < len(named)
+    """Put every file's folder before its name where two files have one name; folders of one name are numbered."""
+    if len(set(named.values())) == len(named):
+        return dict(named)
+    folders: dict[str, list[Path]] = {}
     keys: dict[Path, str] = {}
-    taken: set[str] = set()
     for path, key in named.items():
-        wanted = f"{path.parent.name}/{key}" if clash else key
-        unique, number = wanted, 2
-        while unique in taken:
-            unique, number = f"{number}/{wanted}", number + 1
-        keys[path] = unique
-        taken.add(unique)
+        wanted = f"{path.parent.name}/{key}"
+        # By folder and not by file, so that a photo and its sidecar get the same number.
+        alike = folders.setdefault(wanted.rpartition("/")[0], [])
+        if path.parent not in alike:
+            alike.append(path.parent)
+        number = alike.index(path.parent) + 1
+        keys[path] = wanted if number == 1 else f"{number}/{wanted}"
     return keys

@@ -94,7 +94,7 @@ class OutFolder:
                     f"for example OUT={folder / 'cleaned'}"
                 )
         self._check_writable()
-        free = shutil.disk_usage(_nearest(folder)).free
+        free = shutil.disk_usage(nearest(folder)).free
         if free < room:
             raise OutError(
                 f"The disk of OUT={folder} has {free / 1e6:.0f} MB left, and the results need about {room / 1e6:.0f} MB. "
@@ -103,7 +103,7 @@ class OutFolder:
 
     def _check_writable(self) -> None:
         try:
-            with tempfile.TemporaryFile(dir=_nearest(self.path)) as probe:
+            with tempfile.TemporaryFile(dir=nearest(self.path)) as probe:
                 probe.write(b"?" * 4096)
         except OSError as error:
             raise OutError(
@@ -360,7 +360,7 @@ def _lies_in(file: Path, folder: Path) -> bool:
     return False
 
 
-def _nearest(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that is there."""
     for path in (folder, *folder.absolute().parents):
         if path.is_dir():

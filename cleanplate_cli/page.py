@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cleanplate.errors import CleanplateError
 from cleanplate.imaging import data_uri
 from cleanplate.page.html import Card, article, page_html, picture_side
 from cleanplate_cli.collecting import Ending, endings_before
@@ -58,7 +59,7 @@ def _pictures(ending: Ending, out: Path, longest: int) -> Mapping[str, Any]:
         if ending.outcome not in {"cleaned", "nothing_to_remove"}:
             return {"before": data_uri(preview(content, longest))}
         parts = separate(content)
-    except OSError:  # somebody took it away
+    except (CleanplateError, OSError):  # somebody took it away, or changed it
         return {}
     for picture in (parts.before, parts.mask, parts.after):
         picture.thumbnail((longest, longest))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
+
+from cleanplate_cli.stack import Stack
 
 _KINDS = ("waiting", "in_work", "cleaned", "nothing_to_remove", "mask_ready", "failed")
 
 
-class ProgressAsked:
+class ProgressPoller:
     """Polls every few seconds on a thread of its own, from entering to leaving; :attr:`report` is the latest answer."""
 
-    def __init__(
-        self, client: Callable[[str], Any], function: str, folder: str | None = None, *, every: float = 3.0
-    ) -> None:
-        self._client, self._function, self._every = client, function, every
-        self._asked = json.dumps({} if folder is None else {"folder": folder}).encode()
+    def __init__(self, stack: Stack, folder: str | None = None, *, every: float = 3.0) -> None:
+        self._stack, self._folder, self._every = stack, folder, every
         self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._ask_on, daemon=True)
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self.report: Mapping[str, Any] = {}
 
     @property
@@ -36,20 +34,19 @@ class ProgressAsked:
         # A first answer may take its process a second or two.
         self._thread.join(20)
 
-    def _ask_on(self) -> None:
+    def _poll(self) -> None:
         while not self._leaving.is_set():
             try:
-                self.report = ask_progress(self._client, self._function, self._asked)
+                self.report = ask_progress(self._stack, self._folder)
             except Exception:  # noqa: BLE001 - no photo's fate hangs on it, and the stack may be stopping
                 self.report = {}
             self._leaving.wait(self._every)
 
 
-def ask_progress(client: Callable[[str], Any], function: str, asked: bytes = b"{}") -> dict[str, Any]:
-    """Return the stack's own report; empty where it has none, as of a folder that it has not seen."""
-    answer = client("lambda").invoke(FunctionName=function, Payload=asked)
-    said = json.loads(answer["Payload"].read())
-    return {} if answer.get("FunctionError") else dict(said)
+def ask_progress(stack: Stack, folder: str | None = None) -> dict[str, Any]:
+    """Return the stack's own report on a folder, or on its whole bucket; raises :class:`CommandError`."""
+    report: dict[str, Any] = stack.invoke(stack.progress_function, {} if folder is None else {"folder": folder})
+    return report
 
 
 def in_words(report: Mapping[str, Any]) -> str:

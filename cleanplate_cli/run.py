@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
@@ -13,17 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from cleanplate.uploads.options import OWN_MASK_SUFFIX
 from cleanplate_cli import forecast
-from cleanplate_cli.collecting import Ending, collect, ending_before, endings_before
+from cleanplate_cli.collecting import Ending, collect, done_before, endings_before
 from cleanplate_cli.errors import CommandError
-from cleanplate_cli.inputs import Upload, companion_keys
+from cleanplate_cli.inputs import Upload, companion_keys, companions_by_photo
 from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.page import write_page
 from cleanplate_cli.progress_board import PhotoProgress, make_board
-from cleanplate_cli.progress_poller import ProgressAsked, ask_progress
+from cleanplate_cli.progress_poller import ProgressPoller, ask_progress
 from cleanplate_cli.stack import Stack
-from cleanplate_cli.telling import counted, report, shown
+from cleanplate_cli.telling import counted, report, say, shown
 from cleanplate_cli.uploading import NameTakenError, Uploaded, Uploader, ask_again, put_mask
 
 if TYPE_CHECKING:
@@ -83,35 +84,29 @@ class RunArgs:
         """Bytes that results and pictures will take, about."""
         return sum(file.stat().st_size * 3 // 2 for file in self.files) + 500_000 * len(self.uploads)
 
-    def companions(self, photo: Upload) -> list[bytes]:
-        """Return the content of the sidecar and the mask that come along with a photo."""
-        return [upload.read() for upload in self.uploads if photo.has_beside(upload)]
-
 
 def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]], console: Console) -> int:
     """Clean the photos; 0 only if all went well. The stack is opened only if something is left to do."""
     out = OutFolder(asked.out)
     out.check(asked.files, room=asked.room)
-    say = _sayer(console)
-    say(asked.left)
+    say(console, asked.left)
     began = time.monotonic()
     with out:
-        endings: dict[str, Ending] = {}
-        if not asked.again and not asked.retry:
-            for photo in asked.photos:
-                if done := ending_before(out, photo, asked.companions(photo)):
-                    endings[photo.key] = done
+        endings = {} if asked.again or asked.retry else done_before(out, asked.uploads)
         if endings:
-            say(f"{counted(endings)} done already in {shown(asked.out)}, with the same options, and passed over.")
+            say(
+                console,
+                f"{counted(endings)} done already in {shown(asked.out)}, with the same options, and passed over.",
+            )
         function_errors: Sequence[str] = ()
         left = [photo for photo in asked.photos if photo.key not in endings]
         try:
             if left:
                 with open_stack() as stack:
                     for line in stack.about:
-                        say(line)
+                        say(console, line)
                     _agree(asked, left, stack, console)
-                    say(f"Cleaning {counted(left)} {asked.where}.")
+                    say(console, f"Cleaning {counted(left)} {asked.where}.")
                     _Cleaning(asked, left, endings, stack, out).go(console)
                     if any(ending.outcome == "missing" for ending in endings.values()):
                         function_errors = stack.function_errors()
@@ -119,22 +114,15 @@ def run(asked: RunArgs, open_stack: Callable[[], AbstractContextManager[Stack]],
             if endings:
                 page = write_page(out, asked.stack)
                 say(
+                    console,
                     f"{len(endings)} of {counted(asked.photos)} saved, see {shown(asked.out / page)}; "
-                    "the same command goes on with the rest."
+                    "the same command goes on with the rest.",
                 )
             raise
         page = write_page(out, asked.stack)
         ended = [endings[photo.key] for photo in asked.photos]
         report(ended, asked.out / page, function_errors, time.monotonic() - began, console, asked.stack)
     return 0 if all(ending.went_well for ending in ended) else 1
-
-
-def _sayer(console: Console) -> Callable[[str], None]:
-    def say(words: str) -> None:
-        if words:
-            console.print(words, highlight=False, markup=False, soft_wrap=True)
-
-    return say
 
 
 def _agree(asked: RunArgs, photos: Sequence[Upload], stack: Stack, console: Console) -> None:
@@ -147,19 +135,23 @@ def _agree(asked: RunArgs, photos: Sequence[Upload], stack: Stack, console: Cons
         1 if masks & companion_keys(photo.key) or photo.key in asked.approvals or "review" in photo.options else 2
         for photo in photos
     )
-    with contextlib.suppress(Exception):
-        pace = ask_progress(stack.client, stack.progress_function).get("requests_per_minute", {}).get("limit")
-        seconds = len(photos) * _REQUESTS / float(pace) * 60
-        words = f"at the {pace:g} requests a minute that the stack may send, {forecast.in_words(seconds)} or more"
-    _sayer(console)(
-        f"{counted(photos)}: about {paid} paid requests to Adobe" + (f"; {words}." if "words" in locals() else ".")
-    )
+    say(console, f"{counted(photos)}: about {paid} paid requests to Adobe{_least_time(len(photos), stack)}.")
     if asked.yes or stack.is_private:
         return
     if not sys.stdin.isatty():
         raise CommandError("To go on without being asked, add --yes (make run YES=1). Nothing was uploaded.")
     if console.input("Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise CommandError("Nothing was uploaded.")
+
+
+def _least_time(photos: int, stack: Stack) -> str:
+    """Return how long so many photos take at least, as the rest of a sentence; empty where the stack does not say."""
+    try:
+        pace = float(ask_progress(stack)["requests_per_minute"]["limit"])
+    except (CommandError, BotoCoreError, ClientError, KeyError):
+        return ""
+    seconds = photos * _REQUESTS / pace * 60
+    return f"; at the {pace:g} requests a minute that the stack may send, {forecast.in_words(seconds)} or more"
 
 
 @dataclass(slots=True)
@@ -183,11 +175,9 @@ class _Cleaning:
     def go(self, console: Console) -> None:
         """Upload the photos, and save what comes of each as it comes."""
         self.tracks = {photo.key: PhotoProgress(photo) for photo in self.photos}
-        wanted = [
-            upload
-            for upload in self.asked.uploads
-            if upload.key in self.tracks or any(photo.has_beside(upload) for photo in self.photos)
-        ]
+        beside = companions_by_photo(self.asked.uploads)
+        keys = {upload.key for photo in self.photos for upload in (photo, *beside[photo.key])}
+        wanted = [upload for upload in self.asked.uploads if upload.key in keys]
         uploader = Uploader(
             self.stack,
             self.asked.folder,
@@ -196,7 +186,7 @@ class _Cleaning:
             lanes=1 if self.stack.is_private else 8,
         )
         folder = None if self.stack.is_private else self.asked.folder
-        poller = ProgressAsked(self.stack.client, self.stack.progress_function, folder)
+        poller = ProgressPoller(self.stack, folder)
         saves: dict[str, Future[Ending]] = {}
         deadline = time.monotonic() + self._patience()
         with ThreadPoolExecutor(2) as saver, poller, make_board(console) as board:
@@ -226,6 +216,7 @@ class _Cleaning:
         return self.asked.deadline or usual
 
     def _take_uploads(self, uploads: dict[str, Future[Uploaded]]) -> None:
+        there: list[PhotoProgress] = []
         for key in [key for key, future in uploads.items() if future.done()]:
             progress, future = self.tracks[key], uploads.pop(key)
             try:
@@ -240,14 +231,16 @@ class _Cleaning:
             progress.uploaded_as, progress.version_id = self.asked.folder + key, uploaded.version_id
             progress.task, progress.stage = uploaded.task, "is uploaded"
             if self.asked.retry and not uploaded.is_new:
-                # What it failed with lies in the bucket already, and is not what comes of this.
-                self._read_manifests(of={key})
-                if mask := self.asked.approvals.get(key):
-                    put_mask(self.stack, progress.uploaded_as, mask)
-                else:
-                    ask_again(
-                        self.stack, progress.uploaded_as, progress.version_id, approve=key in self.asked.approvals
-                    )
+                there.append(progress)
+        if there:
+            # What they failed with lies in the bucket already, and is not what comes of this.
+            self._read_manifests(of={progress.photo.key for progress in there})
+        for progress in there:
+            if mask := self.asked.approvals.get(progress.photo.key):
+                put_mask(self.stack, progress.uploaded_as, mask)
+            else:
+                approve = progress.photo.key in self.asked.approvals
+                ask_again(self.stack, progress.uploaded_as, progress.version_id, approve=approve)
 
     def _read_manifests(self, of: set[str]) -> list[tuple[PhotoProgress, Mapping[str, Any]]]:
         """Return the manifests of these photos that were not there before."""
@@ -261,8 +254,9 @@ class _Cleaning:
                     continue
                 content = self.stack.read(self.stack.results_bucket, listed["Key"])
                 manifest = json.loads(content) if content else {}
+                # One of an earlier version of the photo will never be of this one: it is not read again.
+                self.seen.add(place)
                 if manifest.get("photo", {}).get("version_id", "") == progress.version_id:
-                    self.seen.add(place)
                     found.append((progress, manifest))
         return found
 

@@ -51,6 +51,14 @@ class Stack:
             raise
         return content
 
+    def invoke(self, function: str, event: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Return what a function of the stack answers; raise :class:`CommandError` where it fails."""
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event or {}).encode())
+        content = json.loads(answer["Payload"].read())
+        if answer.get("FunctionError"):
+            raise CommandError(f"{function} failed: {content.get('errorType')}: {content.get('errorMessage')}")
+        return content
+
 
 def find_stack(name: str) -> Stack:
     """Return the stack of this name, or the one that a JSON file like ``.local/stack.json`` describes.

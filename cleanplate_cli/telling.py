@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 _ROWS = 60
 
 
+def say(console: Console, words: str) -> None:
+    """Print ``words`` as they are, in one line however long; nothing where there are none."""
+    if words:
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+
 def counted(photos: Sized) -> str:
     """Return how many, in words: ``1 photo``, ``7 photos``."""
     return f"{len(photos)} photo{'' if len(photos) == 1 else 's'}"

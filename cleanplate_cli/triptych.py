@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pillow_heif
-from PIL import Image, ImageOps
+from PIL import Image
 
-from cleanplate.imaging import FillPlan, difference
-
-pillow_heif.register_heif_opener()
-
-#: Nothing here comes from strangers: these are the person's own photos, however large.
-Image.MAX_IMAGE_PIXELS = None
+from cleanplate.imaging import FillPlan, difference, make_preview
 
 _GAP = 12
 _PAPER = (255, 255, 255)
@@ -44,7 +39,7 @@ def triptych(photo: bytes, result: bytes, hole: bytes | None, longest: int = 120
     """Return the three pictures, at most ``longest`` pixels wide and high.
 
     ``hole`` is the mask that was filled, as large as the upright photo, see :func:`hole_in_frame`. Without it, what has
-    changed is shown. Raises ``OSError`` for what is not a picture.
+    changed is shown. Raises ``CleanplateError`` or, of the hole, ``OSError`` for what is not a picture.
     """
     before, after = preview(photo, longest), preview(result, longest)
     after = after.resize(before.size, Image.Resampling.LANCZOS)
@@ -88,14 +83,6 @@ def separate(row: bytes) -> Triptych:
 
 
 def preview(photo: bytes, longest: int = 800) -> Image.Image:
-    """Return a small upright picture of a photo. Raises ``OSError`` for what is not a picture."""
-    with Image.open(io.BytesIO(photo)) as picture:
-        picture.draft("RGB", (2 * longest, 2 * longest))
-        upright = ImageOps.exif_transpose(picture)
-        upright.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-        if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-            paper = Image.new("RGB", upright.size, _PAPER)
-            paper.paste(upright, mask=upright.getchannel("A"))
-            return paper
-        return upright.convert("RGB")
+    """Return a small upright picture of a photo, sRGB. Raises ``CleanplateError`` for what cannot be read."""
+    # On a person's own machine there is no function's memory to keep to.
+    return make_preview(io.BytesIO(photo), limit=longest, max_memory=math.inf)

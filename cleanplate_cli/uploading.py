@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from cleanplate.uploads.options import own_mask_keys
 from cleanplate_cli.collecting import task_of
 from cleanplate_cli.errors import CommandError
-from cleanplate_cli.inputs import Upload
+from cleanplate_cli.inputs import Upload, companions_by_photo
 from cleanplate_cli.stack import Stack
 
 #: Whose the object is, and what was asked for: on every object that is put here, so that a later run knows its own.
@@ -46,13 +46,9 @@ class Uploader:
         companions = [upload for upload in uploads if upload.companion]
         for done in [self._pool.submit(self._put, upload, "") for upload in companions]:
             done.result()
-        beside: dict[str, list[Upload]] = {}
-        for companion in companions:
-            for photo in uploads:
-                if photo.has_beside(companion):
-                    beside.setdefault(photo.key, []).append(companion)
+        beside = companions_by_photo(uploads)
         return {
-            photo.key: self._pool.submit(self._photo, photo, beside.get(photo.key, []))
+            photo.key: self._pool.submit(self._photo, photo, beside[photo.key])
             for photo in uploads
             if not photo.companion
         }

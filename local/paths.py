@@ -17,21 +17,13 @@ ENVIRONMENT_FILE = SCRATCH / "env-vars.json"
 EVENTS_FOLDER = SCRATCH / "events"
 
 
-def log_of(door: str) -> Path:
+def log_of(command: str) -> Path:
     """Return a log file of this process's own; those of processes that are gone are removed."""
-    for old in SCRATCH.glob(f"{door}-*.log"):
+    for old in SCRATCH.glob(f"{command}-*.log"):
         try:
             os.kill(int(old.stem.rpartition("-")[2]), 0)
         except (ValueError, ProcessLookupError):
             old.unlink(missing_ok=True)
         except PermissionError:
             pass
-    return SCRATCH / f"{door}-{os.getpid()}.log"
-
-
-def shown(path: Path) -> str:
-    """Return a path as people like to read it: from here, where it is below."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
-    except ValueError:
-        return str(path)
+    return SCRATCH / f"{command}-{os.getpid()}.log"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.stack import Stack
+from cleanplate_cli.telling import shown
 from local.demo.job_watcher import function_errors, look
-from local.paths import log_of, shown
+from local.paths import log_of
 from local.stack import SPEED, AdobeService, LocalCloud
 
 if TYPE_CHECKING:
@@ -38,27 +39,24 @@ class CloudArgs:
 
 
 @contextlib.contextmanager
-def local_stack(asked: CloudArgs, console: Console) -> Iterator[Stack]:
+def local_stack(args: CloudArgs, console: Console) -> Iterator[Stack]:
     """Yield a stack on this machine, as the commands use any stack."""
     began = time.monotonic()
     cloud = LocalCloud(
-        service=asked.service,
-        speed=asked.speed or SPEED,
-        wait_scale=asked.wait_scale,
-        port=asked.port,
+        service=args.service,
+        speed=args.speed or SPEED,
+        wait_scale=args.wait_scale,
+        port=args.port,
         # This bucket goes with the stack; the page of the results is written beside them.
-        parameters={"FolderPage": "false", **(asked.parameters or {})},
+        parameters={"FolderPage": "false", **(args.parameters or {})},
         log=log_of("run"),
     )
     with started(cloud, console):
-        if asked.remove:
-            cloud.name_what_is_found(_labels(asked.remove))
+        if args.remove:
+            cloud.name_what_is_found(_labels(args.remove))
         seconds = time.monotonic() - began
-        yield _as_stack(
-            cloud,
-            asked,
-            [f"The embedded AWS is up and template.yaml is deployed ({seconds:.1f} s).", *about(cloud, asked.remove)],
-        )
+        started_in = f"The embedded AWS is up and template.yaml is deployed ({seconds:.1f} s)."
+        yield as_stack(cloud, args.remove, [started_in, *about(cloud, args.remove)])
 
 
 @contextlib.contextmanager
@@ -72,9 +70,11 @@ def started(cloud: LocalCloud, console: Console) -> Iterator[LocalCloud]:
         cloud.stop()
 
 
-def _as_stack(cloud: LocalCloud, asked: CloudArgs, lines: list[str]) -> Stack:
+def as_stack(cloud: LocalCloud, remove: str = "", lines: Sequence[str] = ()) -> Stack:
+    """Return the local stack as the commands use any stack; ``lines`` are what people should know of it."""
+
     def before_upload(upload: Upload) -> None:
-        if not asked.remove and not isinstance(upload.source, Path):
+        if not remove and not isinstance(upload.source, Path):
             cloud.name_what_is_found(_labels(upload.options.get("remove", "")), photo=upload.key)
 
     def errors() -> list[str]:

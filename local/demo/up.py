@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cleanplate_cli.progress_poller import ProgressAsked
-from cleanplate_cli.telling import sentence
+from cleanplate_cli.progress_poller import ProgressPoller
+from cleanplate_cli.telling import say, sentence, shown
 from local.demo.job_watcher import JobSnapshot, look
 from local.demo.left_photo import leave_photo
-from local.demo.run import CloudArgs, about, started
+from local.demo.run import CloudArgs, about, as_stack, started
 from local.errors import LocalError
-from local.paths import ENVIRONMENT_FILE, STACK_FILE, log_of, shown
+from local.paths import ENVIRONMENT_FILE, STACK_FILE, log_of
 from local.stack import SPEED, LocalCloud
 
 if TYPE_CHECKING:
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 0.5
 
 
-def up(told: CloudArgs, console: Console) -> int:
-    """Run until interrupted."""
+def up(args: CloudArgs, console: Console) -> int:
+    """Run until interrupted; return the exit code."""
     _refuse_a_second()
-    parameters = {**({"Remove": told.remove} if told.remove else {}), **(told.parameters or {})}
+    parameters = {**({"Remove": args.remove} if args.remove else {}), **(args.parameters or {})}
     cloud = LocalCloud(
-        service=told.service,
-        speed=told.speed or SPEED,
-        wait_scale=told.wait_scale,
-        port=told.port,
+        service=args.service,
+        speed=args.speed or SPEED,
+        wait_scale=args.wait_scale,
+        port=args.port,
         parameters=parameters,
         log=log_of("up"),
     )
     with started(cloud, console):
-        if told.remove:
-            cloud.name_what_is_found([word.strip() for word in told.remove.split(",")])
+        if args.remove:
+            cloud.name_what_is_found([word.strip() for word in args.remove.split(",")])
         try:
             write_json(ENVIRONMENT_FILE, leave_photo(cloud, function_settings(cloud)))
             # Last, as it is what programs wait for.
             write_json(STACK_FILE, describe(cloud, event_bus=parameters.get("EventBusName", "default")))
-            _welcome(cloud, told, console)
+            _welcome(cloud, args, console)
             _follow(cloud, console)
         finally:
             STACK_FILE.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ def _refuse_a_second() -> None:
     raise LocalError(f"A stack is up already (process {pid}); {shown(STACK_FILE)} says where. Stop that one first.")
 
 
-def _welcome(cloud: LocalCloud, told: CloudArgs, console: Console) -> None:
+def _welcome(cloud: LocalCloud, args: CloudArgs, console: Console) -> None:
     aws, stack = cloud.aws, cloud.stack
     secret = f"key {aws.access_key_id}, secret {aws.secret_access_key}"
     lines = [
@@ -123,10 +123,10 @@ def _welcome(cloud: LocalCloud, told: CloudArgs, console: Console) -> None:
         f"  as JSON    {shown(STACK_FILE)}",
         f"  log        {shown(aws.log)}",
         "",
-        *about(cloud, told.remove),
+        *about(cloud, args.remove),
         *(
             []
-            if told.remove or cloud.stand_in is None
+            if args.remove or cloud.stand_in is None
             else ["It calls what it finds 'subject' and 'object'; `make up REMOVE=dog` has it called 'dog'."]
         ),
         "",
@@ -137,35 +137,31 @@ def _welcome(cloud: LocalCloud, told: CloudArgs, console: Console) -> None:
         f"  aws s3 cp --recursive s3://{stack.results_bucket}/ results/",
         "",
     ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(console, "\n".join(lines))
 
 
 def _follow(cloud: LocalCloud, console: Console) -> None:
     """Say how each photo gets on."""
     began = time.monotonic()
-    said: dict[str, str] = {}
+    latest: dict[str, str] = {}
 
-    def say(what: str, words: str) -> None:
-        if words and said.get(what) != words:
-            said[what] = words
-            clock = f"{time.monotonic() - began:7.1f} s"
-            console.print(f"{clock}  {words}", markup=False, highlight=False, soft_wrap=True)
+    def show(what: str, words: str) -> None:
+        if words and latest.get(what) != words:
+            latest[what] = words
+            say(console, f"{time.monotonic() - began:7.1f} s  {words}")
 
-    def client(service: str) -> object:
-        return cloud.aws.client(service)
-
-    with ProgressAsked(client, cloud.stack.functions["ReportProgressFunction"]) as asked:
+    with ProgressPoller(as_stack(cloud)) as poller:
         while True:
             cloud.aws.check()
             for snapshot in look(cloud.aws, cloud.stack):
-                say(snapshot.job_id, f"{snapshot.key}: {_words(snapshot)}")
-            say("", asked.words)
+                show(snapshot.job_id, f"{snapshot.key}: {_words(snapshot)}")
+            show("", poller.words)
             time.sleep(_LOOK_EVERY)
 
 
 def _words(snapshot: JobSnapshot) -> str:
     if snapshot.status != "failed":
         return snapshot.stage
-    said = snapshot.outcome
-    return f"failed, {said.get('reason')}. {sentence(str(said.get('message')))} What to do: {said.get('what_to_do')}"
+    failure = snapshot.outcome
+    message = sentence(str(failure.get("message")))
+    return f"failed, {failure.get('reason')}. {message} What to do: {failure.get('what_to_do')}"

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from cleanplate_cli.telling import say
 from local.dev import sam
 from local.dev.audit import audit_roles, audit_template
 from local.embedded_aws.template import read_yaml, resources, transformed
@@ -28,8 +29,6 @@ from local.paths import ROOT, TEMPLATE
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Rules of cfn-lint that are not kept -> why.
-NOT_KEPT_BY_THE_TEMPLATE: Mapping[str, str] = MappingProxyType({})
 #: What statelint gets wrong -> why. Each must still be said of the machine, or it is to be removed here.
 FALSE_ALARMS: Mapping[str, str] = MappingProxyType(
     {
@@ -74,7 +73,7 @@ def check(console: Console, wanted: list[Check] | None = None) -> int:
             verdict = "[red]not ok[/]" if findings else "[green]ok[/]"
             console.print(f"{verdict:<20} {running[done]}  [dim]{seconds:.1f} s[/]", highlight=False)
             for finding in findings:
-                console.print(f"  {finding}", markup=False, highlight=False, soft_wrap=True)
+                say(console, f"  {finding}")
     return 1 if failed else 0
 
 
@@ -88,9 +87,8 @@ def lint_template(template: Mapping[str, Any]) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.json"
         path.write_text(json.dumps(template, indent=1), encoding="utf-8")
-        ignored = [word for rule in NOT_KEPT_BY_THE_TEMPLATE for word in ("--ignore-checks", rule)]
         program = str(Path(sys.executable).with_name("cfn-lint"))
-        return _tool(program, "--format", "parseable", "--regions", sam.REGION, *ignored, "--", str(path))
+        return _tool(program, "--format", "parseable", "--regions", sam.REGION, "--", str(path))
 
 
 def validate(template: Path = TEMPLATE) -> list[str]:

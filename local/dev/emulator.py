@@ -18,9 +18,9 @@ from typing import Any, Self
 import requests
 
 from local.dev import sam
+from local.embedded_aws.server import LOOPBACK, free_port
 from local.startable import Startable
 
-_LOOPBACK = "127.0.0.1"
 #: SAM CLI brings one for each processor.
 _PROCESSOR = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
 _START_SECONDS = 30.0
@@ -66,7 +66,7 @@ class Emulator(Startable):
         """Start the emulator; the function itself is loaded at its first invoke."""
         # No copy of the binary is made, and SAM CLI's has no execute bit everywhere: the loader takes it as it is.
         self._program.chmod(self._program.stat().st_mode | 0o100)
-        port, runtime_port = _free_port(), _free_port()
+        port, runtime_port = free_port(), free_port()
         environment = {
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
@@ -74,7 +74,7 @@ class Emulator(Startable):
             "PYTHONUNBUFFERED": "1",
             "LAMBDA_TASK_ROOT": str(self._folder),
             "AWS_LAMBDA_FUNCTION_NAME": self._function,
-            "NO_PROXY": _LOOPBACK,
+            "NO_PROXY": LOOPBACK,
             **self._given,
         }
         # A new file: the function of the last emulator complains at length into the old one that nobody is there.
@@ -83,19 +83,19 @@ class Emulator(Startable):
             self._process = subprocess.Popen(
                 [
                     str(self._program),
-                    "--runtime-interface-emulator-address", f"{_LOOPBACK}:{port}",
-                    "--runtime-api-address", f"{_LOOPBACK}:{runtime_port}",
+                    "--runtime-interface-emulator-address", f"{LOOPBACK}:{port}",
+                    "--runtime-api-address", f"{LOOPBACK}:{runtime_port}",
                     # Without site: no .pth file may put the checkout's own source on the path.
                     sys.executable, "-S", "-m", "awslambdaric", "app.lambda_handler",
                 ],
                 cwd=self._folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
-        self._url = f"http://{_LOOPBACK}:{port}/2015-03-31/functions/function/invocations"
+        self._url = f"http://{LOOPBACK}:{port}/2015-03-31/functions/function/invocations"
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with socket.socket() as probe:
-                if probe.connect_ex((_LOOPBACK, port)) == 0:
+                if probe.connect_ex((LOOPBACK, port)) == 0:
                     return self
             time.sleep(0.02)
         self.stop()
@@ -116,9 +116,3 @@ class Emulator(Startable):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])

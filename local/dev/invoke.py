@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cleanplate_cli.errors import CommandError
+from cleanplate_cli.telling import say, shown
 from local.dev.emulator import Emulator, emulator_program
-from local.paths import ENVIRONMENT_FILE, EVENTS_FOLDER, ROOT, SCRATCH, STACK_FILE, shown
+from local.paths import ENVIRONMENT_FILE, EVENTS_FOLDER, ROOT, SCRATCH, STACK_FILE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,9 +27,9 @@ def invoke(function: str, event: str, console: Console) -> int:
         raise CommandError(f"FUNCTION is one of {', '.join(sorted(settings))}; for example FUNCTION=CheckJobFunction.")
     path = Path(event) if event else EVENTS_FOLDER / f"{folder_of(function)}.json"
     log = SCRATCH / f"{function}.log"
-    answer, said = answer_of(function, _read(path), {**_of_stack(stack), **settings[function]}, log)
-    console.print(said.strip(), markup=False, highlight=False, soft_wrap=True)
-    console.print(json.dumps(answer, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+    answer, log_text = answer_of(function, _read(path), {**_of_stack(stack), **settings[function]}, log)
+    say(console, log_text.strip())
+    say(console, json.dumps(answer, indent=2, ensure_ascii=False))
     return 1 if isinstance(answer, dict) and "errorType" in answer else 0
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 #: Of our environment the child sees these alone: no profile, credential or setting of the person may change what it does.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE",
               "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # fmt: skip
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 #: The same as in local.embedded_aws.process, which is not imported here: it loads all of ministack.
 _FOLDER = "cleanplate-aws-"
 
@@ -79,7 +79,7 @@ class EmbeddedAws(Startable):
     @property
     def endpoint_url(self) -> str:
         """Where it listens."""
-        return f"http://{_LOOPBACK}:{self.port}"
+        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -101,7 +101,7 @@ class EmbeddedAws(Startable):
                 "The embedded AWS needs the package ministack: run this through make, which installs it."
             )
         for attempts_left in (2, 1, 0):
-            self.port = self._asked_port or _free_port()
+            self.port = self._asked_port or free_port()
             try:
                 self._start_once(time.monotonic() + deadline)
             except PortTakenError:
@@ -244,7 +244,7 @@ class EmbeddedAws(Startable):
         folder = self._own_folder
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        no_proxy = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy", ""), _LOOPBACK, "localhost"]
+        no_proxy = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy", ""), LOOPBACK, "localhost"]
         return {
             **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             **self.environment,
@@ -257,7 +257,7 @@ class EmbeddedAws(Startable):
             "AWS_EC2_METADATA_DISABLED": "true",
             "GATEWAY_PORT": str(self.port),
             "MINISTACK_VERSION": self._badge,
-            "BIND_HOST": _LOOPBACK,
+            "BIND_HOST": LOOPBACK,
             "AUTH": "true",
             "SFN_WAIT_SCALE": str(self._wait_scale),
             "IOT_MTLS_ENABLED": "0",
@@ -278,9 +278,10 @@ class EmbeddedAws(Startable):
         raise AwsStoppedError(f"The embedded AWS does not answer on port {self.port}. {self.last_words()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on loopback on which nobody listens now."""
     with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
@@ -288,7 +289,7 @@ def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_LOOPBACK, port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
         return True

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cleanplate_cli.errors import PhotosError
-from cleanplate_cli.inputs import find_photos, split_words
+from cleanplate_cli.inputs import companions_by_photo, companions_on_disk, find_photos, split_words
 
 
 @pytest.fixture
@@ -66,6 +66,27 @@ def test_photos_of_one_name_get_their_folders_names(tmp_path: Path) -> None:
     assert [upload.key for upload in found.uploads] == ["b/dog.jpg.json", "a/dog.jpg", "b/dog.jpg"]
 
 
+def test_a_sidecar_keeps_its_photo_where_folders_have_one_name(tmp_path: Path) -> None:
+    for name in ("1/raw/dog.jpg", "2/raw/dog.jpg", "2/raw/dog.jpg.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"{}")
+    found = find_photos([str(tmp_path / "1" / "raw"), str(tmp_path / "2" / "raw")])
+    beside = companions_by_photo(found.uploads)
+    assert {photo.origin: len(beside[photo.key]) for photo in found.uploads if not photo.companion} == {
+        str(tmp_path / "1" / "raw" / "dog.jpg"): 0,
+        str(tmp_path / "2" / "raw" / "dog.jpg"): 1,
+    }
+
+
+def test_what_lies_beside_a_photo_goes_beside_its_key(shoot: Path) -> None:
+    (shoot / "deep" / "bird.png.json").write_bytes(b'{"remove": "twig"}')
+    (shoot / "deep" / "_cleanplate.json").write_bytes(b"{}")
+    found = companions_on_disk(shoot / "deep" / "bird.png", "deep/bird.png")
+    assert [each.key for each in found] == ["deep/_cleanplate.json", "deep/bird.png.json"]
+    # A manifest is no sidecar.
+    assert not companions_on_disk(shoot / "CAT.HEIC", "CAT.HEIC")
+
+
 def test_results_in_the_same_folder_are_no_photos(shoot: Path) -> None:
     found = find_photos([str(shoot)], apart_from=shoot / "deep")
     assert "deep/bird.png" not in [upload.key for upload in found.uploads]
@@ -91,7 +112,8 @@ def test_a_folders_own_files_come_along_with_its_photos(shoot: Path) -> None:
     companions = {upload.key for upload in found.uploads if upload.companion}
     own = {"dog.jpg.json", "dog.mask.png", "dog.jpg.mask.png"}
     assert companions == {"_cleanplate.json", "_cleanplate.mask.png", *own}
-    photos = {upload.key: upload for upload in found.uploads if not upload.companion}
-    beside = {key for key, photo in photos.items() if any(photo.has_beside(other) for other in found.uploads)}
+    beside = {key: [each.key for each in companions] for key, companions in companions_by_photo(found.uploads).items()}
+    assert beside["dog.jpg"] == ["_cleanplate.json", "_cleanplate.mask.png", *sorted(own)]
+    assert beside["CAT.HEIC"] == ["_cleanplate.json", "_cleanplate.mask.png"]
     # A folder inside it is a folder of its own.
-    assert beside == set(photos) - {"deep/bird.png"}
+    assert beside["deep/bird.png"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.progress_board import PhotoProgress
 from cleanplate_cli.run import RunArgs, _Cleaning
 from cleanplate_cli.stack import Stack
+from tests.stage import RESULTS, Stage
 
 if TYPE_CHECKING:
     import pytest
@@ -73,6 +75,26 @@ def test_a_hanging_adobe_is_said_within_half_a_minute(tmp_path: Path, monkeypatc
     assert "No photo has moved for 25 s; Adobe may be slow" in run._words({**WORKING, "in_work": 5})
     photos[0].stage = "Adobe makes the mask"
     assert "has moved" not in run._words(WORKING)
+
+
+def test_a_manifest_of_an_earlier_version_is_read_once(stage: Stage, tmp_path: Path) -> None:
+    run = cleaning(tmp_path, {}, photos=1)
+    run.stack = replace(run.stack, client=lambda _service: stage.s3, results_bucket=RESULTS)
+    run.tracks["0.jpg"].version_id = "new"
+    read: list[str] = []
+    stage.s3.meta.events.register("provide-client-params.s3.GetObject", lambda params, **_: read.append(params["Key"]))
+
+    def put(version: str) -> None:
+        body = json.dumps({"photo": {"version_id": version}, "outcome": "cleaned"}).encode()
+        stage.s3.put_object(Bucket=RESULTS, Key="0.jpg.json", Body=body)
+
+    put("old")
+    for _ in range(3):
+        run._take_manifests()
+    assert (read, run.tracks["0.jpg"].outcome) == (["0.jpg.json"], "")
+    put("new")
+    run._take_manifests()
+    assert (len(read), run.tracks["0.jpg"].outcome) == (2, "cleaned")
 
 
 def test_what_is_uploaded_for_long_is_not_laid_at_adobes_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

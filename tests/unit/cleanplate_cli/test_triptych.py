@@ -1,3 +1,5 @@
+"""Before, mask and after, as the page shows them."""
+
 from __future__ import annotations
 
 import io
@@ -5,7 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from cleanplate_cli.triptych import hole_in_frame, triptych
+from cleanplate.errors import CleanplateError
+from cleanplate_cli.triptych import hole_in_frame, preview, triptych
 
 
 def _png(image: Image.Image) -> bytes:
@@ -35,3 +38,12 @@ def test_a_hole_lies_where_it_was_filled(size: tuple[int, int]) -> None:
         hole.paste(255, (40, 20, 49, 26))
     with Image.open(io.BytesIO(hole_in_frame(_png(hole), fill))) as frame:
         assert (frame.size, frame.getbbox()) == ((90, 60), (40, 20, 49, 26))
+
+
+def test_sixteen_bits_of_grey_are_shown_as_they_look() -> None:
+    assert preview(_png(Image.new("I;16", (64, 64), 40_000))).getpixel((32, 32)) == (156, 156, 156)
+
+
+def test_what_cannot_be_read_has_no_picture() -> None:
+    with pytest.raises(CleanplateError):
+        preview(b"this is no photograph")

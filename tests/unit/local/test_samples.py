@@ -7,6 +7,7 @@ from collections import Counter
 
 from PIL import Image, ImageOps
 
+from cleanplate_cli.inputs import companions_by_photo
 from local.demo.samples import SAMPLES, sample_photos
 
 
@@ -24,8 +25,9 @@ def test_a_mask_is_as_large_as_the_upright_photo_and_comes_first() -> None:
     masks = [upload for upload in uploads if upload.companion]
     assert masks
     assert uploads[: len(masks)] == masks
+    beside = companions_by_photo(uploads)
     for mask in masks:
-        (photo,) = (upload for upload in uploads if upload.has_beside(mask))
+        (photo,) = (upload for upload in uploads if not upload.companion and mask in beside[upload.key])
         with Image.open(io.BytesIO(photo.read())) as stored, Image.open(io.BytesIO(mask.read())) as white:
             assert ImageOps.exif_transpose(stored).size == white.size
 
