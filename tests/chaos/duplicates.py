@@ -141,6 +141,17 @@ def _five_requests(walk: Walk) -> None:
     assert walk.stage.only_job().run == 2
 
 
+def _request_of_an_earlier_run(walk: Walk) -> None:
+    """A request that an earlier run has answered comes again from the dead letters: no photo is begun again for it."""
+    walk.adobe.add_rules({"route": MASK, "times": 3, "fault": "failed"})
+    photo = _upload(walk)
+    walk.publish(photo)
+    walk.execute()
+    for request_id in ("r1", "r2", "r1"):
+        _receive(walk, Photo(UPLOADS, photo.key), request_id=request_id)
+        walk.execute()
+
+
 def _five_approvals(walk: Walk) -> None:
     """One approval of a mask five times, then five at once: its fill is bought once."""
     photo = _upload(walk, review="true")
@@ -496,6 +507,7 @@ CASES: Sequence[Case] = (
     Case("news of five photos five times, out of order", _five_photos_out_of_order, ("cleaned",) * 5, 10, 5),
     Case("a redrive of an old message after the result", _redrive),
     Case("a request five times, then five at once", _five_requests, paid=3),
+    Case("a request of an earlier run", _request_of_an_earlier_run, ("AdobeJobFailedError",), 3),
     Case("an approval five times, then five at once", _five_approvals),
     Case(
         "a folder whose photos trickle in",

@@ -442,6 +442,13 @@ BUGS = (
         "paid twice",
     ),
     Bug(
+        "only the last request remembered",
+        lambda: patch.object(Job, "has_heard", lambda job, request_id: request_id in {"", job.request_id}),
+        "duplicates: a request of an earlier run",
+        duplicates("a request of an earlier run"),
+        "the photos ended as",
+    ),
+    Bug(
         "an approval that buys the mask again",
         lambda: patch.object(approve_mask, "approved_run", _approved_without_its_mask),
         "duplicates: an approval five times, then five at once",

@@ -122,7 +122,10 @@ def _of_one(walk: Walk, job: Job, events: Sequence[Mapping[str, Any]]) -> Iterab
     if not ours:
         yield Breach("lost", f"no event tells how {job.photo.key} ended")
     for event in ours:
-        if not _says(event["Detail"], statement) or event["DetailType"] != DETAIL_TYPES[job.status]:
+        if (
+            not _says(event["Detail"], _as_asked(statement, event["Detail"], job))
+            or event["DetailType"] != DETAIL_TYPES[job.status]
+        ):
             yield Breach("lie", f"an event about {job.photo.key} says something else than its record")
     results = walk.stage.results()
     if job.outcome.get("reason") != "PhotoReplacedError":
@@ -152,6 +155,14 @@ def _of_manifest(walk: Walk, job: Job, manifest: Any, results: Mapping[str, byte
     by = walk.stage.s3.head_object(Bucket=RESULTS, Key=said["key"])["Metadata"] if content else {}
     if hashlib.sha256(content).hexdigest() != said["sha256"] or by.get("cleanplate-job") != job.job_id:
         yield Breach("lie", f"the object beside the manifest of {key} is another job's")
+
+
+def _as_asked(statement: Any, told: Any, job: Job) -> Any:
+    """Return the statement as it answers the request that an event names, where the job has heard of that."""
+    names = ("request_id", "correlation_id")
+    return (
+        {**statement, **{name: told[name] for name in names}} if job.has_heard(told["request_id"] or "") else statement
+    )
 
 
 def _says(told: Any, statement: Any) -> bool:
