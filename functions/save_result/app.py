@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cleanplate.aws.handler import lambda_function
+from cleanplate.outcomes import Ending
 from cleanplate.services import services
-from cleanplate.steps.save_result import Ending, save_result
+from cleanplate.steps.save_result import save_result
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -226,7 +226,7 @@ def test_no_link_or_token_gets_into_a_manifest() -> None:
             "it broke",
         ),
         ("AdobeJobFailedError", "processing_error: it broke", "AdobeJobFailedError", "processing_error: it broke"),
-        ("States.Timeout", "", "StepTimedOutError", "States.Timeout: No words came with it."),
+        ("States.Timeout", "", "StepTimedOutError", "States.Timeout: It came without a message."),
         ("KeyError", '{"errorMessage": "\'jobs\'"}', "StepCrashedError", "KeyError: 'jobs'"),
         ("Runtime.ExitError", "{}", "StepCrashedError", "Runtime.ExitError: {}"),
         ("ExecutionStoppedError", "ABORTED", "ExecutionStoppedError", "ABORTED"),

@@ -1,4 +1,4 @@
-"""The types: plain, frozen values that the rest of the package passes around."""
+"""The types that the modules share: frozen values without behaviour of their own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Photo:
     size: int | None = None
 
     def is_same_upload(self, there: Photo) -> bool:
-        """Return whether what is ``there`` under this key is still this upload."""
+        """Return whether the object that is ``there`` at this key is still this upload."""
         return there.version_id == self.version_id if self.version_id else there.etag == self.etag
 
 
@@ -100,7 +100,7 @@ class AdobeJob:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Adobe said about one of its jobs, whatever the route spelled it like.
+    """Adobe's answer about one of its jobs, the same for every route.
 
     ``input_unread`` says of a failed job that Adobe could not fetch its picture; ``requests`` is how many GETs it took.
     """
@@ -185,7 +185,7 @@ class Job:
 
     @property
     def awaits_review(self) -> bool:
-        """True where somebody has to approve Adobe's mask before it is filled; a mask of their own needs no approval."""
+        """True where somebody has to approve Adobe's mask before it is filled; an own mask needs no approval."""
         return self.options.review and self.own_mask is None
 
     @staticmethod
@@ -204,13 +204,13 @@ class Job:
 
     @property
     def all_requests(self) -> tuple[AdobeRequest, ...]:
-        """Everything that was spent: the requests of earlier runs, then those of this one."""
+        """The requests of all runs: first those of earlier ones, then those of this one."""
         return (*self.earlier_requests, *self.adobe_requests.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a photo failed: the error's class name, its words, what to do next."""
+    """Why a photo failed: the error's class name and message, and what to do next."""
 
     reason: str
     message: str

@@ -1,7 +1,7 @@
-"""How a photo ended, in one shape for record, manifest and event.
+"""End a job and publish its outcome: record, manifest and event say the same.
 
-The record is written first and is the truth; manifest and event are made from it, and made again by whoever finds an
-ended job that was not published. So the three always agree, whichever call is cut short.
+The record is written first. Manifest and event are made from it, and made again by whoever finds an ended job that was
+not published, so the three agree whichever call is cut short.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from cleanplate.adobe.errors import CredentialsRefusedError
 from cleanplate.aws.metrics import Metric, count
@@ -50,22 +50,29 @@ DETAIL_TYPES = {
 }
 
 
+class Ending(TypedDict):
+    """How a photo has ended, and why if it failed."""
+
+    outcome: JobStatus
+    reason: NotRequired[str]
+
+
 def failure_of(error: Exception) -> Failure:
-    """Return what to say of an error."""
+    """Return the failure that an error is recorded as."""
     known = error if isinstance(error, CleanplateError) else None
     kind = type(known) if known else error_named(type(error).__name__)
     return Failure(kind.__name__, scrub(str(error)), kind.what_to_do, kind.retryable)
 
 
 def failure_named(name: str, cause: str) -> Failure:
-    """Return what to say of an error as Step Functions reports it: a name and Lambda's JSON, or plain words."""
+    """Return the failure for an error as Step Functions reports it: its name, and Lambda's JSON or plain text."""
     try:
         report = json.loads(cause)
         message = report["errorMessage"] if isinstance(report, dict) else cause
     except (ValueError, KeyError, TypeError, RecursionError):
         message = cause
     kind = error_named(name)
-    words = scrub(str(message)) or "No words came with it."
+    words = scrub(str(message)) or "It came without a message."
     return Failure(
         kind.__name__, words if kind.__name__ == name else f"{name}: {words}", kind.what_to_do, kind.retryable
     )
@@ -77,7 +84,7 @@ def fail(job: Job, failure: Failure, services: Services) -> Job:
 
 
 def expire_review(job: Job, services: Services) -> Job:
-    """End a job as failed whose mask nobody has approved in time, publish that, and return the job as it then is."""
+    """End a job whose mask nobody approved in time as failed, publish that, and return the job as it then is."""
     error: CleanplateError = ReviewExpiredError("Nobody approved the mask while it was kept for its fill.")
     if services.ledger.owners.owner(services.result_key(job.photo)) != job.job_id:
         error = PhotoReplacedError(f"{job.photo.key} was uploaded or asked for again before its mask was approved.")
@@ -92,7 +99,7 @@ def conclude(job: Job, status: JobStatus, found: Mapping[str, Any], services: Se
     try:
         job = services.ledger.finish(job, status, outcome, now=now)
     except JobMovedOnError:
-        # Another call has ended this run before; what it wrote is what is published.
+        # Another call has ended this run; its outcome is published.
         job = services.read_job(job.job_id)
     else:
         _count(job, status, str(found.get("reason", "")))
@@ -110,7 +117,7 @@ def _count(job: Job, status: JobStatus, reason: str) -> None:
 def publish(job: Job, services: Services) -> Job:
     """Write the manifest and publish the outcome of an ended job, unless that was done before; return the job."""
     if job.published or job.status not in TERMINAL:
-        # Said already, or in another run by now, which will say it.
+        # Published already, or in another run by now, which will publish its own.
         return job
     statement = describe(job, result_key=services.result_key(job.photo))
     # The newer upload has its own manifest there.
@@ -119,7 +126,7 @@ def publish(job: Job, services: Services) -> Job:
     put_outcome(statement, services)
     for request_id, correlation_id in job.also_asked.items():
         republish(job, services, request_id=request_id, correlation_id=correlation_id)
-    # Before the photo counts as published: whoever makes up for a call that was cut short makes up for this too.
+    # Before the job counts as published, so that whoever publishes again after a crash does this again too.
     publish_folder(job, services)
     return services.ledger.record_published(job, now=services.clock())
 
@@ -153,14 +160,14 @@ def hold_result_key(job: Job, services: Services) -> None:
 
 
 def republish(job: Job, services: Services, *, request_id: str, correlation_id: str) -> None:
-    """Publish the outcome of an ended job once more, under the ids of whoever asked for a photo that was done before."""
+    """Publish the outcome of an ended job once more, with the ids of another request for it."""
     statement = describe(job, result_key=services.result_key(job.photo))
     statement |= {"request_id": request_id, "correlation_id": correlation_id}
     put_outcome(statement, services)
 
 
 def publish_folder(job: Job, services: Services) -> None:
-    """Say that the folder is done, where this was its last photo: at once, or once it has been quiet for long enough."""
+    """Publish that the folder is done if this was its last photo: at once, or once the folder has been quiet."""
     scope = FolderScope.of(job.photo)
     counts = services.ledger.progress.counts_at_end(scope, job.job_id)
     if counts is None:
@@ -173,7 +180,7 @@ def publish_folder(job: Job, services: Services) -> None:
 
 
 def publish_folder_if_quiet(ended: FolderEnded, services: Services) -> None:
-    """Say that a folder is done, where nothing has begun in it since its last photo ended; whatever has will say so."""
+    """Publish that a folder is done if nothing has begun in it since its last photo ended."""
     scope = FolderScope(ended.bucket, ended.folder)
     counts = services.ledger.progress.read_at_once(scope)
     if counts.is_complete and (counts.begun, counts.begun_at) == (ended.begun, ended.begun_at):
@@ -259,7 +266,7 @@ def _manifest_key(result_key: str, job: Job) -> str:
 
 
 def describe_folder(place: FolderScope, counts: FolderCounts) -> dict[str, Any]:
-    """Return the detail of the event that a folder is done: how many photos it has had, and how they ended."""
+    """Return the detail of ``Folder Done``: how many photos the folder has had, and how they ended."""
     return {
         "schema": SCHEMA,
         "bucket": place.bucket,

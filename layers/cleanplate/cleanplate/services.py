@@ -1,4 +1,4 @@
-"""What a step works with, in one hand: built once per process, or by a test from its own parts."""
+"""Everything that a step uses: built once per process, or by a test from its own parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cleanplate.aws.storage import Storage
 from cleanplate.errors import JobMovedOnError
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.jobs.waiting_room import WaitingRoom
-from cleanplate.models import Job, JobStatus, Photo
+from cleanplate.models import TERMINAL, Job, JobStatus, Photo
 from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.settings import Settings, settings
@@ -67,12 +67,12 @@ class Services:
 
     @property
     def admitted_queue(self) -> Queue:
-        """Photos whose slot has come."""
+        """The queue of photos whose slot has come, and of folders that may be done."""
         return Queue(self.make_sqs, self.settings.admitted_queue_url)
 
     @property
     def dead_letters(self) -> Queue:
-        """Messages that nobody can read, and those that came back too often or were never delivered."""
+        """The queue of messages that cannot be read, came back too often or were never delivered."""
         return Queue(self.make_sqs, self.settings.dead_letter_queue_url)
 
     @property
@@ -81,9 +81,9 @@ class Services:
         return self.settings.event_bus
 
     def result_key(self, photo: Photo) -> str:
-        """Return where a photo's result lies, but for an ending that its format may add: at the photo's own key.
+        """Return the key of a photo's result, without the extension that its format may add: the photo's own key.
 
-        What comes from another bucket than the one that is watched lies in a folder of that bucket's name.
+        Results of another bucket than the watched one lie in a folder of that bucket's name.
         """
         return photo.key if photo.bucket == self.settings.uploads_bucket else f"{photo.bucket}/{photo.key}"
 
@@ -94,15 +94,22 @@ class Services:
         )
 
     def review_keys(self, photo: Photo) -> tuple[str, str]:
-        """Return where a mask that waits for approval and its preview lie in the results bucket."""
+        """Return the keys of a mask that waits for approval and of its preview, in the results bucket."""
         key = self.result_key(photo)
         return f"{key}{OWN_MASK_SUFFIX}", f"{key}.preview.jpg"
 
     def read_job(self, job_id: str) -> Job:
-        """Return a job that must exist."""
+        """Return a job that must exist; raises :class:`JobMovedOnError` where it does not."""
         job = self.ledger.get(job_id)
         if job is None:
             raise JobMovedOnError(f"There is no job {job_id}.")
+        return job
+
+    def read_open_job(self, job_id: str) -> Job:
+        """Return a job that has not ended; raises :class:`JobMovedOnError` where it has."""
+        job = self.read_job(job_id)
+        if job.status in TERMINAL:
+            raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
         return job
 
     def request_deadline(self, status: JobStatus) -> int:
@@ -111,7 +118,7 @@ class Services:
 
 
 def rate_limits(stack: Settings) -> RateLimits:
-    """Return what the stack may ask of Adobe: the account's limits, and those of single routes."""
+    """Return Adobe's limits for the stack: those of the account, and those of single routes."""
     return RateLimits(
         per_minute=stack.requests_per_minute,
         per_day=stack.requests_per_day,

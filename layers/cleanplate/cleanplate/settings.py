@@ -63,12 +63,12 @@ class Settings:
 
     @property
     def photo_buckets(self) -> tuple[str, ...]:
-        """Return the buckets whose photos are cleaned: the watched one and, where there is one, the other."""
+        """The buckets whose photos are cleaned: the watched one, and the other one if there is one."""
         return tuple(filter(None, (self.uploads_bucket, self.other_bucket)))
 
     @property
     def own_buckets(self) -> frozenset[str]:
-        """Return the buckets that hold the stack's own output, which is never cleaned again."""
+        """The buckets of the stack's own output, which is never cleaned again."""
         return frozenset({self.results_bucket, self.work_bucket})
 
 
@@ -84,7 +84,7 @@ def _number(environ: Mapping[str, str], name: str, *, least: float) -> float:
     try:
         number = float(value)
     except ValueError:
-        raise SettingsError(f"The setting {name} is {value!r}; a number is needed.") from None
+        raise SettingsError(f"The setting {name} is {value!r}; it must be a number.") from None
     if not least <= number < 1e12:
         raise SettingsError(f"The setting {name} is {value}; it must be at least {least:g}.")
     return number
@@ -169,12 +169,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def has_endpoint() -> bool:
-    """Return whether AWS's clients are pointed at another server, as boto3 itself reads it from the environment."""
+    """Return whether the environment points boto3 at a server other than AWS."""
     return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
 
 
 def is_sampled() -> bool:
-    """Return whether X-Ray keeps a trace of the call in hand; Lambda says so in the environment, call by call."""
+    """Return whether X-Ray records this call; Lambda sets that in the environment for each call."""
     return "Sampled=1" in os.environ.get("_X_AMZN_TRACE_ID", "")
 
 

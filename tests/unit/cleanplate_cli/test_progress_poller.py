@@ -31,8 +31,8 @@ NOTHING: dict[str, Any] = {
             "5 photos: 2 waiting, 1 in work, 1 nothing to remove, 1 failed; the last is done in about 40 s",
         ),
         (
-            {"photos": 1, "in_work": 1, "not_yet_seen": 3, "held": ["Adobe asked for patience."]},
-            "1 photo: 3 not yet seen, 1 in work. Adobe asked for patience.",
+            {"photos": 1, "in_work": 1, "not_yet_seen": 3, "held": ["Adobe asked to wait."]},
+            "1 photo: 3 not yet seen, 1 in work. Adobe asked to wait.",
         ),
     ],
 )

@@ -197,7 +197,7 @@ def test_at_full_speed_the_report_says_so() -> None:
 def test_a_closed_gate_says_until_when() -> None:
     state = breakers.close(fresh(LIMITS, NOON), LIMITS, NOON, NOON + 90, "429")
     (said,) = describe_pace(state, LIMITS, NOON)["held"]
-    assert said == f"Adobe asked for patience (429); requests go on at {clock_time(NOON + 90)}."
+    assert said == f"Adobe asked to wait (429); requests go on at {clock_time(NOON + 90)}."
     assert describe_pace(state, LIMITS, NOON + 91)["held"] == []
 
 

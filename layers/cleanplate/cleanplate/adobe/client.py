@@ -128,7 +128,7 @@ class AdobeClient:
             raise error
         if not isinstance(body, dict):
             raise AdobeUnavailableError(
-                "Adobe answered a status request with words that cannot be read.", requests=sent
+                "Adobe answered a status request with a body that cannot be read.", requests=sent
             )
         answer = route.read(body, work_key=work_key)
         retry_after = read_retry_after(response.headers, body, now=time.time()) if answer.state == "pending" else None

@@ -1,4 +1,4 @@
-"""Connections to Adobe: each is used once, and none says a word before the address at its other end was looked at."""
+"""Connections to Adobe: each is used once, and nothing is sent before the address at its other end was checked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TELLTALE = "urllib3.connectionpool"
 
 
 class _Connection(HTTPConnection):
-    """Ends at an address that may be connected to, whatever its name resolved to when somebody asked before."""
+    """A connection whose address is checked when it is made, whatever the name resolved to before."""
 
     def __init__(self, *arguments: Any, origins: tuple[str, ...] = (), **named: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **named)
@@ -73,10 +73,10 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
 
 
 class _Session(requests.Session):
-    """Its errors quote no query of a link: a trace keeps the words of every error that comes out of a request.
+    """A session whose errors quote no query of a link, since traces keep the words of every error.
 
-    Redirects are for the client to follow. Of one that is not followed, ``requests`` would read the target all the same,
-    and fail on an odd one after the request was made.
+    The client follows redirects itself. ``requests`` would read the target also of one that is not followed, and fail on
+    an odd one after the request was made.
     """
 
     def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:  # noqa: ANN401
@@ -137,7 +137,7 @@ def arriving(response: requests.Response) -> Iterator[bytes]:
 
 
 def read_answer(response: requests.Response) -> None:
-    """Read a body of words, of at most 4 MB and for at most 30 s. Errors as of ``requests`` and ``urllib3``."""
+    """Read a body, at most 4 MB of it and for at most 30 s; raises the errors of ``requests`` and ``urllib3``."""
     content = b""
     deadline = time.monotonic() + _ANSWER_SECONDS
     try:
@@ -155,5 +155,5 @@ def read_answer(response: requests.Response) -> None:
 
 
 def succeeded(response: requests.Response) -> bool:
-    """Say whether the status is one of success."""
+    """Return whether the status is one of success."""
     return 200 <= response.status_code < 300

@@ -73,7 +73,7 @@ def check_address(host: str, address: str, origins: tuple[str, ...]) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Say whether an address, of either version, is one of the public internet's for one receiver."""
+    """Return whether an address, of either version, is a public one of a single receiver."""
     try:
         found = _innermost(ip_address(address))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Adobe's routes: how each is asked and how its answer is read.
+"""Adobe's routes: the request body of each, and how its answer is read.
 
 A route is a small object without I/O. Adobe retires routes, so they are all reached through this one list.
 Paths, bodies and limits: Adobe's published OpenAPI files and guides for the Photoshop API (masking service v1,
@@ -32,11 +32,10 @@ class Route(ABC):
     """One of Adobe's operations.
 
     ``pixel_limit`` holds for each side of the picture that is sent, ``byte_limit`` for its file (0: no limit is known).
-    ``host`` is Adobe's host that serves the route, empty for the API's own. ``status_path`` is where a job is asked
-    about by its id alone; empty where only the link in the answer leads there.
-    ``post_spacing`` is how many seconds Adobe wants
-    between two POSTs of this route, beside what it allows of all routes together; 0 where it says nothing.
-    ``writes_to_us`` says that Adobe puts the picture into our storage instead of offering it for download.
+    ``host`` is Adobe's host that serves the route, empty for the API's own. ``status_path`` is where the status of a job is
+    found by its id; empty where only the link in the answer leads there. ``post_spacing`` is how many seconds Adobe wants
+    between two POSTs of this route, beside its limits for all routes; 0 where it says nothing. ``writes_to_us`` is true
+    where Adobe writes the picture into our storage instead of offering it for download.
     """
 
     name: str

@@ -58,7 +58,7 @@ def read_credentials(secret: Mapping[str, str], *, scopes: str, org_id: str) -> 
 
 
 class CredentialsReader(Protocol):
-    """Reads the credentials from where they are kept, not from a memory of it where ``force_fetch``."""
+    """Reads the credentials; with ``force_fetch`` from where they are kept and not from a cache."""
 
     def __call__(self, *, force_fetch: bool) -> Credentials: ...
 
@@ -109,7 +109,7 @@ class TokenSource:
                 self._token = ""
 
     def doubt(self) -> None:
-        """Look at the next call whether the secret was corrected: Adobe refused what these credentials gave."""
+        """Read the secret again at the next call: Adobe refused the token of these credentials."""
         with self._lock:
             self._token = ""
             self._doubted = True
@@ -142,7 +142,7 @@ class TokenSource:
         except (requests.RequestException, HTTPError, ForeignLinkError) as error:
             raise AdobeUnavailableError(f"Adobe's identity service did not answer ({type(error).__name__}).") from None
         if response.status_code == requests.codes.too_many_requests:
-            raise RateLimitedError("Adobe's identity service asks for patience.", 30.0)
+            raise RateLimitedError("Adobe's identity service answered 429.", 30.0)
         if 400 <= response.status_code < 500:
             # The body can echo the credentials, so only its short error code is repeated.
             raise CredentialsRefusedError(

@@ -1,4 +1,4 @@
-"""What AWS says of the stack's own buckets, topic and account; nothing is changed."""
+"""Read the state of the stack's buckets, topic and account; nothing is changed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def any_key(bucket: str) -> str:
 
 
 def status_of_link(bucket: str, key: str) -> int:
-    """Return what a signed link to an object answers to somebody without credentials who follows no redirect."""
+    """Return the HTTP status of a signed link for a client without credentials that follows no redirect."""
     link = clients.s3().generate_presigned_url(
         "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=LINK_SECONDS
     )

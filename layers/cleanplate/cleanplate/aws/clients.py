@@ -31,7 +31,7 @@ def _session() -> boto3.Session:
 
 
 def s3_config(*, endpoint: bool = False) -> Config:
-    """Return how S3 is spoken to; ``endpoint`` says that the environment names a server other than AWS.
+    """Return the S3 client's configuration; ``endpoint`` where the environment names a server other than AWS.
 
     Links to KMS objects need signature version 4. Unless told to be ``virtual``, boto3 signs links for the global host in
     every region but us-east-1. S3 redirects from there for a day, to a host that was not signed, and in regions opened
@@ -55,25 +55,25 @@ def s3() -> S3Client:
 
 @lru_cache(maxsize=1)
 def dynamodb() -> DynamoDBClient:
-    """DynamoDB, for the Jobs table."""
+    """Return the DynamoDB client, for the Jobs table."""
     return _session().client("dynamodb", config=_AWS)
 
 
 @lru_cache(maxsize=1)
 def sqs() -> SQSClient:
-    """SQS, for the queues of messages."""
+    """Return the SQS client, for the queues of messages."""
     return _session().client("sqs", config=_AWS)
 
 
 @lru_cache(maxsize=1)
 def events() -> EventBridgeClient:
-    """EventBridge, for publishing outcomes."""
+    """Return the EventBridge client, for publishing outcomes."""
     return _session().client("events", config=_AWS)
 
 
 @lru_cache(maxsize=1)
 def stepfunctions() -> SFNClient:
-    """Step Functions, for starting executions."""
+    """Return the Step Functions client, for starting executions."""
     return _session().client("stepfunctions", config=_AWS)
 
 
@@ -85,19 +85,19 @@ def secretsmanager() -> SecretsManagerClient:
 
 @lru_cache(maxsize=1)
 def sns() -> SNSClient:
-    """Return the SNS client, for looking who hears of alarms."""
+    """Return the SNS client, for counting who receives alarms."""
     return _session().client("sns", config=_AWS)
 
 
 @lru_cache(maxsize=1)
 def lambda_() -> LambdaClient:
-    """Return the Lambda client, for looking at the account's quota."""
+    """Return the Lambda client, for reading the account's quota."""
     return _session().client("lambda", config=_AWS)
 
 
 @lru_cache(maxsize=1)
 def adobe() -> AdobeClient:
-    """Return Adobe's API with the stack's account."""
+    """Return the client of Adobe's API with the stack's account."""
     # With its HTTP library, a sixth of a cold start; many calls end before Adobe is asked.
     from cleanplate.adobe.account import make_client  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What every Lambda handler shares: logs, metrics, traces, and one name for whatever goes wrong at AWS."""
+"""What every Lambda handler shares: logs, metrics, traces, and one error for all faults of AWS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which buckets lie in another region than the stack: S3 says so in passing, and boto3 would quietly go there."""
+"""Notice buckets of another region, which boto3 would follow without a word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cleanplate.errors import BucketElsewhereError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-#: How S3 answers where it was asked in the wrong region; of a new bucket it may answer so at home too.
+#: S3's answers in the wrong region; for a new bucket it may give them in the right one too.
 _ELSEWHERE = frozenset({301, 302, 307, 400})
 
 
@@ -29,7 +29,7 @@ class Regions:
                 self._seen[request_dict["context"]["s3_redirect"]["bucket"]] = region
 
     def check(self, bucket: str) -> None:
-        """Raise :class:`BucketElsewhereError` for a bucket that S3 was seen to send us away for."""
+        """Raise :class:`BucketElsewhereError` for a bucket that S3 has redirected to another region."""
         if bucket in self._seen:
             raise BucketElsewhereError(
                 f"The bucket {bucket} lies in {self._seen[bucket]}, the stack in {self._home}: nothing is heard from there."

@@ -51,7 +51,7 @@ def _version(photo: Photo) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class UploadedObject:
-    """What S3 says of an object without reading it."""
+    """An object's version, size and metadata, without its content."""
 
     photo: Photo
     size: int
@@ -60,7 +60,7 @@ class UploadedObject:
 
 @dataclass(frozen=True, slots=True)
 class SavedObject:
-    """An object that was written and then seen to be there."""
+    """An object that was written and then found there."""
 
     bucket: str
     key: str
@@ -69,7 +69,7 @@ class SavedObject:
     sha256: str
 
     def describe(self) -> dict[str, str | int]:
-        """Return it as the manifest tells of it."""
+        """Return it as it stands in the manifest."""
         return {
             "bucket": self.bucket,
             "key": self.key,
@@ -81,7 +81,7 @@ class SavedObject:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a bucket: its newest objects with size and ETag, and S3's words for where the next page begins."""
+    """One page of a bucket: its newest objects with size and ETag, and S3's markers of the next page."""
 
     photos: tuple[Photo, ...]
     after: dict[str, str]
@@ -224,7 +224,7 @@ class Storage:
     # --- the work bucket ---
 
     def write_work(self, key: str, content: bytes | IO[bytes], media_type: str) -> None:
-        """Store something between two steps; it is deleted after a day, below ``masks/`` after 24 days."""
+        """Store an object in the work bucket, which deletes it after a day, below ``masks/`` after 24 days."""
         self._s3.put_object(Bucket=self._work, Key=key, Body=content, ContentType=media_type)
 
     def copy_work(self, source: str, key: str) -> bool:
@@ -247,7 +247,7 @@ class Storage:
         return self.read(self._work, key)
 
     def link_to_work(self, key: str) -> str:
-        """Return a signed link to read something of the work bucket."""
+        """Return a signed link to read an object of the work bucket."""
         return self._s3.generate_presigned_url(
             "get_object", Params={"Bucket": self._work, "Key": key}, ExpiresIn=LINK_SECONDS
         )
@@ -261,7 +261,7 @@ class Storage:
     # --- the results bucket ---
 
     def save_result(self, key: str, content: BinaryIO, *, media_type: str, job_id: str) -> SavedObject:
-        """Write a result and see that it is there, whole; raises :class:`ResultNotSavedError`."""
+        """Write a result and check that it is there, whole; raises :class:`ResultNotSavedError`."""
         digest, size = hashlib.sha256(), 0
         content.seek(0)
         while chunk := content.read(_BLOCK):

@@ -1,4 +1,4 @@
-"""X-Ray traces of the calls that X-Ray samples: the handler, its requests to AWS and, once the client is loaded, to Adobe."""
+"""Trace the calls that X-Ray samples: the handler, its requests to AWS and, once that client is loaded, to Adobe."""
 
 from __future__ import annotations
 

@@ -10,11 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from cleanplate.adobe.errors import (
-    AdobeError,
-    AnswerLostError,
-    CredentialsRefusedError,
-)
+from cleanplate.adobe.errors import AdobeError, CredentialsRefusedError
 from cleanplate.adobe.routes import FILL, ROUTES, Route
 from cleanplate.aws import account
 from cleanplate.services import Services
@@ -102,7 +98,7 @@ def _route(route: Route, services: Services, *, used: bool) -> Finding:
     name = f"Adobe: {route.name}"
     try:
         status = services.adobe.probe(route)
-    except (AdobeError, AnswerLostError) as error:
+    except AdobeError as error:
         return Finding(name, ok=not used, found=str(error), what_to_do="Look at AdobeApiUrl and Adobe's status page.")
     if status in _ALIVE:
         return Finding(name, ok=True, found=f"alive ({status} to an empty request)")

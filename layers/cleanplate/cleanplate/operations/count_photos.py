@@ -1,4 +1,4 @@
-"""A backfill's first step: count what it would clean, estimate the cost, and see whether that was agreed to."""
+"""A backfill's first step: count what it would clean, estimate the cost, check the confirmation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def count_photos(
     """Return ``more`` to count, or ``nothing_there``, ``nothing_to_clean``, ``estimated``; ``confirmed`` where it may
     begin.
 
-    ``asked`` is the input of the execution: ``bucket``, ``prefix``, ``confirm``, ``ahead_hours``, all optional. ``confirm`` is the number of photos that were agreed to: at least as many as would be sent, at most as many as are
+    ``asked`` is the input of the execution: ``bucket``, ``prefix``, ``confirm``, ``ahead_hours``, all optional.
+    ``confirm`` is the number of photos that were agreed to: at least as many as would be sent, at most as many as are
     there. Raises :class:`InvalidBackfillError`, :class:`BucketRefusedError` and :class:`WrongConfirmationError`.
     """
     stack = services.settings

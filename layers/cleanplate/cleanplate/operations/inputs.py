@@ -1,4 +1,4 @@
-"""What operators may say in the input of a backfill, a retry or a question about progress: a misspelt name is refused.
+"""Check the inputs of backfill, retry and progress report: a misspelt name is refused.
 
 Without this ``{"prefx": "holiday/"}`` would mean the whole bucket.
 """
@@ -27,9 +27,7 @@ def check_names(given: Iterable[str], accepted: tuple[str, ...], error: type[Inq
 
 
 def folder_scope(bucket: str | None, folder: str | None, services: Services) -> FolderScope:
-    """Return the folder that somebody names, without a bucket that of the uploads bucket. Raises
-    :class:`UnknownFolderError`.
-    """
+    """Return the scope of a folder, by default of the uploads bucket; raises :class:`UnknownFolderError`."""
     for word in (bucket, folder):
         if word is not None and not isinstance(word, str):
             raise UnknownFolderError(f"{word!r} is no name of a bucket or a folder.")

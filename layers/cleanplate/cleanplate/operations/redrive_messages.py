@@ -1,4 +1,4 @@
-"""Dead letters, sent into the uploads queue once more."""
+"""Send dead letters to the uploads queue once more."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from cleanplate.services import Services
 
-#: Ten messages take well below a second; what is left over is the next call's. Seconds.
+#: Seconds for ten messages, which take well below one. What is left over is the next call's.
 _TIME_FOR_TEN = 15.0
 
 
 def redrive_messages(seconds_left: Callable[[], float], services: Services) -> dict[str, int]:
-    """Return ``{"sent": n, "left": m}``; no more are sent than there were, for one that is still unreadable comes back
-    at once.
+    """Send them and return ``{"sent": n, "left": m}``: at most as many as there were, since one that is still unreadable
+    comes back at once.
 
     Safe to repeat: what is sent twice becomes one job all the same.
     """
@@ -22,7 +22,7 @@ def redrive_messages(seconds_left: Callable[[], float], services: Services) -> d
         taken = letters.take(most - sent)
         if not taken:
             break
-        # Sent before removed: cut short in between, a message is there twice, which is one job all the same.
+        # Sent before removed: after a crash in between a message is there twice, and still one job.
         services.uploads_queue.send([letter["Body"] for letter in taken])
         letters.remove(taken)
         sent += len(taken)

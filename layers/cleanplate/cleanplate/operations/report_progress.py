@@ -1,4 +1,4 @@
-"""How far a folder or a bucket is, what holds it up, and when its last photo will be done."""
+"""Report how far a folder or a bucket is, what holds it up, and when its last photo will be done."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def describe_pace(state: RateLimitState, limits: RateLimits, now: float) -> dict
 def _held(state: RateLimitState, limits: RateLimits, now: float, used: int, spent: int) -> list[str]:
     held = []
     if state.gate_until > now:
-        held.append(
-            f"Adobe asked for patience ({state.gate_reason}); requests go on at {clock_time(state.gate_until)}."
-        )
+        held.append(f"Adobe asked to wait ({state.gate_reason}); requests go on at {clock_time(state.gate_until)}.")
     held += [
         f"Adobe's route {route} does not answer; it is tried again at {clock_time(max(breaker.until, now))}."
         for route, breaker in sorted(state.breakers.items())

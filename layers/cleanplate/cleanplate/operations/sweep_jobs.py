@@ -1,4 +1,4 @@
-"""End the jobs of which nothing more was heard, publish outcomes that nobody published, and tell how full the day is."""
+"""End late jobs, publish outcomes that were not published, and count how full Adobe's day is."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from cleanplate.models import TERMINAL, Failure, Job
 from cleanplate.outcomes import expire_review, fail, failure_named, failure_of, publish
 from cleanplate.rate_limit import forecast, reservations
 from cleanplate.services import Services
-from cleanplate.steps.wait_for_turn import open_room
+from cleanplate.steps.enter_waiting_room import start_admitting
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef
 
 logger = Logger(child=True)
 
-#: One job takes a second at most; what is left over is the next call's. Seconds.
+#: Seconds for one job, which takes one at most. Jobs that are left over are the next call's.
 _TIME_FOR_ONE = 20.0
 
 
@@ -71,7 +71,7 @@ def _sweep(job_id: str, services: Services) -> Metric | None:
         return Metric.DELIVERED_LATE
     execution = _execution(job, services)
     failure = _why(job, execution, services)
-    # The record first: it is what a step of a running execution looks at, which so comes to its end by itself too.
+    # The record first: a step of a running execution reads it, and then ends by itself too.
     fail(job, failure, services)
     if execution and execution["status"] == "RUNNING":
         services.make_stepfunctions().stop_execution(
@@ -97,23 +97,23 @@ def _execution(job: Job, services: Services) -> DescribeExecutionOutputTypeDef |
 def _why(job: Job, execution: DescribeExecutionOutputTypeDef | None, services: Services) -> Failure:
     status = execution["status"] if execution else ""
     if execution and status == "FAILED":
-        # Nobody could write it down when it happened.
+        # It could not be recorded when it happened.
         return failure_named(execution.get("error", ""), execution.get("cause", ""))
     if status in {"ABORTED", "TIMED_OUT"}:
         return failure_of(ExecutionStoppedError(f"The execution was {status.lower().replace('_', ' ')}."))
     if not any(request.adobe_job for request in job.adobe_requests.values()) and services.clock() > job.deadline_at:
-        return failure_of(DeadlinePassedError("Its turn at Adobe did not come before its deadline."))
+        return failure_of(DeadlinePassedError("No slot at Adobe came free before the photo's deadline."))
     where = f"its execution was {status.lower()}" if status else "it had no execution"
     return failure_of(JobOverdueError(f"Nothing more was heard of the job while it was {job.status}; {where}."))
 
 
 def _tell_who_waits(services: Services) -> None:
-    """Say for how long the first photo of the waiting room has waited, and see that somebody attends it."""
+    """Count how long the first waiting photo has waited, and see that an execution admits photos."""
     now, first = services.clock(), services.room.first_turn()
     count(Metric.SECONDS_WAITED, 0 if first is None else max(0.0, now - first))
     attendance = services.room.attendance()
     if first is not None and attendance.until <= now:
-        open_room(attendance.until, services)
+        start_admitting(attendance.until, services)
 
 
 def _tell_of_the_day(services: Services) -> None:

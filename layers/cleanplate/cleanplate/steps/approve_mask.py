@@ -1,4 +1,4 @@
-"""What follows when somebody approves a mask: another run of the job, which fills it."""
+"""Approve a mask: begin another run of the job, which fills it."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def job_to_approve(photo: Photo, services: Services) -> Job:
 
 
 def newest_job(photo: Photo, services: Services) -> Job | None:
-    """Return the job to which the photo's result belongs, if it is of this very upload."""
+    """Return the job that owns the photo's result key, if it is of this upload; None otherwise."""
     owner = services.ledger.owners.owner(services.result_key(photo))
     job = services.ledger.get(owner) if owner else None
     return job if job and photo.is_same_upload(job.photo) else None
 
 
 def is_done_by(job: Job, options: Options, own_mask: Photo | None) -> bool:
-    """Return whether a job does just what is asked for; a mask is told by its content."""
+    """Return whether a job has these options and this mask; two masks of the same content are the same."""
     mine, theirs = job.own_mask, own_mask
     if (mine.etag if mine else "") != (theirs.etag if theirs else ""):
         return False
     kept = {"review": False, "urgent": False}
     if mine and job.job_id != job_id(job.photo, job.options, mine):
-        # The mask was put in place of Adobe's, as people see it.
+        # The mask replaced Adobe's in a review, where ``invert`` no longer counts.
         kept["invert"] = False
     return replace(job.options, **kept) == replace(options, **kept)  # type: ignore[arg-type]
 
 
 def answers_review(job: Job, own_mask: Photo | None) -> bool:
-    """Return whether a mask that was put beside the photo is the answer to a review: also to one that is over."""
+    """Return whether a mask beside the photo answers the job's review, also one that has expired."""
     return own_mask is not None and job.awaits_review and job.status in {"mask_ready", "failed"}
 
 
@@ -57,7 +57,7 @@ def approve(
     options: Options | None = None,
     own_mask: Photo | None = None,
 ) -> Job:
-    """Return the job in the run that fills its mask, or ``own_mask`` instead; as failed where the mask is no longer kept.
+    """Return the job in its next run, which fills its mask or ``own_mask``; as failed where the mask is no longer kept.
 
     ``options`` are the job's own where none are given.
     """

@@ -32,7 +32,7 @@ from cleanplate.errors import (
     NotSentError,
 )
 from cleanplate.jobs.ledger import MAX_ATTEMPTS
-from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Answer, Job
+from cleanplate.models import AdobeJob, AdobeRequest, Answer, Job
 from cleanplate.rate_limit.polling import next_wait, whole_seconds
 from cleanplate.rate_limit.state import EARLY
 from cleanplate.services import Services
@@ -93,9 +93,7 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
     0 means that everything of this step is stored. ``waited`` is the last wait in seconds. Raises as :func:`wait_for_job`
     does, but for :class:`NotReadyError`.
     """
-    job = services.read_job(job_id)
-    if job.status in TERMINAL:
-        raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
+    job = services.read_open_job(job_id)
     if step == "fill" and not _is_sent(job, services):
         raise NotSentError("The fill is not at Adobe yet.")
     if step == "mask" and is_to_be_sent_again(job):

@@ -11,12 +11,8 @@ from aws_lambda_powertools import Logger
 
 from cleanplate import imaging
 from cleanplate.adobe.routes import ROUTES, Request
-from cleanplate.errors import (
-    JobMovedOnError,
-    NotReadyError,
-    PostponedError,
-)
-from cleanplate.models import TERMINAL, Job
+from cleanplate.errors import NotReadyError, PostponedError
+from cleanplate.models import Job
 from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.services import Services
 from cleanplate.steps.read_masks import photo_opener, read_masks
@@ -35,10 +31,8 @@ logger = Logger(child=True)
 
 
 def fill_masked_areas(job_id: str, services: Services) -> None:
-    """Return when all fills are at Adobe or there is nothing to fill; raises :class:`NotReadyError` where one has to wait."""
-    job = services.read_job(job_id)
-    if job.status in TERMINAL:
-        raise JobMovedOnError(f"Job {job_id} has already ended as {job.status}.")
+    """Return when all fills are at Adobe, or there is nothing to fill; raises :class:`NotReadyError` where one has no slot."""
+    job = services.read_open_job(job_id)
     plan = read_plan(job, services) or _make_plan(job, services)
     try:
         for number, window in enumerate(plan.windows, start=1):
@@ -81,7 +75,7 @@ def _plan_fill(job: Job, masks: list[bytes], services: Services) -> imaging.Fill
 
 
 def _with_pictures(plan: Plan, job: Job, fill: imaging.FillPlan, services: Services) -> Plan:
-    """Keep the plan's pictures, and say where."""
+    """Store the plan's pictures in the work bucket, and return the plan with their keys."""
     storage = services.storage
     hole = _key(job, "hole.png")
     storage.write_work(hole, fill.hole, "image/png")
@@ -89,11 +83,11 @@ def _with_pictures(plan: Plan, job: Job, fill: imaging.FillPlan, services: Servi
     for number, window in enumerate(fill.windows, start=1):
         mask = _key(job, f"window-{number}.mask.png")
         storage.write_work(mask, window.mask, "image/png")
-        windows.append(PlannedWindow(mask, _keep_image(job, number, window, services)))
+        windows.append(PlannedWindow(mask, _store_image(job, number, window, services)))
     return replace(plan, windows=tuple(windows), hole=hole, fill=fill.to_dict())
 
 
-def _keep_image(job: Job, number: int, window: imaging.Window, services: Services) -> str:
+def _store_image(job: Job, number: int, window: imaging.Window, services: Services) -> str:
     if window.image is None:
         return ""
     key = _key(job, f"window-{number}.{window.image_media_type.rpartition('/')[2]}")

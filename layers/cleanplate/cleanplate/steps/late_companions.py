@@ -1,4 +1,4 @@
-"""What comes after its photo: a sidecar, a mask, a folder's file. And results that come back. None is met with silence."""
+"""Sidecars, masks and folders' files that come after their photos, and results that come back: each is used or answered."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from cleanplate.uploads.photo_names import skip_reason
 
 
 def photos_begun_before(companion: Photo, services: Services) -> Iterator[UploadedObject]:
-    """Yield the photos to which a sidecar or a mask belongs and whose own messages were read before it came.
+    """Yield the photos of a sidecar or mask that were begun before it came.
 
-    A folder's file belongs to none of them: where photos were begun before it, that is said by an event.
+    A folder's file that came late changes none of them; an event says so.
     """
     if companion.key.rpartition("/")[2] in {FOLDER_OPTIONS, FOLDER_MASK}:
         _answer_late_folder_file(companion, services)
@@ -37,7 +37,7 @@ def photos_begun_before(companion: Photo, services: Services) -> Iterator[Upload
 
 
 def answer_copy(found: UploadedObject, services: Services) -> None:
-    """Say that a result which comes back is not cleaned once more by itself: a rule that copies results would never end."""
+    """Publish that a copy of a result is not cleaned by itself: a rule that copies results would otherwise never end."""
     error = OwnOutputError(f"{found.photo.key} is a result of this stack.")
     refuse(error, found.photo, services)
 

@@ -1,4 +1,4 @@
-"""A mask job whose photo Adobe says it could not fetch is sent once more, with a link that is signed again."""
+"""Send a mask request once more, with a link that is signed again, after Adobe could not fetch the photo."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from cleanplate.steps.work_files import work_key
 
 
 def is_to_be_sent_again(job: Job) -> bool:
-    """Return whether this run's mask request was sent and has no job at Adobe: its job has failed, or an answer was lost."""
+    """Return whether this run's mask request was sent and has no job: that has failed, or the answer was lost."""
     request = job.adobe_requests.get("mask")
     return bool(job.status == "masking" and request and request.attempts and not request.adobe_job)
 
 
 def send_mask_again(job: Job, services: Services) -> float:
-    """Send the request where it has a slot; return when to look again, in seconds since the epoch."""
+    """Send the request if it has a slot; return the time of the next check, in seconds since the epoch."""
     route = ROUTES[job.adobe_requests["mask"].route]
 
     def make_request() -> Request:
-        # What was sent: the copy that was made for Adobe, which is kept for a day, or the photo itself.
+        # As before: the copy that was made for Adobe, if it is still kept, or the photo itself.
         storage, view = services.storage, work_key(job.job_id, "view.jpg")
         made = storage.look_up(services.settings.work_bucket, view)
         spare, media_type = work_key(job.job_id, "photo"), f"image/{job.facts['format']}"

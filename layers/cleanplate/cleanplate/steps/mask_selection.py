@@ -25,14 +25,14 @@ def _prominence(mask: Mask) -> float:
 def _is_meant(mask: Mask, remove: Sequence[str]) -> bool:
     label = mask.label.strip().casefold()
     if mask.background:
-        # A wildcard means things in the photo; the background goes only when it is called by its name.
+        # A wildcard means objects; the background is removed only where its label is given.
         return label in remove
     return any(_matches(label, pattern) for pattern in remove)
 
 
 def _matches(label: str, pattern: str) -> bool:
-    # Only the star is special: a label may hold brackets or a question mark. By hand, since a regular expression takes
-    # exponential time for a label of many stars.
+    # fnmatch would give brackets and question marks a meaning, and a regular expression takes exponential time for a
+    # pattern of many stars.
     first, *middle = pattern.split("*")
     if not middle:
         return label == pattern

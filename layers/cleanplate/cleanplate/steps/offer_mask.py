@@ -1,4 +1,4 @@
-"""Where the mask is to be approved first: put it, and a picture of what it means, into the results bucket."""
+"""Offer a mask for approval: put it and a preview of what it removes into the results bucket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHAT_TO_DO = (
 
 
 def offer_mask(job: Job, services: Services) -> tuple[Plan, Job | None]:
-    """End the run as ``mask_ready``; None with the plan where no mask is meant or it is black, and nothing is to be approved."""
+    """End the run as ``mask_ready``; return the job, or None with the plan where no mask is chosen or all is black."""
     plan, masks = read_masks(job, services)
     if not masks:
         return plan, None
@@ -33,7 +33,7 @@ def offer_mask(job: Job, services: Services) -> tuple[Plan, Job | None]:
     found = {
         "masks": plan.masks,
         "labels_seen": plan.labels_seen,
-        "message": "The mask waits for approval; its fill is not bought yet.",
+        "message": "The mask waits for approval; its fill is not paid for yet.",
         "what_to_do": _WHAT_TO_DO,
         "review": {"mask": mask.describe(), "preview": preview.describe(), "expires_at": review_ends_at(job)},
     }

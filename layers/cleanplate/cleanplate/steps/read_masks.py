@@ -1,4 +1,4 @@
-"""The masks that a photo's hole is made of, and the photo itself: fetched from our own buckets."""
+"""Read the masks that a photo's hole is made of, and the photo itself, from our own buckets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cleanplate.services import Services
 from cleanplate.steps.mask_selection import choose_masks
 from cleanplate.steps.work_files import Plan, stored_answer
 
-#: So many masks and labels are told of: record and event must stay below DynamoDB's 400 and EventBridge's 256 KB.
+#: Masks and labels that are described: record and event must stay below DynamoDB's 400 and EventBridge's 256 KB.
 _MAX_MASKS = 300
 _MAX_LABELS = 100
 
 
 def read_masks(job: Job, services: Services) -> tuple[Plan, list[bytes]]:
-    """Return the pictures of the masks that are meant, with a plan that only tells of them."""
+    """Return the pictures of the chosen masks, and a plan that describes them and has no windows yet."""
     if job.own_mask:
         with scratch_file() as file:
             services.storage.fetch_photo(job.own_mask, file, max_bytes=services.settings.max_photo_bytes)
@@ -34,7 +34,7 @@ def read_masks(job: Job, services: Services) -> tuple[Plan, list[bytes]]:
 
 
 def photo_opener(job: Job, services: Services) -> Callable[[], BinaryIO]:
-    """Return what opens the photo, wholly fetched."""
+    """Return a function that fetches the whole photo into a temporary file and returns it."""
 
     def open_photo() -> BinaryIO:
         file = scratch_file()

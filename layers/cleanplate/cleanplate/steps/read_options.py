@@ -1,4 +1,4 @@
-"""The options and the own mask of a photo, read from whatever lies with it in its bucket."""
+"""Read a photo's options and its own mask from the objects beside it in its bucket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cleanplate.uploads.options import (
 
 
 def read_options(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Options, Photo | None]:
-    """Return how the photo is to be cleaned, and the mask that it brings; raises as ``resolve_options`` does.
+    """Return the photo's options and its own mask, if any; raises as ``resolve_options`` does.
 
     A photo that is gone has only the options of its key, its folder and the stack.
     """

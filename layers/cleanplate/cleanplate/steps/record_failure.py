@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
-
 from aws_lambda_powertools import Logger
 
-from cleanplate.models import TERMINAL, Job, JobStatus
-from cleanplate.outcomes import fail, failure_named, publish
+from cleanplate.models import TERMINAL, Job
+from cleanplate.outcomes import Ending, fail, failure_named, publish
 from cleanplate.services import Services
 
 logger = Logger(child=True)
-
-
-class Ending(TypedDict):
-    """How the photo has ended, and why where it failed."""
-
-    outcome: JobStatus
-    reason: NotRequired[str]
 
 
 def record_failure(execution_name: str, error: str, cause: str, services: Services) -> Ending:

@@ -1,4 +1,4 @@
-"""Answer a request event that cannot be carried out, so that its sender is not met with silence."""
+"""Answer a request that cannot be carried out by an event ``Request Refused``."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def refuse(error: PhotoRefusedError, photo: Photo, services: Services) -> None:
 
 
 def _is_ours(event: Mapping[str, Any], services: Services) -> bool:
-    """Return whether this stack is to answer: it takes photos of the bucket that is named, or nobody does and it is the
-    first of those that take requests from the bus.
+    """Return whether this stack has to answer.
+
+    It does where the bucket that is named is its own. Where it is no stack's, the first stack on the bus answers.
     """
     detail = event.get("detail")
     named = detail.get("bucket") if isinstance(detail, dict) else None

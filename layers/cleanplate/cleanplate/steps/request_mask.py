@@ -1,4 +1,4 @@
-"""Step one: claim the photo, look at it, request its mask and start the execution, or let it wait for its slot."""
+"""The first step: claim the photo, inspect it, request its mask and start the execution, or let it wait for its slot."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from cleanplate.models import TERMINAL, AdobeRequest, Job, Options, Photo
 from cleanplate.outcomes import fail, failure_of, publish, republish
 from cleanplate.services import Services
 from cleanplate.steps.approve_mask import answers_review, approve, is_done_by, job_to_approve, newest_job
+from cleanplate.steps.enter_waiting_room import enter_waiting_room
 from cleanplate.steps.late_companions import answer_copy, photos_begun_before
 from cleanplate.steps.read_options import read_options
 from cleanplate.steps.refuse_request import refuse
 from cleanplate.steps.submit import send, take_turn
-from cleanplate.steps.wait_for_turn import wait_for_turn
 from cleanplate.steps.work_files import fill_name, work_key
 from cleanplate.uploads.identity import job_id, refused_id
 from cleanplate.uploads.messages import Admitted, Upload
@@ -49,16 +49,17 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 _HOUR = 3600.0
-#: Of one job in so many a trace is recorded; a trace costs as much as a request that writes to S3.
+#: One job in this many has its trace recorded: a trace costs as much as a request that writes to S3.
 TRACED_IN = 20
 #: Room for the endings of the result (``.heic.jpg``) and its manifest (``.json``) below S3's 1024.
 _MAX_PHOTO_KEY_BYTES = 1000
 
 
 def request_mask(upload: Upload, services: Services) -> None:
-    """Bring one upload as far as its execution, to the waiting room, or to a named failure.
+    """Take one upload to its execution, into the waiting room, or to a named failure.
 
-    Whatever is raised is a fault: the message comes back, and finds in the ledger what was done.
+    Raises :class:`InvalidRequestError` for a request that cannot be carried out. Whatever else is raised is a fault: the
+    message comes back, and the ledger tells what was done.
     """
     skipped = skip_reason(upload.photo, services.settings.own_buckets)
     if skipped and upload.request_id:
@@ -69,9 +70,9 @@ def request_mask(upload: Upload, services: Services) -> None:
     if skipped:
         count(Metric.LEFT_ALONE)
         logger.info("skipped", extra={"key": upload.photo.key, "why": skipped})
-        _answer_skipped(upload, found, skipped, services)
+        _handle_skipped(upload, found, skipped, services)
         return
-    job, refusal = _job_for(upload, found, services)
+    job, refusal = _claim_or_approve(upload, found, services)
     logger.append_keys(job_id=job.job_id)
     if job.status in TERMINAL:
         was_answered = job.has_heard(upload.request_id) and not job.published
@@ -90,7 +91,7 @@ def request_mask(upload: Upload, services: Services) -> None:
         )
     elif not job.has_heard(upload.request_id):
         job = services.ledger.join(job, upload.request_id, upload.correlation_id, now=services.clock())
-    _bring_on(job, found, refusal, services)
+    _advance(job, found, refusal, services)
 
 
 def _look_up(upload: Upload, services: Services) -> UploadedObject | None:
@@ -102,17 +103,19 @@ def _look_up(upload: Upload, services: Services) -> UploadedObject | None:
     return services.storage.look_up(photo.bucket, photo.key)
 
 
-def _answer_skipped(upload: Upload, found: UploadedObject | None, why: str, services: Services) -> None:
-    """Do what follows from an upload that is no photo to clean: a copy is answered, a sidecar or a mask may come late."""
+def _handle_skipped(upload: Upload, found: UploadedObject | None, why: str, services: Services) -> None:
+    """Handle an upload that is not cleaned: answer a copy of a result, use a sidecar or mask that came after its photo."""
     if found and upload.photo.etag:
         answer_copy(found, services)
     if why in COMPANIONS and upload.photo.bucket in services.settings.photo_buckets and not upload.request_id:
         for late in photos_begun_before(upload.photo, services):
-            _clean_once_more(late, services)
+            _clean_with_companion(late, services)
 
 
-def _job_for(upload: Upload, found: UploadedObject | None, services: Services) -> tuple[Job, PhotoRefusedError | None]:
-    """Return the job that the upload is about, and why it must be refused where its options cannot be read."""
+def _claim_or_approve(
+    upload: Upload, found: UploadedObject | None, services: Services
+) -> tuple[Job, PhotoRefusedError | None]:
+    """Return the upload's job, and the error it must fail with where its options cannot be read."""
     if not upload.approve:
         return _claim(upload, found, services)
     job = job_to_approve(_pinned(upload, found), services)
@@ -121,8 +124,8 @@ def _job_for(upload: Upload, found: UploadedObject | None, services: Services) -
     return job, None
 
 
-def _clean_once_more(found: UploadedObject, services: Services) -> None:
-    """Clean a photo with the sidecar or the mask that came after it, if it says anything new; that may approve a mask."""
+def _clean_with_companion(found: UploadedObject, services: Services) -> None:
+    """Clean a photo with the sidecar or mask that came after it, where that changes anything; a mask may answer a review."""
     upload = Upload(found.photo)
     photo = services.ledger.uploads.identify(found.photo, now=services.clock())
     try:
@@ -134,31 +137,31 @@ def _clean_once_more(found: UploadedObject, services: Services) -> None:
     if job.status in TERMINAL:
         publish(job, services)
     else:
-        _bring_on(job, found, None, services)
+        _advance(job, found, None, services)
 
 
 def _asks_for_another_run(upload: Upload, job: Job) -> bool:
     if job.status != "failed" or job.has_heard(upload.request_id):
         return False
-    # An approval that comes too late must not buy another mask.
+    # An approval that comes too late must not pay for another mask.
     return not (upload.approve and job.outcome.get("reason") == ReviewExpiredError.__name__)
 
 
 def request_admitted(admitted: Admitted, services: Services) -> None:
-    """Bring a photo on whose slot has come; like :func:`request_mask`, which has claimed it."""
+    """Send a waiting photo whose slot has come; raises as :func:`request_mask` does, which has claimed it."""
     logger.append_keys(job_id=admitted.job_id)
     job = services.ledger.get(admitted.job_id)
     if job is None:
         return
     if job.status in TERMINAL:
-        # Whoever ended it may have been cut short before it was announced.
+        # Whoever ended it may have been cut short before it was published.
         publish(job, services)
         return
     found = services.storage.look_up(job.photo.bucket, job.photo.key)
-    _bring_on(job, found, None, services, slot_at=admitted.slot_at)
+    _advance(job, found, None, services, slot_at=admitted.slot_at)
 
 
-def _bring_on(
+def _advance(
     job: Job,
     found: UploadedObject | None,
     refusal: PhotoRefusedError | None,
@@ -172,10 +175,10 @@ def _bring_on(
         raise
     except PostponedError as later:
         logger.info("waits", extra={"why": str(later), "until": later.until})
-        wait_for_turn(job, later.until, services)
+        enter_waiting_room(job, later.until, services)
     except CleanplateError as error:
         logger.warning("photo failed", extra={"reason": error.reason, "error_message": str(error)})
-        # Only this run of the job: another may have begun meanwhile.
+        # Ends only this run: another may have begun meanwhile.
         fail(job, failure_of(error), services)
 
 
@@ -192,7 +195,7 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
     except PhotoRefusedError as error:
         refusal = error
     if not upload.request_id:
-        # A notification may come twice, with other companions beside the photo; the first time holds.
+        # A notification may come twice, with other companions beside the photo: the options of the first time count.
         if refusal is None:
             options, own_mask = services.ledger.uploads.remember_options(photo, options, own_mask, now=services.clock())
         elif (earlier := services.ledger.uploads.remembered_options(photo)) is not None:
@@ -203,7 +206,7 @@ def _claim(upload: Upload, found: UploadedObject | None, services: Services) -> 
 
 
 def _claim_as(upload: Upload, photo: Photo, options: Options, own_mask: Photo | None, services: Services) -> Job:
-    """Return the job that does just this, claimed if it is new; a review that this answers is begun again."""
+    """Return the job of these options, claimed if it is new; where they answer a review, the reviewed job in its next run."""
     new = _new_job(upload, photo, options, own_mask, services, job_id(photo, options, own_mask))
     if own_mask and (newest := newest_job(photo, services)):
         if answers_review(newest, own_mask):
@@ -212,7 +215,7 @@ def _claim_as(upload: Upload, photo: Photo, options: Options, own_mask: Photo | 
             return newest
     there = services.ledger.claim(new)
     if there.status == "mask_ready" and not new.awaits_review:
-        # The same without a review: whoever asks for that has seen enough.
+        # A request for the same without a review approves it.
         return approve(there, upload, services, deadline_at=new.deadline_at)
     return there
 
@@ -234,12 +237,12 @@ def _new_job(
 
 
 def _pinned(upload: Upload, found: UploadedObject | None) -> Photo:
-    """Return the photo with its version, so that every later step reads the very bytes that were uploaded."""
+    """Return the photo with its version, so that every later step reads the bytes that were uploaded."""
     photo = upload.photo
     if found is None or photo.version_id:
         return photo
     if not photo.etag:
-        # A request, or a photo that was found: whatever is newest at its place.
+        # A request, or a photo found by a backfill, means the newest object at its key.
         return found.photo
     if photo.etag == found.photo.etag:
         return replace(photo, version_id=found.photo.version_id)
@@ -255,7 +258,7 @@ def _begin(
     slot_at: float,
 ) -> None:
     request = job.adobe_requests.get("mask")
-    # With the fill in work the photo is no longer needed where it was uploaded.
+    # Once its fill is at Adobe the photo may be gone from the uploads bucket.
     if job.status != "filling" and (request is None or not request.adobe_job):
         if len(services.result_key(job.photo).encode()) > _MAX_PHOTO_KEY_BYTES:
             raise KeyTooLongError(f"The key has {len(job.photo.key.encode())} bytes.")
@@ -263,19 +266,19 @@ def _begin(
         if refusal:
             raise refusal
         if services.clock() >= job.deadline_at:
-            raise DeadlinePassedError("Its turn at Adobe did not come before its deadline.")
-        job = _look_at(job, found, services)
+            raise DeadlinePassedError("No slot at Adobe came free before the photo's deadline.")
+        job = _inspect(job, found, services)
         _take_result_key(job, services)
         job = _take_fill_slot(job, slot_at, services) if job.own_mask else _post_mask(job, slot_at, services)
     elif job.run > 1 and job.status == "claimed" and found:
-        # Another run with the mask of an earlier one: nothing more is paid for a version that was replaced.
+        # This run has the mask of an earlier one. A version that was replaced is not worth a fill.
         _check_not_replaced(job.photo, found.photo)
         _take_result_key(job, services)
     _start_execution(job, services)
 
 
 def _take_result_key(job: Job, services: Services) -> None:
-    """Own the keys of manifest and result before anything is paid; raises by name where another job does."""
+    """Own the keys of manifest and result before anything is paid for; raises as :meth:`ResultOwners.take` does."""
     key = services.result_key(job.photo)
     extension = imaging.result_extension(imaging.PhotoFacts.from_dict(job.facts), job.options.output_format)
     pictures = services.review_keys(job.photo) if job.awaits_review else ()
@@ -294,7 +297,7 @@ def _check_not_replaced(photo: Photo, now: Photo) -> None:
         raise PhotoReplacedError(f"{photo.key} was uploaded again before this version was begun.")
 
 
-def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
+def _inspect(job: Job, found: UploadedObject | None, services: Services) -> Job:
     size = found.size if found else 0
     if size == 0:
         raise EmptyPhotoError(f"{job.photo.key} has no bytes.")
@@ -321,7 +324,7 @@ def _look_at(job: Job, found: UploadedObject | None, services: Services) -> Job:
 
 
 def _take_fill_slot(job: Job, slot_at: float, services: Services) -> Job:
-    """Take a slot for the fill of a photo that brings its mask, at which it begins."""
+    """Take the slot for the fill of a photo with its own mask, whose execution starts then."""
     request = job.adobe_requests.get(fill_name(1), AdobeRequest(fill_name(1)))
     if request.slot_at or request.attempts:
         return job
@@ -347,15 +350,15 @@ def _mask_request(job: Job, route: Route, services: Services) -> Request:
     image_url = (
         services.storage.link_for_adobe(job.photo, work_key(job.job_id, "photo"), facts.media_type)
         if imaging.can_send_as_is(facts, limit=route.pixel_limit)
-        else _link_to_view(job, facts, route, services)
+        else _link_to_copy(job, facts, route, services)
     )
     output_url = services.storage.link_to_write_work(work_key(job.job_id, "mask.png")) if route.writes_to_us else ""
     return Request(image_url=image_url, output_url=output_url, mask_format=job.options.mask_format)
 
 
-def _link_to_view(job: Job, facts: imaging.PhotoFacts, route: Route, services: Services) -> str:
+def _link_to_copy(job: Job, facts: imaging.PhotoFacts, route: Route, services: Services) -> str:
     key = work_key(job.job_id, "view.jpg")
-    # A photo that had to wait has one already, unless it waited for so long that it is gone.
+    # A photo that has waited has its copy already, unless it waited for more than a day.
     if services.storage.look_up(services.settings.work_bucket, key) is None:
         with scratch_file() as file:
             services.storage.fetch_photo(job.photo, file, max_bytes=services.settings.max_photo_bytes)
@@ -365,14 +368,14 @@ def _link_to_view(job: Job, facts: imaging.PhotoFacts, route: Route, services: S
 
 
 def _trace_header(job: Job) -> str:
-    """Return what begins the job's trace in X-Ray, and whether it is recorded: that of one job in ``TRACED_IN``."""
+    """Return X-Ray's header for the job's trace, which is recorded for one job in ``TRACED_IN``."""
     sampled = int(job.job_id[:8], 16) % TRACED_IN == 0
     return f"Root=1-{int(job.claimed_at):08x}-{job.job_id[:24]};Sampled={int(sampled)}"
 
 
 def _start_execution(job: Job, services: Services) -> None:
     client: SFNClient = services.make_stepfunctions()
-    # The same whenever it is repeated, so that a repeated start is the same start.
+    # Always the same, so that Step Functions takes a repeated start for the same one.
     start = {"job_id": job.job_id, "wait_seconds": 0}
     try:
         client.start_execution(

@@ -1,24 +1,16 @@
-"""The last step: put the fill into the original, write the result, say so."""
+"""The last step: put the fill into the original, write the result, publish the outcome."""
 
 from __future__ import annotations
-
-from typing import TypedDict
 
 from cleanplate import imaging
 from cleanplate.aws.storage import SavedObject
 from cleanplate.errors import WorkGoneError
-from cleanplate.models import TERMINAL, Job, JobStatus
-from cleanplate.outcomes import conclude, hold_result_key, publish
+from cleanplate.models import TERMINAL, Job
+from cleanplate.outcomes import Ending, conclude, hold_result_key, publish
 from cleanplate.services import Services
 from cleanplate.steps.offer_mask import offer_mask
 from cleanplate.steps.read_masks import photo_opener
 from cleanplate.steps.work_files import Plan, fill_name, picture_key, read_plan
-
-
-class Ending(TypedDict):
-    """How the photo has ended."""
-
-    outcome: JobStatus
 
 
 def save_result(job_id: str, services: Services) -> Ending:

@@ -1,4 +1,4 @@
-"""Where a job keeps its things in the work bucket between two steps."""
+"""The files of a job in the work bucket, from one step to the next."""
 
 from __future__ import annotations
 
@@ -39,13 +39,14 @@ class Plan:
 
 
 def work_key(job_id: str, name: str) -> str:
-    """Return the key of one thing of a job."""
+    """Return the key of a job's file."""
     return f"jobs/{job_id}/{name}"
 
 
 def request_key(job: Job, request: str, name: str) -> str:
-    """Return the key of what came of one request. It names Adobe's job too: another run's must not be taken for this
-    one's.
+    """Return the key of a file that belongs to one request.
+
+    It contains Adobe's job, so that the file of another run is never taken for this one's.
     """
     adobe_job = job.adobe_requests[request].adobe_job if request in job.adobe_requests else None
     # Adobe's ids may hold anything; an own mask has none.
@@ -54,19 +55,19 @@ def request_key(job: Job, request: str, name: str) -> str:
 
 
 def picture_key(job: Job, request: str, name: str) -> str:
-    """Return the key of what Adobe was paid for: masks outlive the longest wait for a fill, a fill is used at once."""
+    """Return the key of a picture that was paid for: masks are kept longer, as their fill may have to wait for days."""
     key = request_key(job, request, name)
     return key.replace("jobs/", "masks/", 1) if request == "mask" else key
 
 
 def save_answer(storage: Storage, job: Job, request: str, answer: Answer) -> None:
-    """Keep the answer that says succeeded, last of all that it names; no link of Adobe's is left in it."""
+    """Store a succeeded answer, after the pictures that it names; it holds no link of Adobe's."""
     content = json.dumps(asdict(answer)).encode()
     storage.write_work(picture_key(job, request, "answer.json"), content, "application/json")
 
 
 def stored_answer(storage: Storage, job: Job, request: str) -> Answer | None:
-    """Return the answer that was kept, or None."""
+    """Return the stored answer, or None."""
     content = storage.read_work(picture_key(job, request, "answer.json"))
     if content is None:
         return None
@@ -76,22 +77,22 @@ def stored_answer(storage: Storage, job: Job, request: str) -> Answer | None:
 
 
 def fill_name(number: int) -> str:
-    """Return the request that fills one window of the plan; they are counted from 1."""
+    """Return the name of the request that fills one window of the plan, counted from 1."""
     return f"fill-{number}"
 
 
 def plan_key(job: Job) -> str:
-    """Return where the plan of what to fill is kept."""
+    """Return the key of the plan of what to fill."""
     return request_key(job, "mask", "plan.json")
 
 
 def write_plan(job: Job, plan: Plan, services: Services) -> None:
-    """Keep the plan, last of all that it names."""
+    """Store the plan, after the pictures that it names."""
     services.storage.write_work(plan_key(job), json.dumps(asdict(plan)).encode(), "application/json")
 
 
 def read_plan(job: Job, services: Services) -> Plan | None:
-    """Return the plan that was kept; None where there is none yet."""
+    """Return the stored plan, or None."""
     content = services.storage.read_work(plan_key(job))
     if content is None:
         return None

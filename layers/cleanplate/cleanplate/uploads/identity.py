@@ -1,4 +1,4 @@
-"""Identities of photos and jobs, derived from what was uploaded: a repeated step finds what it made before."""
+"""Ids of uploads and jobs, derived from what was uploaded, so that a repeated step finds what it made before."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import json
 from cleanplate.models import Options, Photo
 from cleanplate.uploads.options import options_to_dict
 
-#: Options that the first version did not have, and what it did.
+#: Options that were added later, with the value that stands for how it was before.
 _ADDED = {"fill_route": "fill-masked-areas", "prompt": ""}
 
-#: Options that change nothing of the result.
+#: Options that do not change the result.
 _NOT_IN_THE_PICTURE = frozenset({"urgent", "review"})
 
 
@@ -31,7 +31,7 @@ def photo_id(photo: Photo) -> str:
 
 
 def refused_id(photo: Photo) -> str:
-    """Return the job id of an upload whose options cannot be read; no readable options give the same id."""
+    """Return the job id of an upload whose options cannot be read; no options that can be read give the same."""
     return _digest([_upload(photo), "refused"])[:40]
 
 
@@ -41,8 +41,7 @@ def job_id(photo: Photo, options: Options, own_mask: Photo | None = None) -> str
     It is legal as a Step Functions name and in an S3 key.
     """
     mask = _upload(own_mask) if own_mask else None
-    # Urgent or not, the picture is the same, and so is the mask that is looked at first. An option that came later is left out where nobody chose it: jobs that were
-    # made before it keep their ids.
+    # An option that was added later is left out where nobody chose it, so that older jobs keep their ids.
     what = {
         name: value
         for name, value in options_to_dict(options).items()

@@ -1,8 +1,8 @@
-"""What arrives in the queues, read into our types.
+"""Read the messages of the queues into types, and write those that the stack sends itself.
 
-From outside four kinds of message: S3's notification, the same notification through EventBridge, our own request event
-``Photo Cleaning Requested``, and ``Photo Found``, which a backfill sends of a photo that was there already. From the
-stack itself: a photo whose slot has come, and a folder whose last photo has ended. Only S3's direct notifications encode the key, so only there it is decoded, once.
+About uploads: S3's notification, the same through EventBridge, the request event ``Photo Cleaning Requested``, and
+``Photo Found``, which a backfill sends. About the stack's own work: ``Photo Admitted`` and ``Folder Ended``. Only S3's
+direct notifications encode the key, so only there it is decoded, once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ FOLDER_ENDED_DETAIL_TYPE = "Folder Ended"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A photo that somebody wants cleaned.
+    """A photo to clean.
 
-    ``request_id`` is set when a request event asked for it; such a request may retry a failed photo. ``options`` are the
-    event's own; None where it brings none, so that those that lie with the photo hold. ``correlation_id`` is whatever the
-    caller sent along, ``approve`` says that the mask which waits for approval is good.
+    ``request_id`` is the id of a request event, which may retry a failed photo; empty for an upload. ``options`` are those
+    of the event; with None the options that lie with the photo apply. ``correlation_id`` is the caller's own text.
+    ``approve`` approves the mask that waits.
     """
 
     photo: Photo
@@ -44,7 +44,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A claimed photo whose slot has come, and that slot in seconds since the epoch; 0 where it only is to be ended."""
+    """A claimed photo whose slot has come, in seconds since the epoch; 0 for one whose deadline has passed."""
 
     job_id: str
     slot_at: float
@@ -52,7 +52,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class FolderEnded:
-    """A folder whose last photo, of that job, has ended: runs that had begun in it by then, and when the last of them did.
+    """A folder whose last photo has ended, by the job ``job_id``: how many runs had begun in it, and when the last one did.
 
     ``folder`` has its last slash and is empty for the top of the bucket; ``begun_at`` is in seconds since the epoch.
     """
@@ -65,7 +65,7 @@ class FolderEnded:
 
 
 def read_own(body: str) -> Admitted | FolderEnded | None:
-    """Return what a message from the stack itself says; None where it is from outside."""
+    """Return the content of a message that the stack has sent itself; None for any other."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
@@ -88,7 +88,7 @@ def admitted_message(job_id: str, slot_at: float) -> str:
 
 
 def folder_ended_message(ended: FolderEnded) -> str:
-    """Return the message body that has a folder looked at once it has been quiet."""
+    """Return the message body after which a folder is checked for being done."""
     return json.dumps({"detail-type": FOLDER_ENDED_DETAIL_TYPE, "detail": asdict(ended)})
 
 
@@ -181,7 +181,7 @@ def _from_request(event: Mapping[str, Any]) -> Upload:
 
 
 def _check_names(detail: Mapping[str, Any]) -> None:
-    """Refuse a name that must be a slip of the pen; whatever else a system sends along is its own business."""
+    """Refuse a name that is nearly one of ours, and so a typing error; other names are ignored."""
     accepted = list(CleaningRequest.__annotations__)
     for name in detail:
         near = get_close_matches(str(name).lower(), accepted, n=1, cutoff=0.8)
@@ -216,9 +216,7 @@ def _size(size: object) -> int | None:
 
 
 def found_message(photo: Photo) -> str:
-    """Return the message body about a photo that was found: its place alone, for whatever is newest there when it is
-    read.
-    """
+    """Return the message body about a photo that a backfill found: bucket and key, of the newest version when it is read."""
     return json.dumps({"detail-type": FOUND_DETAIL_TYPE, "detail": {"bucket": photo.bucket, "key": photo.key}})
 
 
@@ -227,7 +225,7 @@ def retry_message(job: Job, retry_id: str) -> str:
 
     The request's id follows from the retry's and the job's, so that sending it twice is one request.
     """
-    # Where the options could not be read, whatever lies with the photo by now is to be read.
+    # Options that could not be read may have been corrected: they are read again.
     unread = job.job_id == refused_id(job.photo)
     detail = {
         "bucket": job.photo.bucket,

@@ -1,8 +1,8 @@
 """What to remove and how: read from where people put it, nearest first, and checked value by value.
 
 Sidecar ``photo.jpg.json`` → object metadata → ``name=value`` folders → the folder's ``_cleanplate.json`` → the stack's
-parameters. A value that is not
-accepted is an :class:`InvalidOptionsError` that quotes what is; nothing falls back silently.
+parameters. A value that is not accepted is an :class:`InvalidOptionsError` that names those that are; nothing falls back
+silently.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _score(name: str, value: Any) -> float:  # noqa: ANN401
         score = -1.0
     if isinstance(value, bool) or not 0 <= score <= 1:
         raise InvalidOptionsError(f"The option {name} is {value!r}; a number from 0 to 1 is needed.")
-    # The record must give back the very number that the job id was made from, and knows neither -0.0 nor 1e-200.
+    # The record must return the number that the job id was made from, and cannot hold -0.0 or 1e-200.
     return round(score, 6) + 0.0
 
 
@@ -181,9 +181,9 @@ def is_manifest(content: bytes) -> bool:
 
 
 def options_in_sidecar(content: bytes, *, what: str = "The sidecar") -> dict[str, Any]:
-    """Return the JSON object of a sidecar or of a folder's file, which ``what`` names, empty for a manifest that came back with its photo.
+    """Return the options in a sidecar or a folder's file; none for a manifest that was copied back with its photo.
 
-    Raises InvalidOptionsError if it is no JSON object, or larger than 16 KiB.
+    Raises InvalidOptionsError, which calls the file ``what``, if it is no JSON object, or larger than 16 KiB.
     """
     if is_manifest(content):
         return {}

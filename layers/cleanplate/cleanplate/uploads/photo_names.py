@@ -9,7 +9,7 @@ from cleanplate.models import Photo
 from cleanplate.uploads.options import OWN_MASK_SUFFIX, SIDECAR_SUFFIX
 
 OTHER_FILE = "other file"
-#: What comes along with photos, and is none itself.
+#: Skip reasons of files that say how a photo is cleaned.
 COMPANIONS = frozenset({"sidecar", "own mask"})
 
 #: What programs and cameras put beside photos, and what people keep in the same folders.
@@ -40,7 +40,7 @@ def ending(key: str) -> str:
 
 
 def skip_reason(photo: Photo, our_buckets: frozenset[str] = frozenset()) -> str:
-    """Say why an upload is not a photo to clean; empty where it is one."""
+    """Return why an upload is not a photo to clean; empty where it is one."""
     if photo.bucket in our_buckets:
         return "our own output"
     if photo.key.endswith(("/", "_$folder$")):
