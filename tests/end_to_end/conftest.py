@@ -31,8 +31,7 @@ OTHER_BUCKET = "their-archive"
 #: Modules that share a stack, by the name of their group; what is not named here shares one more. Most of their time is
 #: waiting, so the groups wait beside each other.
 GROUPS = {
-    "test_front_doors": "commands", "test_rights": "commands",
-    "test_folder_by_a_stack": "folders", "test_invoke": "folders",
+    "test_folder_by_a_stack": "folders", "test_invoke": "folders", "test_rights": "folders",
     "test_operate": "operating", "test_progress_and_backfill": "operating",
 }  # fmt: skip
 
@@ -44,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.end_to_end)
-            item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, "end_to_end")))
+            if "_system" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, "end_to_end")))
 
 
 @dataclass(frozen=True)

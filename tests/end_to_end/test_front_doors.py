@@ -20,8 +20,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from local.adobe import Settings, StandIn
 from local.paths import ROOT
-from tests.end_to_end.conftest import System
 
 STACK_KEYS = {
     "endpoint_url",
@@ -46,6 +46,30 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "template.yaml", copy)
     return copy
+
+
+@pytest.fixture(scope="module")
+def _adobe() -> Iterator[StandIn]:
+    with StandIn(Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)) as adobe:
+        yield adobe
+
+
+@pytest.fixture
+def adobe(_adobe: StandIn) -> StandIn:
+    """An Adobe that somebody else runs; this one is as fast as a test needs."""
+    _adobe.clear_rules()
+    return _adobe
+
+
+def at(adobe: StandIn) -> dict[str, str]:
+    """The environment that names a service and its account."""
+    account = adobe.settings
+    return {
+        "ADOBE_API_URL": adobe.url,
+        "ADOBE_IMS_URL": adobe.url,
+        "ADOBE_CLIENT_ID": account.client_id,
+        "ADOBE_CLIENT_SECRET": account.client_secret,
+    }
 
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -126,7 +150,7 @@ def read_until(process: subprocess.Popen[str], *words: str, deadline: float = 60
 
 
 def test_run_cleans_own_photos_and_names_the_one_that_fails(
-    start: Start, photo: bytes, system: System, tmp_path: Path
+    start: Start, photo: bytes, adobe: StandIn, tmp_path: Path
 ) -> None:
     mine = tmp_path / "my photos"
     mine.mkdir()
@@ -134,23 +158,17 @@ def test_run_cleans_own_photos_and_names_the_one_that_fails(
     (mine / "broken.jpg").write_bytes(b"this is no photograph")
     out = tmp_path / "out put"
 
-    # An Adobe that somebody else runs is honoured; this one is as fast as a test needs.
-    service = system.cloud.service
-
     def run() -> tuple[int, str]:
         process = start(
-            "run", "--deadline", "60", *FAST,
-            PHOTOS=f"'{mine}'", REMOVE="subject", OUT=str(out),
-            ADOBE_API_URL=service.api_url, ADOBE_IMS_URL=service.ims_url,
-            ADOBE_CLIENT_ID=service.client_id, ADOBE_CLIENT_SECRET=service.client_secret,
-        )  # fmt: skip
+            "run", "--deadline", "60", *FAST, PHOTOS=f"'{mine}'", REMOVE="subject", OUT=str(out), **at(adobe)
+        )
         said, _ = process.communicate(timeout=90)
         return process.returncode, said
 
     code, said = run()
 
     assert code == 1, said
-    assert f"Adobe's API is {service.api_url}" in said
+    assert f"Adobe's API is {adobe.url}" in said
     assert "broken.jpg: NotAPhotoError" in said
     assert "What to do: Upload a JPEG" in said
     assert "1 of 2 went well" in said
@@ -182,21 +200,17 @@ def test_run_cleans_own_photos_and_names_the_one_that_fails(
 
 
 def test_what_is_done_before_an_interruption_is_kept(
-    start: Start, photo: bytes, system: System, tmp_path: Path
+    start: Start, photo: bytes, adobe: StandIn, tmp_path: Path
 ) -> None:
     mine, out = tmp_path / "photos", tmp_path / "out"
     mine.mkdir()
-    for number in range(4):
-        (mine / f"{number}.jpg").write_bytes(photo)
-    service = system.cloud.service
-    words = {
-        "PHOTOS": str(mine), "OUT": str(out), "ADOBE_API_URL": service.api_url, "ADOBE_IMS_URL": service.ims_url,
-        "ADOBE_CLIENT_ID": service.client_id, "ADOBE_CLIENT_SECRET": service.client_secret,
-    }  # fmt: skip
-    # One request in three seconds: when the first result is there, the last photo has not begun.
-    run = start("run", *FAST[:-1], "RequestsPerMinute=20", **words)
+    for name in ("dog", "cat", "endless"):
+        (mine / f"{name}.jpg").write_bytes(photo)
+    adobe.add_rules({"route": "POST /v1/mask-objects", "photo": "endless.jpg", "fault": "never_finishes"})
+    words = {"PHOTOS": str(mine), "OUT": str(out), **at(adobe)}
+    run = start("run", *FAST, **words)
     until = time.monotonic() + 150
-    while not (out / "0.jpg.json").exists() and time.monotonic() < until:
+    while not list(out.glob("*.jpg.json")) and time.monotonic() < until:
         time.sleep(0.1)
 
     run.send_signal(signal.SIGINT)
@@ -208,11 +222,12 @@ def test_what_is_done_before_an_interruption_is_kept(
     assert done
     assert (out / "index.html").exists()
 
+    adobe.clear_rules()
     again = start("run", *FAST, **words)
     said, _ = again.communicate(timeout=90)
     assert again.returncode == 0, said
     assert f"{len(done)} photo{'' if len(done) == 1 else 's'} done already" in said
-    assert {file.name for file in out.glob("*.jpg")} == {f"{number}.jpg" for number in range(4)}
+    assert {file.name for file in out.glob("*.jpg")} == {"dog.jpg", "cat.jpg", "endless.jpg"}
 
 
 def test_a_folder_of_photos_is_never_where_results_go(start: Start, photo: bytes, tmp_path: Path) -> None:
@@ -226,17 +241,12 @@ def test_a_folder_of_photos_is_never_where_results_go(start: Start, photo: bytes
 
 
 def test_up_serves_any_s3_client_and_leaves_nothing(
-    start: Start, checkout: Path, photo: bytes, system: System, tmp_path: Path
+    start: Start, checkout: Path, photo: bytes, adobe: StandIn, tmp_path: Path
 ) -> None:
-    service = system.cloud.service
-    up = start(
-        "up", *FAST,
-        ADOBE_API_URL=service.api_url, ADOBE_IMS_URL=service.ims_url,
-        ADOBE_CLIENT_ID=service.client_id, ADOBE_CLIENT_SECRET=service.client_secret,
-    )  # fmt: skip
+    up = start("up", *FAST, **at(adobe))
     stack = read_stack(checkout, up)
     assert stack.keys() >= STACK_KEYS
-    assert stack["adobe_api_url"] == service.api_url
+    assert stack["adobe_api_url"] == adobe.url
     settings = json.loads((checkout / ".local" / "env-vars.json").read_text())
     assert settings["RequestMaskFunction"]["UPLOADS_BUCKET"] == stack["uploads_bucket"]
 
@@ -288,9 +298,8 @@ def test_up_starts_a_stand_in_where_no_service_is_named(start: Start, checkout: 
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_killed_up_leaves_no_embedded_aws(start: Start, checkout: Path, system: System, tmp_path: Path) -> None:
-    service = system.cloud.service
-    up = start("up", ADOBE_API_URL=service.api_url)
+def test_a_killed_up_leaves_no_embedded_aws(start: Start, checkout: Path, adobe: StandIn, tmp_path: Path) -> None:
+    up = start("up", ADOBE_API_URL=adobe.url)
     read_stack(checkout, up)
     started = descendants(up.pid)
     assert started
@@ -304,19 +313,19 @@ def test_a_killed_up_leaves_no_embedded_aws(start: Start, checkout: Path, system
     assert alive(started) == set()
     assert list((tmp_path / "tmp").iterdir()) == []
     # The next one is not put off by what the killed one could not take away.
-    again = start("up", ADOBE_API_URL=service.api_url)
+    again = start("up", ADOBE_API_URL=adobe.url)
     until = time.monotonic() + 30
     while read_stack(checkout, again)["pid"] == up.pid and time.monotonic() < until:
         time.sleep(0.1)
     assert read_stack(checkout, again)["pid"] == again.pid
 
 
-def test_a_taken_port_is_said_in_one_sentence(start: Start, system: System) -> None:
+def test_a_taken_port_is_said_in_one_sentence(start: Start, adobe: StandIn) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        up = start("up", "--port", str(port), ADOBE_API_URL=system.cloud.service.api_url)
+        up = start("up", "--port", str(port), ADOBE_API_URL=adobe.url)
         said, _ = up.communicate(timeout=30)
     assert up.returncode == 2
     assert f"Port {port} is taken by another program." in said
