@@ -1,7 +1,8 @@
 """``make check``: lint, format, types, the template and the state machine, each by the tool that knows it best.
 
-cfn-lint reads the template as SAM transforms it, and its warnings count as errors. SAM CLI and statelint lie in an
-environment of their own, and so do checkov and parliament (``local/dev/audit.py``).
+cfn-lint reads the template as it is written and as SAM transforms it, with the state machines inside; its warnings count
+as errors. SAM CLI and statelint lie in an environment of their own, and so do checkov and parliament
+(``local/dev/audit.py``).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ FALSE_ALARMS: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
+_STATE_MACHINE = "AWS::Serverless::StateMachine"
 _COUNT = re.compile(r"(\d+|One) errors?:?")
 
 
@@ -52,9 +54,9 @@ def checks() -> list[Check]:
     """Return all checks, the longest first."""
     return [
         Check("types (mypy)", lambda: _tool("-m", "mypy", "--no-error-summary")),
-        Check("template (sam validate)", validate),
         Check("template (checkov)", audit_template),
-        Check("template (cfn-lint)", lambda: lint_template(transformed())),
+        Check("template (cfn-lint)", lambda: lint_template(transformed(), TEMPLATE)),
+        Check("template (sam validate)", validate),
         Check("lint (ruff)", lambda: _tool("-m", "ruff", "check", "--quiet", ".")),
         Check("format (ruff)", lambda: _tool("-m", "ruff", "format", "--check", "--quiet", ".")),
         Check("roles (parliament)", audit_roles),
@@ -82,36 +84,46 @@ def _timed(each: Check) -> tuple[list[str], float]:
     return each.find(), time.monotonic() - began
 
 
-def lint_template(template: Mapping[str, Any]) -> list[str]:
-    """Return what cfn-lint reports about a transformed template; a warning counts as an error."""
+def lint_template(template: Mapping[str, Any], *files: Path) -> list[str]:
+    """Return what cfn-lint reports about a transformed template and about files; a warning counts as an error."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.json"
         path.write_text(json.dumps(template, indent=1), encoding="utf-8")
         program = str(Path(sys.executable).with_name("cfn-lint"))
-        return _tool(program, "--format", "parseable", "--regions", sam.REGION, "--", str(path))
+        return _tool(program, "--format", "parseable", "--regions", sam.REGION, "--", str(path), *map(str, files))
 
 
 def validate(template: Path = TEMPLATE) -> list[str]:
-    """Return what SAM CLI reports about the template as it is written."""
-    return _findings(
-        [str(sam.PYTHON), "-m", "samcli", "validate", "--lint", "--template", str(template), "--region", sam.REGION],
-        sam.environment(offline=True),
-    )
+    """Return what keeps SAM CLI from transforming the template; its linter is cfn-lint, which is a check of its own."""
+    # An environment that samconfig.toml does not know: of its default one the linter is a part.
+    words = ["--template", str(template), "--region", sam.REGION, "--config-env", "check"]
+    return _findings([str(sam.PYTHON), "-m", "samcli", "validate", *words], sam.environment(offline=True))
 
 
 def lint_machines() -> list[str]:
     """Return what statelint reports about every state machine in the template."""
-    machines = [properties for _, properties in resources(read_yaml(TEMPLATE), "AWS::Serverless::StateMachine")]
-    return [found for machine in machines for found in lint_machine(read_yaml(ROOT / machine["DefinitionUri"]))]
+    files = [properties["DefinitionUri"] for _, properties in resources(read_yaml(TEMPLATE), _STATE_MACHINE)]
+    found = lint_definitions({file: read_yaml(ROOT / file) for file in files})
+    return [f"{file}: {finding}" for file, findings in found.items() for finding in findings]
 
 
-def lint_machine(definition: Mapping[str, Any]) -> list[str]:
-    """Return what statelint reports about one definition, without its false alarms."""
+def lint_definitions(definitions: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return what statelint reports about each definition, by its name and without false alarms, from one call of it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "machine.json"
-        path.write_text(json.dumps(definition), encoding="utf-8")
-        said = _findings([str(sam.PYTHON), "-m", "statelint", str(path)])
-    said = [line.strip() for line in said if not _COUNT.fullmatch(line.strip())]
+        names = {str(Path(folder) / f"{number}.json"): name for number, name in enumerate(definitions)}
+        for path, name in names.items():
+            Path(path).write_text(json.dumps(definitions[name]), encoding="utf-8")
+        lines = _findings([str(sam.PYTHON), "-m", "statelint", *names])
+    said: dict[str, list[str]] = {name: [] for name in definitions}
+    name = next(iter(definitions))  # of a single file it does not say the name
+    for line in lines:
+        name = names.get(line, name)
+        if line not in names and not _COUNT.fullmatch(line.strip()):
+            said[name].append(line.strip())
+    return {name: _without_false_alarms(lines) for name, lines in said.items()}
+
+
+def _without_false_alarms(said: list[str]) -> list[str]:
     unheard = [alarm for alarm in FALSE_ALARMS if not any(re.fullmatch(alarm, line) for line in said)]
     found = [line for line in said if not any(re.fullmatch(alarm, line) for alarm in FALSE_ALARMS)]
     return found + [f"statelint no longer says {alarm!r}: remove it from FALSE_ALARMS." for alarm in unheard]
