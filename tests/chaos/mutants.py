@@ -195,7 +195,7 @@ def _no_intent() -> Iterator[None]:
 
 def _claim_again(ledger: Ledger, job: Job) -> Job:
     claim = _SOUND_CLAIM
-    ledger._db.delete_item(TableName=ledger._table, Key={"job_id": {"S": job.job_id}})
+    ledger._table.client.delete_item(TableName=ledger._table.name, Key={"job_id": {"S": job.job_id}})
     return claim(ledger, job)
 
 
@@ -256,9 +256,7 @@ def _keys_for_anybody() -> Iterator[None]:
 
 def _without_renewal(*arguments: Any, **named: Any) -> dict[str, Any]:
     update = _SOUND_UPDATE(*arguments, **named)
-    update["UpdateExpression"] = update["UpdateExpression"].replace(", #expires_at = :expires_at", "")
-    update["ExpressionAttributeNames"].pop("#expires_at", None)
-    update["ExpressionAttributeValues"].pop(":expires_at", None)
+    update["values"].pop("expires_at", None)
     return update
 
 

@@ -434,7 +434,7 @@ def test_what_was_there_is_found_where_the_refusal_does_not_bring_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older endpoint names the condition without the item."""
-    monkeypatch.setattr("cleanplate.jobs.ledger.item_there", lambda _: None)
+    monkeypatch.setattr("cleanplate.aws.dynamodb._item_there", lambda _: None)
     stale = stage.claim()
     begin(stage, stale)
     with pytest.raises(AskInFlightError):

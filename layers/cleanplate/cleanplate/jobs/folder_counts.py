@@ -24,14 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from cleanplate.aws.dynamodb import get_many, item_key, retry_on_conflict, to_item
+from cleanplate.aws.dynamodb import Table, update_of
 from cleanplate.models import TERMINAL, Job, JobStatus, Photo
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 SHARDS = 8
 
@@ -46,7 +42,6 @@ _COLUMNS: Mapping[JobStatus, str] = {
 }
 _SUMMED = ("waiting", "in_work", "cleaned", "nothing_to_remove", "mask_ready", "failed", "begun")
 _FAILED_FOR = "failed for "
-_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +105,7 @@ class FolderScope:
         return f"{self.name}#{int(job_id[-8:], 16) % SHARDS}"
 
 
-def counted_moves(
-    table: str, before: Job | None, after: Job, *, now: float, expires_at: int
-) -> list[TransactWriteItemTypeDef]:
+def counted_moves(table: Table, before: Job | None, after: Job, *, now: float) -> list[dict[str, Any]]:
     """Return what a job's change adds to the counts, to be written with it; nothing where it stays in its column.
 
     ``before`` is None for a new job. Another run is counted where the one before had failed.
@@ -126,37 +119,24 @@ def counted_moves(
     for job, count in ((before, -1), (after, 1)):
         if job is not None and job.status == "failed" and job.outcome.get("reason"):
             added[f"{_FAILED_FOR}{job.outcome['reason']}"] = count
-    times = [] if has_begun else ["ended_at"]
+    times: dict[str, object] = {} if has_begun else {"ended_at": now}
     if has_begun or has_ended_again:
         added["begun"] = 1
-        times.append("begun_at")
-    names = {f"#{number}": name for number, name in enumerate(added)}
-    values = {f":{number}": count for number, count in enumerate(added.values())}
-    set_times = "".join(f"{name} = :at, " for name in times)
-    update = {
-        "TableName": table,
-        "UpdateExpression": f"SET {set_times}expires_at = :expires ADD {', '.join(f'{n} :{n[1:]}' for n in names)}",
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": to_item({**values, ":at": now, ":expires": expires_at}),
-    }
+        times["begun_at"] = now
+    times["expires_at"] = table.expiry(now)
     scopes = (FolderScope.of(after.photo), FolderScope(after.photo.bucket))
-    return cast(
-        "list[TransactWriteItemTypeDef]",
-        [{"Update": {**update, "Key": item_key(scope.shard_of(after.job_id))}} for scope in scopes],
-    )
+    return [{"Update": update_of(table.name, scope.shard_of(after.job_id), times, add=added)} for scope in scopes]
 
 
 class Progress:
-    """Read the counts, and decide which job publishes that a folder is done. The DynamoDB client is handed in."""
+    """Read the counts, and decide which job publishes that a folder is done."""
 
-    def __init__(self, client: DynamoDBClient, *, table: str, record_days: int) -> None:
-        self._db = client
+    def __init__(self, table: Table) -> None:
         self._table = table
-        self._record_days = record_days
 
     def read(self, *scopes: FolderScope) -> list[FolderCounts | None]:
         """Return the counts of each scope; None where no photo of it is known. Up to six scopes are one call."""
-        found = get_many(self._db, self._table, (key for scope in scopes for key in scope.shards()))
+        found = self._table.get_many(key for scope in scopes for key in scope.shards())
         shards = [[found[key] for key in scope.shards() if key in found] for scope in scopes]
         return [_sum(items) if items else None for items in shards]
 
@@ -166,21 +146,18 @@ class Progress:
 
     def counts_at_end(self, scope: FolderScope, job_id: str) -> FolderCounts | None:
         """Return the counts of a job's folder where its last photo has ended; else None."""
-        own = self._db.get_item(TableName=self._table, Key=item_key(scope.shard_of(job_id)), ConsistentRead=True)
+        own = self._table.get(scope.shard_of(job_id)) or {}
         # While a photo of the own shard is open, the folder is; the last one to end in its shard looks at them all.
-        if _sum([own.get("Item", {})]).open > 0:
+        if _sum([own]).open > 0:
             return None
         counts = self.read_at_once(scope)
         return counts if counts.is_complete else None
 
     def record_published(self, scope: FolderScope, job_id: str, counts: FolderCounts) -> None:
         """Record that the event of the folder's completion was published."""
-        self._update_completion(
-            scope,
-            "SET said = :yes",
-            "#by = :job AND round_at = :at AND round_number = :number",
-            {":yes": {"BOOL": True}, **_completion(counts), ":job": {"S": job_id}},
-        )
+        mine = "#by = :job AND #round_at = :at AND #round_number = :number"
+        named = {"at": counts.begun_at, "number": counts.begun, "job": job_id}
+        self._table.update(scope.name, {"said": True}, condition=mine, **named)
 
     def claim_completion(self, scope: FolderScope, counts: FolderCounts, job_id: str, *, now: float) -> bool:
         """Return whether this job is the one to publish that the folder is done.
@@ -188,55 +165,33 @@ class Progress:
         The same job may ask again, until :meth:`record_published`: whoever makes up for a call that was cut short publishes it.
         """
         # By number, whatever the clocks say; by time where a shard has expired, which lowers the number.
-        newer = "round_number < :number OR round_at < :at"
-        mine = "round_at = :at AND round_number = :number AND #by = :job AND said = :no"
-        return self._update_completion(
-            scope,
-            "SET round_at = :at, round_number = :number, #by = :job, said = :no, expires_at = :expires",
-            f"attribute_not_exists(round_at) OR {newer} OR ({mine})",
-            {
-                **_completion(counts),
-                ":job": {"S": job_id},
-                ":no": {"BOOL": False},
-                ":expires": {"N": str(int(now) + self._record_days * _DAY)},
-            },
-        )
-
-    def _update_completion(self, scope: FolderScope, update: str, condition: str, values: Mapping[str, Any]) -> bool:
-        try:
-            self._db.update_item(
-                TableName=self._table,
-                Key=item_key(scope.name),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#by": "by"},
-                ExpressionAttributeValues=values,
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        newer = "#round_number < :round_number OR #round_at < :round_at"
+        mine = "#round_at = :round_at AND #round_number = :round_number AND #by = :by AND #said = :said"
+        completion = {
+            "round_at": counts.begun_at,
+            "round_number": counts.begun,
+            "by": job_id,
+            "said": False,
+            "expires_at": self._table.expiry(now),
+        }
+        free = f"attribute_not_exists(#round_at) OR {newer} OR ({mine})"
+        return self._table.update(scope.name, completion, condition=free) is None
 
     def read_at_once(self, scope: FolderScope) -> FolderCounts:
         """Return all shards as they are at one moment: read one after the other they could show an end that never was."""
-        gets: list[Any] = [{"Get": {"TableName": self._table, "Key": item_key(shard)}} for shard in scope.shards()]
-        answer = retry_on_conflict(lambda: self._db.transact_get_items(TransactItems=gets))
-        return _sum(found.get("Item", {}) for found in answer["Responses"])
-
-
-def _completion(counts: FolderCounts) -> dict[str, Any]:
-    return {":at": {"N": repr(counts.begun_at)}, ":number": {"N": str(counts.begun)}}
+        return _sum(self._table.get_at_once(scope.shards()))
 
 
 def _sum(shards: Iterable[Mapping[str, Any]]) -> FolderCounts:
     added: dict[str, int] = {}
     begun_at = ended_at = 0.0
     for shard in shards:
-        begun_at = max(begun_at, float(shard.get("begun_at", {}).get("N", 0)))
-        ended_at = max(ended_at, float(shard.get("ended_at", {}).get("N", 0)))
+        begun_at = max(begun_at, shard.get("begun_at", 0.0))
+        ended_at = max(ended_at, shard.get("ended_at", 0.0))
         for name, value in shard.items():
             if name in _SUMMED or name.startswith(_FAILED_FOR):
                 # Below zero only where somebody deleted the item in mid-run.
-                added[name] = added.get(name, 0) + max(0, int(value["N"]))
+                added[name] = added.get(name, 0) + max(0, value)
     failed_for = {
         name.removeprefix(_FAILED_FOR): count
         for name, count in sorted(added.items())

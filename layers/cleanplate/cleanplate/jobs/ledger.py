@@ -17,31 +17,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from botocore.exceptions import ClientError
-
 from cleanplate.adobe.errors import PostOutcomeUnknownError
-from cleanplate.aws.dynamodb import (
-    bound,
-    from_item,
-    get_many,
-    is_refused,
-    item_key,
-    item_there,
-    retry_on_conflict,
-    to_item,
-)
-from cleanplate.errors import (
-    AskInFlightError,
-    JobMovedOnError,
-    LedgerBusyError,
-)
+from cleanplate.aws.dynamodb import Table, from_item, item_key, placeholders
+from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError
 from cleanplate.jobs.folder_counts import SHARDS, Progress, counted_moves
 from cleanplate.jobs.known_uploads import KnownUploads
 from cleanplate.jobs.records import (
     DUE,
     OPEN_JOBS,
     SHARD,
-    expiry,
     job_from_item,
     job_to_item,
     job_update,
@@ -84,15 +68,13 @@ class Ledger:
     """The Jobs table. The DynamoDB client is handed in; times are seconds since the epoch."""
 
     def __init__(self, client: DynamoDBClient, *, table: str, record_days: int) -> None:
-        self._db = client
-        self._table = table
-        self._record_days = record_days
+        self._table = Table(client, table, record_days=record_days)
         #: The counts that this ledger's writes keep.
-        self.progress = Progress(client, table=table, record_days=record_days)
+        self.progress = Progress(self._table)
         #: Whose result lies at a key.
-        self.owners = ResultOwners(client, table=table, record_days=record_days)
+        self.owners = ResultOwners(self._table)
         #: What is remembered of each upload.
-        self.uploads = KnownUploads(client, table=table, record_days=record_days)
+        self.uploads = KnownUploads(self._table)
 
     # --- claiming ---
 
@@ -144,21 +126,20 @@ class Ledger:
 
     def get(self, job_id: str) -> Job | None:
         """Return the job as it is now."""
-        item = self._read(job_id)
+        item = self._table.get(job_id)
         return job_from_item(item) if item else None
 
     def statuses(self, photos: Sequence[Photo]) -> list[JobStatus | None]:
         """Return how the first job of each upload stands; None where there is none. Hundreds at once, for a few calls."""
-        objects = get_many(self._db, self._table, (object_key(photo) for photo in photos if not photo.version_id))
+        objects = self._table.get_many(object_key(photo) for photo in photos if not photo.version_id)
         uploads = []
         for photo in photos:
             known = objects.get(object_key(photo)) if not photo.version_id else None
-            uploads.append(replace(photo, sequencer=known["sequencer"]["S"]) if known else photo)
-        firsts = get_many(self._db, self._table, (upload_key(photo) for photo in uploads))
-        first_jobs = {key: item["first_job"]["S"] for key, item in firsts.items()}
-        jobs = get_many(self._db, self._table, first_jobs.values())
-        found = (jobs.get(first_jobs.get(upload_key(photo), "")) for photo in uploads)
-        return [cast("JobStatus", job["status"]["S"]) if job else None for job in found]
+            uploads.append(replace(photo, sequencer=known["sequencer"]) if known else photo)
+        firsts = self._table.get_many(upload_key(photo) for photo in uploads)
+        jobs = self._table.get_many(item["first_job"] for item in firsts.values())
+        found = (jobs.get(firsts.get(upload_key(photo), {}).get("first_job", "")) for photo in uploads)
+        return [cast("JobStatus", job["status"]) if job else None for job in found]
 
     def record_facts(self, job: Job, facts: Mapping[str, Any], *, now: float) -> Job:
         """Keep what was seen of the photo."""
@@ -283,33 +264,22 @@ class Ledger:
     def late(self, now: float) -> Iterator[str]:
         """Yield the ids of open jobs whose time is over, the latest of each shard first, as the index has it: it lags behind."""
         for shard in range(SHARDS):
-            pages = self._db.get_paginator("query").paginate(
-                TableName=self._table,
-                IndexName=OPEN_JOBS,
-                KeyConditionExpression=f"{SHARD} = :shard AND {DUE} < :now",
-                ExpressionAttributeValues=bound(shard=str(shard), now=now),
-            )
-            for page in pages:
-                yield from (item["job_id"]["S"] for item in page["Items"])
+            late = self._table.query(OPEN_JOBS, f"#{SHARD} = :shard AND #{DUE} < :now", shard=str(shard), now=now)
+            yield from (item["job_id"] for item in late)
 
     def failed(self, bucket: str, prefix: str, *, after: str) -> tuple[list[Job], str]:
         """Return failed jobs of photos below a prefix, and where to go on; empty where that was the last page.
 
         One megabyte of the table is read, 128 read units, whatever is found in it: for an operator's rare command.
         """
-        scan: dict[str, Any] = {
-            "TableName": self._table,
-            "FilterExpression": "#status = :failed AND photo.#bucket = :bucket",
-            "ExpressionAttributeNames": {"#status": "status", "#bucket": "bucket"},
-            "ExpressionAttributeValues": bound(failed="failed", bucket=bucket),
-        }
-        if prefix:
-            scan["FilterExpression"] += " AND begins_with(photo.#key, :prefix)"
-            scan["ExpressionAttributeNames"]["#key"] = "key"
-            scan["ExpressionAttributeValues"] |= bound(prefix=prefix)
-        if after:
-            scan["ExclusiveStartKey"] = item_key(after)
-        page = self._db.scan(**scan)
+        where = "#status = :failed AND #photo.#bucket = :bucket"
+        where += " AND begins_with(#photo.#key, :prefix)" if prefix else ""
+        page = self._table.client.scan(
+            TableName=self._table.name,
+            FilterExpression=where,
+            **placeholders(where, failed="failed", bucket=bucket, **({"prefix": prefix} if prefix else {})),
+            **({"ExclusiveStartKey": item_key(after)} if after else {}),
+        )
         goes_on = page.get("LastEvaluatedKey", {}).get("job_id", {}).get("S", "")
         return [job_from_item(from_item(item)) for item in page["Items"]], goes_on
 
@@ -340,39 +310,17 @@ class Ledger:
     def _save(self, before: Job | None, after: Job, now: float) -> tuple[bool, Job]:
         """Write ``after`` over ``before``, None for nothing, and count the move; return whether, and what is there now."""
         after = replace(after, revision=secrets.token_hex(8))
-        write = (
-            self._new(after)
-            if before is None
-            else job_update(self._table, before, after, record_days=self._record_days)
-        )
-        counts = counted_moves(self._table, before, after, now=now, expires_at=expiry(now, self._record_days))
-        try:
-            if counts or before is None:
-                kind = "Put" if before is None else "Update"
-                items: list[Any] = [{kind: write}, *counts]
-                retry_on_conflict(lambda: self._db.transact_write_items(TransactItems=items))
-            else:
-                retry_on_conflict(lambda: self._db.update_item(**write))
-        except ClientError as error:
-            if not is_refused(error):
-                raise
-            # An older DynamoDB endpoint does not return the item with the refusal.
-            found = item_there(error) or self._read(after.job_id)
-            if found is None:
-                raise _moved_on(after) from None
-            there = job_from_item(found)
-            # A repeat of this very write, whose answer was lost, is refused by what it wrote itself.
-            return there.revision == after.revision, there
-        return True, after
-
-    def _new(self, job: Job) -> dict[str, Any]:
-        return {
-            "TableName": self._table,
-            "Item": to_item(job_to_item(job, record_days=self._record_days)),
-            "ConditionExpression": "attribute_not_exists(job_id)",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-
-    def _read(self, key: str) -> dict[str, Any] | None:
-        answer = self._db.get_item(TableName=self._table, Key=item_key(key), ConsistentRead=True)
-        return from_item(answer["Item"]) if "Item" in answer else None
+        days = self._table.record_days
+        counts = counted_moves(self._table, before, after, now=now)
+        if before is None:
+            found = self._table.put_new(after.job_id, job_to_item(after, record_days=days), together_with=counts)
+        else:
+            update = job_update(before, after, record_days=days)
+            found = self._table.update(after.job_id, together_with=counts, **update)
+        if found is None:
+            return True, after
+        if not found:
+            raise _moved_on(after)
+        there = job_from_item(found)
+        # A repeat of this very write, whose answer was lost, is refused by what it wrote itself.
+        return there.revision == after.revision, there

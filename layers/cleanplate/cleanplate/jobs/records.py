@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from cleanplate.aws.dynamodb import bound, item_key
+from cleanplate.aws.dynamodb import expiry
 from cleanplate.jobs.deadlines import due_at
 from cleanplate.jobs.folder_counts import SHARDS
 from cleanplate.jobs.waiting_room import WAITING_IN
@@ -16,7 +16,6 @@ from cleanplate.uploads.options import options_from_dict, options_to_dict
 
 #: The index of open jobs and its keys.
 OPEN_JOBS, SHARD, DUE = "OpenJobs", "open_shard", "due_at"
-_DAY = 86_400
 
 
 def upload_key(photo: Photo) -> str:
@@ -27,11 +26,6 @@ def upload_key(photo: Photo) -> str:
 def object_key(photo: Photo) -> str:
     """Return the key of the item that names the upload for which an object without a version stands."""
     return f"object#{photo_id(replace(photo, sequencer=''))}"
-
-
-def expiry(now: float, record_days: int) -> int:
-    """Return when DynamoDB may delete an item that was written now, in whole seconds since the epoch."""
-    return int(now) + record_days * _DAY
 
 
 def selection_to_item(options: Options, own_mask: Photo | None) -> dict[str, Any]:
@@ -81,27 +75,21 @@ def job_to_item(job: Job, *, record_days: int) -> dict[str, Any]:
     }
 
 
-def job_update(table: str, before: Job, after: Job, *, record_days: int) -> dict[str, Any]:
-    """Return the update that writes what has changed and leaves alone whatever else the item holds."""
+def job_update(before: Job, after: Job, *, record_days: int) -> dict[str, Any]:
+    """Return the update, as ``Table`` takes it, that writes what has changed and leaves alone whatever else the item holds."""
     old = job_to_item(before, record_days=record_days)
     new = job_to_item(after, record_days=record_days)
-    changed = {name: value for name, value in new.items() if name not in old or old[name] != value}
     gone = [name for name in old if name not in new]
-    update = "SET " + ", ".join(f"#{name} = :{name}" for name in changed)
-    removed = [f"#{name}" for name in gone]
-    if after.status != "claimed":
-        # Whoever is at it holds the photo now, not the waiting room.
-        removed.append(WAITING_IN)
-    if removed:
-        update += f" REMOVE {', '.join(removed)}"
+    # Whoever is at it holds the photo now, not the waiting room.
+    gone += [WAITING_IN] if after.status != "claimed" else []
     return {
-        "TableName": table,
-        "Key": item_key(before.job_id),
-        "UpdateExpression": update,
-        "ConditionExpression": "#revision = :seen" if before.revision else "attribute_not_exists(#revision)",
-        "ExpressionAttributeNames": {f"#{name}": name for name in [*changed, *gone]},
-        "ExpressionAttributeValues": bound(**changed, **({"seen": before.revision} if before.revision else {})),
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        "values": {name: value for name, value in new.items() if name not in old or old[name] != value},
+        "remove": gone,
+        **(
+            {"condition": "#revision = :seen", "seen": before.revision}
+            if before.revision
+            else {"condition": "attribute_not_exists(#revision)"}
+        ),
     }
 
 

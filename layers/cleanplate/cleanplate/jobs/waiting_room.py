@@ -17,27 +17,28 @@ partition, so that a route that is closed holds nobody else. ``not_before`` is w
 One attendant at a time lets photos in (``steps.admit_photos``). The item ``room#attendance`` holds who it is, until when it
 is expected to look again, and a bell that everybody rings who enters: the attendant goes only where the bell is still.
 
-Cost: two writes for a photo that waits, one to come and one to go, each with one of the index; one more for the bell.
+Cost: two writes for a photo that waits, one to come and one to go, each with one of the index; one more for the bell,
+and a read of who attends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cleanplate.aws.dynamodb import Table
 from cleanplate.errors import JobMovedOnError
 from cleanplate.models import Job
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 #: The index and its keys. Taking ``waiting_in`` from a job takes it out of the index.
 WAITING_PHOTOS, WAITING_IN, TURN = "WaitingPhotos", "waiting_in", "turn"
 #: Urgent photos, then the others.
 CLASSES = ("urgent", "normal")
-_ROOM = {"job_id": {"S": "room#attendance"}}
+_ROOM = "room#attendance"
 _PAGE = 25
 
 
@@ -67,8 +68,7 @@ class WaitingRoom:
     """The room. The DynamoDB client is handed in."""
 
     def __init__(self, client: DynamoDBClient, *, table: str, routes: tuple[str, ...]) -> None:
-        self._db = client
-        self._table = table
+        self._table = Table(client, table)
         self._routes = routes
 
     def enter(self, job: Job, *, route: str, not_before: float, now: float) -> Attendance:
@@ -76,58 +76,40 @@ class WaitingRoom:
 
         Raises :class:`JobMovedOnError` where this run of the job has ended or another has begun.
         """
-        try:
-            self._db.update_item(
-                TableName=self._table,
-                Key={"job_id": {"S": job.job_id}},
-                UpdateExpression=f"SET {WAITING_IN} = :in, {TURN} = :turn, not_before = :not_before, entered_at = :now",
-                ConditionExpression="#run = :run AND #status IN (:claimed, :masking)",
-                ExpressionAttributeNames={"#run": "run", "#status": "status"},
-                ExpressionAttributeValues={
-                    ":in": {"S": _partition(CLASSES[0 if job.options.urgent else 1], route)},
-                    ":turn": {"N": repr(job.claimed_at)},
-                    ":not_before": {"N": repr(not_before)},
-                    ":now": {"N": repr(now)},
-                    ":run": {"N": str(job.run)},
-                    ":claimed": {"S": "claimed"},
-                    ":masking": {"S": "masking"},
-                },
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            raise JobMovedOnError(f"Job {job.job_id} has moved on since it was read.") from None
-        answer = self._db.update_item(
-            TableName=self._table,
-            Key=_ROOM,
-            UpdateExpression="ADD bell :one",
-            ExpressionAttributeValues={":one": {"N": "1"}},
-            ReturnValues="ALL_NEW",
+        there = self._table.update(
+            job.job_id,
+            {
+                WAITING_IN: _partition(CLASSES[0 if job.options.urgent else 1], route),
+                TURN: job.claimed_at,
+                "not_before": not_before,
+                "entered_at": now,
+            },
+            condition="#run = :run AND #status IN (:claimed, :masking)",
+            run=job.run,
+            claimed="claimed",
+            masking="masking",
         )
-        return _read_attendance(answer.get("Attributes", {}))
+        if there is not None:
+            raise JobMovedOnError(f"Job {job.job_id} has moved on since it was read.")
+        self._table.update(_ROOM, {}, add={"bell": 1})
+        return self.attendance()
 
     def leave(self, photo: Waiting) -> None:
         """Take a photo out, unless it has left, or left and come back."""
-        try:
-            self._db.update_item(
-                TableName=self._table,
-                Key={"job_id": {"S": photo.job_id}},
-                UpdateExpression=f"REMOVE {WAITING_IN}",
-                ConditionExpression=f"attribute_exists({WAITING_IN}) AND entered_at = :entered",
-                ExpressionAttributeValues={":entered": {"N": repr(photo.entered_at)}},
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return
+        self._table.update(
+            photo.job_id,
+            {},
+            remove=[WAITING_IN],
+            condition=f"attribute_exists(#{WAITING_IN}) AND #entered_at = :entered",
+            entered=photo.entered_at,
+        )
 
     def photos(self, urgency: str, route: str) -> Iterator[Waiting]:
         """Return the photos of one partition in order of turn, as the index has them: it lags a moment behind."""
-        pages = self._db.get_paginator("query").paginate(
-            TableName=self._table,
-            IndexName=WAITING_PHOTOS,
-            KeyConditionExpression=f"{WAITING_IN} = :in",
-            ExpressionAttributeValues={":in": {"S": _partition(urgency, route)}},
-            PaginationConfig={"PageSize": _PAGE},
-        )
-        for page in pages:
-            yield from (_read_waiting(item, urgency, route) for item in page["Items"])
+        where = _partition(urgency, route)
+        for item in self._table.query(WAITING_PHOTOS, f"#{WAITING_IN} = :where", page=_PAGE, where=where):
+            times = (float(item[name]) for name in (TURN, "not_before", "deadline_at", "entered_at"))
+            yield Waiting(item["job_id"], urgency, route, *times)
 
     def first_turn(self) -> float | None:
         """Return the earliest turn in the room; None where nobody waits."""
@@ -138,56 +120,19 @@ class WaitingRoom:
 
     def attendance(self) -> Attendance:
         """Return who attends the room now."""
-        return _read_attendance(
-            self._db.get_item(TableName=self._table, Key=_ROOM, ConsistentRead=True).get("Item", {})
-        )
+        item = self._table.get(_ROOM) or {}
+        return Attendance(item.get("owner", ""), item.get("until", 0.0), item.get("bell", 0))
 
     def attend(self, owner: str, *, until: float, now: float) -> bool:
         """Be the room's attendant until then; False where somebody else is."""
-        return self._update(
-            "SET #owner = :owner, #until = :until",
-            "attribute_not_exists(#until) OR #until <= :now OR #owner = :owner",
-            {":owner": {"S": owner}, ":until": {"N": repr(until)}, ":now": {"N": repr(now)}},
-        )
+        free = "attribute_not_exists(#until) OR #until <= :now OR #owner = :owner"
+        return self._table.update(_ROOM, {"owner": owner, "until": until}, condition=free, now=now) is None
 
     def close(self, owner: str, bell: int, *, now: float) -> bool:
         """Go; False where somebody has entered since the bell was looked at."""
-        return self._update(
-            "SET #until = :now",
-            "#owner = :owner AND (bell = :bell OR (attribute_not_exists(bell) AND :bell = :none))",
-            {":owner": {"S": owner}, ":bell": {"N": str(bell)}, ":now": {"N": repr(now)}, ":none": {"N": "0"}},
-        )
-
-    def _update(self, update: str, condition: str, values: dict[str, AttributeValueTypeDef]) -> bool:
-        names = {"#owner": "owner", "#until": "until"}
-        try:
-            self._db.update_item(
-                TableName=self._table,
-                Key=_ROOM,
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={name: real for name, real in names.items() if name in update + condition},
-                ExpressionAttributeValues=values,
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        still = "#owner = :owner AND (#bell = :bell OR attribute_not_exists(#bell))"
+        return self._table.update(_ROOM, {"until": now}, condition=still, owner=owner, bell=bell) is None
 
 
 def _partition(urgency: str, route: str) -> str:
     return f"{urgency}/{route}"
-
-
-def _read_attendance(item: dict[str, Any]) -> Attendance:
-    return Attendance(
-        item.get("owner", {}).get("S", ""),
-        float(item.get("until", {}).get("N", 0)),
-        int(item.get("bell", {}).get("N", 0)),
-    )
-
-
-def _read_waiting(item: dict[str, Any], urgency: str, route: str) -> Waiting:
-    turn, not_before, deadline_at, entered_at = (
-        float(item[name]["N"]) for name in (TURN, "not_before", "deadline_at", "entered_at")
-    )
-    return Waiting(item["job_id"]["S"], urgency, route, turn, not_before, deadline_at, entered_at)

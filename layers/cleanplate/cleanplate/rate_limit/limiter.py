@@ -17,14 +17,13 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cleanplate.aws.dynamodb import from_item, to_attribute, to_item
+from cleanplate.aws.dynamodb import Table
 from cleanplate.rate_limit import breakers, polling, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import Kind, RateLimitState, Slot, fresh
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _T = TypeVar("_T")
 
@@ -58,16 +57,16 @@ class RateLimiter:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.limits = limits
-        self._client = client
-        self._table_name = table_name
-        self._key: dict[str, AttributeValueTypeDef] = {"job_id": {"S": f"limiter#{name}"}}
+        self._table = Table(client, table_name, heard=self._compare_clocks)
+        self._key = f"limiter#{name}"
         self._count_in_work = count_in_work
         self._clock = clock
         self._random = random
         self._sleep = sleep
         self._known: RateLimitState | None = None
         self._known_at = 0.0
-        # The table's clock minus ours lies between these.
+        #: When the answer that comes next was asked for; the table's clock minus ours lies between the other two.
+        self._asked = 0.0
         self._min_ahead = float("-inf")
         self._max_ahead = float("inf")
 
@@ -192,59 +191,32 @@ class RateLimiter:
         return self._known or fresh(self.limits, self.now())
 
     def _read(self) -> RateLimitState | None:
-        asked = self._clock()
-        answer = self._client.get_item(TableName=self._table_name, Key=self._key, ConsistentRead=True)
-        self._compare_clocks(asked, answer)
-        return self._remember(_state(answer.get("Item")))
+        self._asked = self._clock()
+        return self._remember(self._table.get(self._key))
 
     def _write(self, state: RateLimitState, over: RateLimitState | None) -> tuple[bool, RateLimitState | None]:
         """Store ``state`` over that one (None: over nothing); False, and the stored one, where another was faster."""
         state = replace(state, version=secrets.randbits(_VERSION_BITS))
-        item = to_item(state.to_item())
-        asked = self._clock()
-        try:
-            answer = self._put_new(item) if over is None else self._update(item, over)
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            # Its type says nothing of the item that comes with it.
-            refused: Mapping[str, Any] = {**error.response}
-            self._compare_clocks(asked, refused)
-            there = self._remember(_state(refused.get("Item")))
-            # A repeat of this very write, whose answer was lost, is refused by what it wrote itself.
-            return there is not None and there.version == state.version, there
-        self._compare_clocks(asked, answer)
-        self._remember(state)
-        return True, state
-
-    def _put_new(self, item: Mapping[str, AttributeValueTypeDef]) -> Mapping[str, Any]:
-        return self._client.put_item(
-            TableName=self._table_name,
-            Item={**item, **self._key},
-            ConditionExpression="attribute_not_exists(job_id)",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-
-    def _update(self, item: Mapping[str, AttributeValueTypeDef], over: RateLimitState) -> Mapping[str, Any]:
-        names = list(item)
-        return self._client.update_item(
-            TableName=self._table_name,
-            Key=self._key,
-            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in names),
-            ConditionExpression="#version = :over",
-            ExpressionAttributeNames={f"#{name}": name for name in names},
-            ExpressionAttributeValues={
-                ":over": to_attribute(over.version),
-                **{f":{name}": item[name] for name in names},
-            },
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-
-    def _remember(self, state: RateLimitState | None) -> RateLimitState | None:
-        """Keep what was seen; a missing item leaves the memory of the one before, from which to begin again."""
-        if state is not None:
+        item = state.to_item()
+        self._asked = self._clock()
+        if over is None:
+            there = self._table.put_new(self._key, item)
+        else:
+            there = self._table.update(self._key, item, condition="#version = :over", over=over.version)
+        # A repeat of this very write, whose answer was lost, is refused by what it wrote itself.
+        if there is None or there.get("version") == state.version:
             self._known, self._known_at = state, self._clock()
-        return state
+            return True, state
+        return False, self._remember(there)
 
-    def _compare_clocks(self, asked: float, answer: Mapping[str, Any]) -> None:
+    def _remember(self, item: Mapping[str, Any] | None) -> RateLimitState | None:
+        """Return the state of an item, and keep it; without one the memory of the one before is left, to begin again from."""
+        if not item:
+            return None
+        self._known, self._known_at = RateLimitState.from_item(item), self._clock()
+        return self._known
+
+    def _compare_clocks(self, answer: Mapping[str, Any]) -> None:
         """Compare with DynamoDB's time, which every answer carries in whole seconds: the one clock that all callers can see."""
         date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if not date:
@@ -253,16 +225,9 @@ class RateLimiter:
             theirs = parsedate_to_datetime(date).timestamp()
         except (TypeError, ValueError):
             return
-        least, most = theirs - self._clock(), theirs + 1 - asked
+        least, most = theirs - self._clock(), theirs + 1 - self._asked
         if least > self._max_ahead or most < self._min_ahead:
             # One of the clocks was set in between: begin again.
             self._min_ahead, self._max_ahead = least, most
         else:
             self._min_ahead, self._max_ahead = max(least, self._min_ahead), min(most, self._max_ahead)
-
-
-def _state(item: Mapping[str, Any] | None) -> RateLimitState | None:
-    """Return the state in an item; none where there is no item, or something else in its place."""
-    if not item:
-        return None
-    return RateLimitState.from_item(from_item(item))
