@@ -54,7 +54,7 @@ class Ours:
     """The policy of ``cleanplate.rate_limit.polling``, observing as it goes."""
 
     random: random.Random
-    durations: DurationHistogram = field(default_factory=DurationHistogram)
+    durations: DurationHistogram = field(default_factory=dict)
     expected: float = polling.DEFAULT_EXPECTED
 
     def first(self) -> float:

@@ -97,9 +97,3 @@ def test_a_request_that_gets_no_slot_does_not_count() -> None:
     after_it, slot = reserve(state, limits, NOW, "mask", route="mask-objects", within=0.0)
     assert not slot.granted
     assert after_it.pace == state.pace
-
-
-def test_it_comes_back_as_it_was() -> None:
-    pace = after([1.0, 2.5, 0.25])
-    assert Pace.from_item(pace.to_item()) == pace
-    assert Pace.from_item([]) == Pace()

@@ -507,7 +507,7 @@ class TestForecast:
         state = warm()
         for n in range(3000):
             state, _ = request(state, NOW + n)
-        assert forecast.photo_time(state, MINUTE_ONLY) == pytest.approx(MINUTE_ONLY.spacing, rel=0.05)
+        assert state.per_photo == pytest.approx(1, rel=0.05)
 
     def test_it_ends(self) -> None:
         assert forecast.forecast(warm(), RateLimits(), NOW, 10**9, within=86400) == NOW + 86400
@@ -523,7 +523,7 @@ class TestItem:
             state, _ = request(state, now, kind, limits=limits, not_before=now + 6 if kind == "poll" else 0.0)
         state = breakers.close(state, limits, NOW, NOW + 60, "429")
         state = breakers.unavailable(state, NOW, MASK)
-        durations = observe(observe(None, 0, 6), 4, 6)
+        durations = observe(observe({}, 0, 6), 4, 6)
         return replace(state, durations={MASK: durations, FILL_ROUTE: durations})
 
     def test_it_comes_back_as_it_was(self) -> None:

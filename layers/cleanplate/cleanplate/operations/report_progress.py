@@ -12,7 +12,7 @@ from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.operations.inputs import PROGRESS, check_names, folder_scope
 from cleanplate.rate_limit import forecast
 from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.rate_limit.polling import expected
+from cleanplate.rate_limit.polling import DEFAULT_EXPECTED, expected
 from cleanplate.rate_limit.state import FILL_ROUTES, RateLimitState
 from cleanplate.services import Services
 
@@ -124,5 +124,5 @@ def clock_time(seconds: float) -> str:
 def _job_time(state: RateLimitState) -> float:
     """Return mask and fill, as long as they usually take; the slowest routes that are in use."""
     times = {route: expected(durations) for route, durations in state.durations.items()}
-    masks = max((times[route] for route in times.keys() - FILL_ROUTES), default=expected(None))
-    return masks + max((times[route] for route in times.keys() & FILL_ROUTES), default=expected(None))
+    masks = max((times[route] for route in times.keys() - FILL_ROUTES), default=DEFAULT_EXPECTED)
+    return masks + max((times[route] for route in times.keys() & FILL_ROUTES), default=DEFAULT_EXPECTED)

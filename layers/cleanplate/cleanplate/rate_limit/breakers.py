@@ -57,7 +57,7 @@ def unavailable(state: RateLimitState, now: float, route: str) -> RateLimitState
         until = now + min(_LONGEST_BREAK, _FIRST_BREAK * 2.0 ** min(opened - 1, 20))
         breaker = Breaker(streak, opened, until)
     else:
-        breaker = replace(breaker, streak=streak)
+        breaker = breaker._replace(streak=streak)
     return replace(state, breakers={**state.breakers, route: breaker})
 
 

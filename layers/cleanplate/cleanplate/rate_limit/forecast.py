@@ -8,11 +8,6 @@ from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import HALF_HOURS, LATE, RateLimitState
 
 
-def photo_time(state: RateLimitState, limits: RateLimits) -> float:
-    """Return the seconds of the minute limit that one photo takes, from the requests that photos took lately."""
-    return limits.spacing * (state.per_photo or limits.requests_per_photo)
-
-
 def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int, within: float = 60 * 86400.0) -> float:
     """Return when the last of so many waiting photos gets its slot, with minute limit, day limit and budget as they are
     used.

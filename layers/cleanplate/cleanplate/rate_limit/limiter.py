@@ -142,14 +142,16 @@ class RateLimiter:
 
         ``jitter`` (0 to 1): a low one makes it an early look, which tells something only against what was learnt.
         """
-        state = self._known or self._read()
-        durations = state.durations.get(route) if state else None
+        durations = self._durations(route)
         return polling.first_wait(polling.expected(durations), jitter=jitter if durations else 1.0)
 
     def expected(self, route: str) -> float:
         """Return how long a job of ``route`` usually takes, in seconds."""
+        return polling.expected(self._durations(route))
+
+    def _durations(self, route: str) -> polling.DurationHistogram:
         state = self._known or self._read()
-        return polling.expected(state.durations.get(route) if state else None)
+        return state.durations.get(route, {}) if state else {}
 
     def observe(self, route: str, seen_at: float, *, pending_at: float = 0.0) -> None:
         """Record that a job of ``route`` was seen finished so many seconds after its POST, and last unfinished at ``pending_at``.
@@ -158,7 +160,7 @@ class RateLimiter:
         """
 
         def change(state: RateLimitState) -> tuple[RateLimitState, bool]:
-            durations = polling.observe(state.durations.get(route), pending_at, seen_at)
+            durations = polling.observe(state.durations.get(route, {}), pending_at, seen_at)
             return replace(state, durations={**state.durations, route: durations}), True
 
         self._change(change, attempts=2)
@@ -171,10 +173,11 @@ class RateLimiter:
         self, change: Callable[[RateLimitState], tuple[RateLimitState, _T]], attempts: int = _ATTEMPTS
     ) -> _T | None:
         """Apply ``change`` to the stored state, against all others that do the same; None when they kept winning."""
-        fresh = self._known is not None and 0 <= self._clock() - self._known_at < _REMEMBERED
-        stored = self._known if fresh else self._read()
+        is_new = self._known is not None and 0 <= self._clock() - self._known_at < _REMEMBERED
+        stored = self._known if is_new else self._read()
         for _ in range(attempts):
-            state = stored or self._restart()
+            # Never written, or deleted: what this caller remembers is the best guess.
+            state = stored or self._known or fresh(self.limits, self.now())
             changed, answer = change(state)
             if changed == state:
                 return answer
@@ -183,12 +186,6 @@ class RateLimiter:
                 return answer
             self._sleep(_PAUSE * self._random())
         return None
-
-    def _restart(self) -> RateLimitState:
-        """Return what to write where there is no item: never written, or deleted. What this caller remembers is the
-        best guess.
-        """
-        return self._known or fresh(self.limits, self.now())
 
     def _read(self) -> RateLimitState | None:
         self._asked = self._clock()

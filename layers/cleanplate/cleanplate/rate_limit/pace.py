@@ -7,8 +7,7 @@ first of them has ended. All photos of a stack share the rate limiter, so its pa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: Seconds without a request after which another spell of work begins: until then there was nothing to do.
 _IDLE = 60.0
@@ -19,8 +18,7 @@ _REQUESTS = 20
 _SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """The mean time between requests in this spell of work: of how many, seconds, and the time of the last one."""
 
     requests: int = 0
@@ -37,18 +35,9 @@ class Pace:
             number = min(number, max(_REQUESTS, math.ceil(_SECONDS / self.interval)))
         # By a clock that is behind, no time has gone by.
         interval = self.interval + (max(0.0, at - since) - self.interval) / number
-        return Pace(number, interval, max(self.last, at))
+        return Pace(number, round(interval, 3), max(self.last, at))
 
     def seconds_between(self, now: float, held_until: float = 0.0) -> float:
         """Return the seconds that a request takes now, 0 where too little is known; a pause counts as it goes on."""
         paused = self.with_request(now, held_until)
         return max(self.interval, paused.interval) if min(self.requests, paused.requests) >= _ENOUGH else 0.0
-
-    def to_item(self) -> list[float]:
-        """Return plain numbers."""
-        return [self.requests, round(self.interval, 3), round(self.last, 3)]
-
-    @classmethod
-    def from_item(cls, item: Sequence[float]) -> Pace:
-        """Return the reverse of ``to_item``; of nothing, that nothing is known."""
-        return cls(int(item[0]), float(item[1]), float(item[2])) if item else cls()

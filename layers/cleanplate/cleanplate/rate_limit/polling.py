@@ -14,13 +14,16 @@ early on purpose, which is the only way to notice that Adobe has become faster.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from cleanplate.errors import DeadlinePassedError
 
 #: Upper ends of the histogram's bins in whole seconds, about a fifth apart; what takes longer counts as the last.
 EDGES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 29, 35, 42, 50, 60, 72, 86, 103, 124, 150, 180, 240, 300)
+
+#: How long the jobs of one route take: jobs by bin (its upper end in seconds), the earlier ones with ever less weight.
+DurationHistogram = Mapping[int, float]
 
 #: The first check before any job was observed: just past five seconds (routes of this kind take 3 to 15 s).
 DEFAULT_EXPECTED = 6.0
@@ -38,42 +41,19 @@ _PRICE_OF_A_CHECK = 0.07
 #: Share of first checks that come early to look whether Adobe has become faster, and how early.
 _EARLY_SHARE = 0.08
 _EARLY_AT = 0.7
-#: Weight of the newest job; the histogram forgets with about the last forty jobs.
-_NEWEST = 1 / 40
-#: Belief that is left in every bin, so that nothing is ever held impossible.
+#: What is left of a job's weight after each further one: the histogram is of about the last forty jobs.
+_REMEMBERED = 1 - 1 / 40
+#: Belief that is left in every bin, as a share of all, so that nothing is ever held impossible.
 _FLOOR = 0.002
-#: Bins with less than this are dropped, which bounds the size of what is kept.
-_DUST = 0.001
+#: Bins with less than this of a job are dropped, which bounds the size of what is kept.
+_DUST = 0.04
 
 
-@dataclass(frozen=True, slots=True)
-class DurationHistogram:
-    """How long the jobs of one route take: share of jobs by bin (the bin's upper end in seconds)."""
-
-    shares: Mapping[int, float] = field(default_factory=dict)
-    jobs: int = 0
-
-    def to_item(self) -> dict[str, float]:
-        """Return the histogram as plain numbers, at most one for each bin."""
-        return {"jobs": self.jobs, **{str(edge): round(share, 4) for edge, share in sorted(self.shares.items())}}
-
-    @classmethod
-    def from_item(cls, item: Mapping[str, object]) -> DurationHistogram:
-        """Return the reverse of ``to_item``; what cannot be read is left out."""
-        shares: dict[int, float] = {}
-        for name, share in item.items():
-            if name.isdecimal() and int(name) in EDGES and isinstance(share, int | float) and 0 < share <= 1:
-                shares[int(name)] = float(share)
-        jobs = item.get("jobs", 0)
-        return cls(shares, int(jobs) if isinstance(jobs, int | float) and shares else 0)
-
-
-def expected(durations: DurationHistogram | None) -> float:
+def expected(durations: DurationHistogram) -> float:
     """Return the seconds after the POST at which a first check is best; a default until a job was observed."""
-    if durations is None or not durations.shares:
-        return DEFAULT_EXPECTED
-    longest = max(durations.shares)
-    return float(min((edge for edge in EDGES if edge <= longest), key=lambda edge: _cost(edge, durations.shares)))
+    longest = max(durations, default=0)
+    edges = (edge for edge in EDGES if edge <= longest)
+    return float(min(edges, key=lambda edge: _cost(edge, durations), default=DEFAULT_EXPECTED))
 
 
 def first_wait(expected: float, jitter: float = 1.0) -> int:
@@ -128,45 +108,34 @@ def whole_seconds(seconds: float) -> int:
     return max(1, math.floor(seconds + 0.5)) if math.isfinite(seconds) else 1
 
 
-def observe(durations: DurationHistogram | None, pending_at: float, seen_at: float) -> DurationHistogram:
+def observe(durations: DurationHistogram, pending_at: float, seen_at: float) -> DurationHistogram:
     """Return the histogram with one more finished job.
 
     ``pending_at`` is when it was last seen unfinished (0: never), ``seen_at`` when it was seen finished; seconds after
     the POST. Observations that cannot be (a clock that jumped) change nothing.
     """
-    durations = durations or DurationHistogram()
     if not (math.isfinite(pending_at) and math.isfinite(seen_at)) or seen_at <= 0 or not 0 <= pending_at < seen_at:
         return durations
-    first = next((i for i, edge in enumerate(EDGES) if edge > pending_at), len(EDGES) - 1)
-    last = next((i for i, edge in enumerate(EDGES) if edge >= seen_at), len(EDGES) - 1)
-    within = EDGES[first : last + 1]
-    shares = dict(durations.shares) or {_bin(DEFAULT_EXPECTED): 1.0}
-    belief = {edge: shares.get(edge, 0.0) + _FLOOR for edge in within}
+    first = bisect_right(EDGES[:-1], pending_at)
+    within = EDGES[first : bisect_left(EDGES[:-1], seen_at) + 1]
+    jobs = {edge: weight * _REMEMBERED for edge, weight in (durations or {int(DEFAULT_EXPECTED): 1.0}).items()}
+    floor = _FLOOR * sum(jobs.values())
+    belief = {edge: jobs.get(edge, 0.0) + floor for edge in within}
     whole = sum(belief.values())
-    newest = max(_NEWEST, 1 / (durations.jobs + 2))
-    for edge in shares:
-        shares[edge] *= 1 - newest
-    for edge, weight in belief.items():
-        shares[edge] = shares.get(edge, 0.0) + newest * weight / whole
-    kept = {edge: share for edge, share in shares.items() if share >= _DUST}
-    total = sum(kept.values())
-    return DurationHistogram({edge: share / total for edge, share in kept.items()}, min(durations.jobs + 1, 1_000_000))
+    jobs |= {edge: jobs.get(edge, 0.0) + believed / whole for edge, believed in belief.items()}
+    return {edge: round(weight, 3) for edge, weight in jobs.items() if weight >= _DUST}
 
 
-def _cost(first: int, shares: Mapping[int, float]) -> float:
-    """Mean waiting added, relative to the job's duration, plus the price of the checks after the first."""
+def _cost(first: int, durations: DurationHistogram) -> float:
+    """Mean waiting added, relative to the job's duration, plus the price of the checks after the first; for all jobs."""
     cost = 0.0
-    for edge, share in shares.items():
+    for edge, weight in durations.items():
         at, checks = float(first), 0
         while at < edge:
             at += max(1.0, min(LONGEST_WAIT, GROWTH * at))
             checks += 1
-        cost += share * ((at - edge) / edge + _PRICE_OF_A_CHECK * checks)
+        cost += weight * ((at - edge) / edge + _PRICE_OF_A_CHECK * checks)
     return cost
-
-
-def _bin(seconds: float) -> int:
-    return next((edge for edge in EDGES if edge >= seconds), EDGES[-1])
 
 
 def _sane(expected: float) -> float:

@@ -40,7 +40,6 @@ from cleanplate.rate_limit.state import (
     Slot,
     advance,
     counted,
-    unbegun_masks,
 )
 
 _FURTHEST = 5  # minutes; nobody reserves further ahead, which bounds the size of the state
@@ -68,14 +67,13 @@ def reserve(
     """
     if kind == "poll" and not limits.polls_count:
         return state, Slot(max(now, not_before, state.gate_until))
-    in_work += unbegun_masks(state, now) if kind == "mask" else 0
+    before, state = state, advance(state, limits, now)
+    in_work += len(state.masks) if kind == "mask" else 0
     closed = closed_route(state, now, kind, route, instead_of, in_work)
-    before = state
     if instead_of > 0:
         if state.gate_until <= instead_of and now <= instead_of + LATE and not closed:
-            return state, Slot(instead_of)
+            return before, Slot(instead_of)
         state = _give_back(state, limits, kind, instead_of)
-    state = advance(state, limits, now)
     earliest = max(now, not_before, state.gate_until)
     opens, why = _opens(state, limits, earliest, kind, route, in_work)
     if closed > opens:
@@ -160,15 +158,15 @@ def _granted(state: RateLimitState, limits: RateLimits, kind: Kind, route: str, 
     breakers, route_next = state.breakers, state.route_next
     own = breakers.get(route)
     if own is not None and own.is_open and kind != "poll":
-        breakers = {**breakers, route: replace(own, probe_until=at + PROBE)}
+        breakers = {**breakers, route: own._replace(probe_until=at + PROBE)}
     if kind != "poll" and route in limits.routes:
         route_next = {**route_next, route: at + limits.routes[route]}
     return replace(
         counted(state, limits, at, 1),
         taken=state.taken | bit,
-        masks=_mask_counted(state, at, 1) if kind == "mask" else state.masks,
+        masks=(*state.masks, at) if kind == "mask" else state.masks,
         route_next=route_next,
-        per_photo=min(20.0, max(1.0, 1 / share)),
+        per_photo=round(min(20.0, max(1.0, 1 / share)), 4),
         spent=state.spent + (kind != "poll"),
         breakers=breakers,
     )
@@ -182,10 +180,5 @@ def _give_back(state: RateLimitState, limits: RateLimits, kind: Kind, at: float)
     spent = state.spent
     if kind != "poll" and math.floor(at / limits.day) == state.budget_day:
         spent = max(0, spent - 1)
-    masks = _mask_counted(state, at, -1) if kind == "mask" else state.masks
+    masks = tuple(slot for slot in state.masks if slot != at)
     return replace(counted(state, limits, at, -1), masks=masks, spent=spent)
-
-
-def _mask_counted(state: RateLimitState, at: float, n: int) -> dict[int, int]:
-    second = math.floor(at)
-    return {**state.masks, second: max(0, state.masks.get(second, 0) + n)}

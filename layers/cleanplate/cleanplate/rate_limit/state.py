@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, NamedTuple, get_args
 
 from cleanplate.models import FillRoute
 from cleanplate.rate_limit.limits import RateLimits
@@ -44,8 +44,7 @@ class Slot:
         return max(1, math.ceil(self.at - now))
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(NamedTuple):
     """Unavailable answers of one route in a row; open until ``until``, then one probe at a time."""
 
     streak: int = 0
@@ -63,8 +62,8 @@ class Breaker:
 class RateLimitState:
     """Everything that callers share. ``version`` belongs to whoever stores it.
 
-    ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``masks`` counts the slots of new
-    photos by their second. ``route_next`` is when a route with a limit of its own may have its next POST. ``pace`` is how fast
+    ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``masks`` are the slots of new
+    photos that may not be written down as in work yet, rather too many than too few. ``route_next`` is when a route with a limit of its own may have its next POST. ``pace`` is how fast
     requests were made of late.
     """
 
@@ -72,7 +71,7 @@ class RateLimitState:
     spacing: float = 0.0
     base: float = 0.0
     taken: int = 0
-    masks: Mapping[int, int] = field(default_factory=dict)
+    masks: tuple[float, ...] = ()
     day_first: int = 0
     day_counts: tuple[int, ...] = ()
     route_next: Mapping[str, float] = field(default_factory=dict)
@@ -88,28 +87,8 @@ class RateLimitState:
 
     def to_item(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and maps; below one kilobyte, so that a write costs one unit."""
-        return {
-            "version": self.version,
-            "spacing": self.spacing,
-            "base": self.base,
-            "taken": f"{self.taken:x}",
-            "masks": {str(second): count for second, count in self.masks.items()},
-            "day_first": self.day_first,
-            "day_counts": list(self.day_counts),
-            "route_next": {route: round(at, 3) for route, at in self.route_next.items()},
-            "per_photo": round(self.per_photo, 4),
-            "pace": self.pace.to_item(),
-            "budget_day": self.budget_day,
-            "spent": self.spent,
-            "gate_until": self.gate_until,
-            "gate_closed": self.gate_closed,
-            "gate_reason": self.gate_reason[:100],
-            "breakers": {
-                route: [b.streak, b.opened, round(b.until, 3), round(b.probe_until, 3)]
-                for route, b in self.breakers.items()
-            },
-            "usual": {route: durations.to_item() for route, durations in self.durations.items()},
-        }
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**plain, "taken": f"{self.taken:x}", "gate_reason": self.gate_reason[:100]}
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> RateLimitState:
@@ -118,32 +97,24 @@ class RateLimitState:
         Raises ``ValueError`` for values that are not what ``to_item`` wrote.
         """
         try:
+            plain = {field.name: item[field.name] for field in fields(cls) if field.name in item}
             return cls(
-                version=int(item["version"]),
-                spacing=float(item.get("spacing", 0.0)),
-                base=float(item.get("base", 0.0)),
-                taken=int(item.get("taken", "0"), 16),
-                masks={int(second): int(count) for second, count in item.get("masks", {}).items()},
-                day_first=int(item.get("day_first", 0)),
-                day_counts=tuple(int(n) for n in item.get("day_counts", ())),
-                route_next={str(route): float(at) for route, at in item.get("route_next", {}).items()},
-                per_photo=float(item.get("per_photo", 0.0)),
-                pace=Pace.from_item(item.get("pace", ())),
-                budget_day=int(item.get("budget_day", 0)),
-                spent=int(item.get("spent", 0)),
-                gate_until=float(item.get("gate_until", 0.0)),
-                gate_closed=int(item.get("gate_closed", 0)),
-                gate_reason=str(item.get("gate_reason", "")),
-                breakers={
-                    str(route): Breaker(int(b[0]), int(b[1]), float(b[2]), float(b[3]))
-                    for route, b in item.get("breakers", {}).items()
-                },
-                durations={
-                    str(route): DurationHistogram.from_item(durations)
-                    for route, durations in item.get("usual", {}).items()
-                },
+                **{
+                    **plain,
+                    "version": int(item["version"]),
+                    "taken": int(item.get("taken", "0"), 16),
+                    "masks": tuple(item.get("masks", ())),
+                    "day_counts": tuple(item.get("day_counts", ())),
+                    "route_next": dict(item.get("route_next", {})),
+                    "pace": Pace(*item.get("pace", ())),
+                    "breakers": {route: Breaker(*breaker) for route, breaker in item.get("breakers", {}).items()},
+                    "durations": {
+                        route: {int(edge): weight for edge, weight in durations.items()}
+                        for route, durations in item.get("durations", {}).items()
+                    },
+                }
             )
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a rate limiter's item: {error!r}") from error
 
 
@@ -189,7 +160,7 @@ def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitS
         spacing=spacing,
         base=base,
         taken=taken,
-        masks={second: count for second, count in state.masks.items() if second > now - UNBEGUN - 1},
+        masks=tuple(at for at in state.masks if at > now - UNBEGUN),
         route_next={route: at for route, at in state.route_next.items() if at > now},
         day_first=first,
         day_counts=counts,
@@ -209,8 +180,3 @@ def counted(state: RateLimitState, limits: RateLimits, at: float, n: int) -> Rat
     counts += [0] * (part - first + 1 - len(counts))
     counts[part - first] = max(0, counts[part - first] + n)
     return replace(state, day_first=first, day_counts=tuple(counts))
-
-
-def unbegun_masks(state: RateLimitState, now: float) -> int:
-    """Return how many new photos have a slot and may not be written down as in work yet; rather too many than too few."""
-    return sum(count for second, count in state.masks.items() if second > now - UNBEGUN - 1)
