@@ -148,16 +148,15 @@ class Ledger:
     # --- paying ---
 
     def record_slot(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
-        """Keep the slot that the rate limiter gave to a request that has to wait.
+        """Keep the slot of a request that has to wait, or what kept it from being sent.
 
-        Raises :class:`JobMovedOnError` where another call has begun to send it: its intent must not be written over.
+        Where another call has begun to send it, neither is needed, and its intent must not be written over.
         """
 
         def keep(current: Job) -> Job:
             there = current.adobe_requests.get(request.name, AdobeRequest(request.name))
-            if (there.intent_at, there.attempts) != (request.intent_at, request.attempts) or there.adobe_job:
-                raise _moved_on(job)
-            return _with(current, request)
+            is_same = (there.intent_at, there.attempts) == (request.intent_at, request.attempts)
+            return _with(current, request) if is_same and not there.adobe_job else current
 
         return self._change_open(job, keep, now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from cleanplate.aws.dynamodb import expiry
@@ -48,31 +48,17 @@ def job_to_item(job: Job, *, record_days: int) -> dict[str, Any]:
     Of no job that is over for good is there a place in the index of open jobs.
     """
     due = due_at(job)
-    return {
-        "job_id": job.job_id,
-        "photo": asdict(job.photo),
-        **selection_to_item(job.options, job.own_mask),
-        "status": job.status,
-        "run": job.run,
-        "claimed_at": job.claimed_at,
-        "deadline_at": job.deadline_at,
-        "facts": job.facts,
-        "adobe_requests": {name: _request_to_item(request) for name, request in job.adobe_requests.items()},
-        "expires_at": expiry(job.claimed_at, record_days),
-        **_lean(
-            {
-                "earlier_requests": [{"name": one.name, **_request_to_item(one)} for one in job.earlier_requests],
-                "outcome": job.outcome,
-                "request_id": job.request_id,
-                "correlation_id": job.correlation_id,
-                "also_asked": job.also_asked,
-                "answered": list(job.answered),
-                "published": job.published,
-                "revision": job.revision,
-            }
-        ),
-        **({SHARD: _shard_of(job.job_id), DUE: due} if due is not None else {}),
-    }
+    return _lean(
+        {
+            **{field.name: getattr(job, field.name) for field in fields(job)},
+            "photo": asdict(job.photo),
+            **selection_to_item(job.options, job.own_mask),
+            "adobe_requests": {name: _request_to_item(request) for name, request in job.adobe_requests.items()},
+            "earlier_requests": [{"name": one.name, **_request_to_item(one)} for one in job.earlier_requests],
+            "expires_at": expiry(job.claimed_at, record_days),
+            **({SHARD: _shard_of(job.job_id), DUE: due} if due is not None else {}),
+        }
+    )
 
 
 def job_update(before: Job, after: Job, *, record_days: int) -> dict[str, Any]:
@@ -96,29 +82,19 @@ def job_update(before: Job, after: Job, *, record_days: int) -> dict[str, Any]:
 def job_from_item(item: Mapping[str, Any]) -> Job:
     """Return the job of a record."""
     options, own_mask = selection_from_item(item)
+    requests, earlier = item.get("adobe_requests", {}), item.get("earlier_requests", ())
     return Job(
-        job_id=item["job_id"],
-        photo=Photo(**item["photo"]),
-        options=options,
-        status=item["status"],
-        run=item["run"],
-        claimed_at=item["claimed_at"],
-        deadline_at=item["deadline_at"],
-        own_mask=own_mask,
-        facts=item.get("facts", {}),
-        adobe_requests={
-            name: _request_from_item(name, request) for name, request in item.get("adobe_requests", {}).items()
-        },
-        earlier_requests=tuple(
-            _request_from_item(request["name"], request) for request in item.get("earlier_requests", [])
-        ),
-        outcome=item.get("outcome", {}),
-        request_id=item.get("request_id", ""),
-        correlation_id=item.get("correlation_id", ""),
-        also_asked=item.get("also_asked", {}),
-        answered=tuple(item.get("answered", ())),
-        published=bool(item.get("published")),
-        revision=item.get("revision", ""),
+        **{
+            **{field.name: item[field.name] for field in fields(Job) if field.name in item},
+            "photo": Photo(**item["photo"]),
+            "options": options,
+            "own_mask": own_mask,
+            "adobe_requests": {
+                name: _request_from_item({**request, "name": name}) for name, request in requests.items()
+            },
+            "earlier_requests": tuple(_request_from_item(request) for request in earlier),
+            "answered": tuple(item.get("answered", ())),
+        }
     )
 
 
@@ -126,9 +102,9 @@ def _request_to_item(request: AdobeRequest) -> dict[str, Any]:
     return _lean({name: value for name, value in asdict(request).items() if name != "name"})
 
 
-def _request_from_item(name: str, item: Mapping[str, Any]) -> AdobeRequest:
+def _request_from_item(item: Mapping[str, Any]) -> AdobeRequest:
     adobe_job = AdobeJob(**item["adobe_job"]) if item.get("adobe_job") else None
-    return AdobeRequest(**{**item, "name": name, "adobe_job": adobe_job})
+    return AdobeRequest(**{**item, "adobe_job": adobe_job})
 
 
 def _lean(values: Mapping[str, Any]) -> dict[str, Any]:

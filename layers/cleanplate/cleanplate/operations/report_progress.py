@@ -79,10 +79,11 @@ def describe_pace(state: RateLimitState, limits: RateLimits, now: float) -> dict
     """Return how fast requests go to Adobe, against what is allowed, and in words what holds them up."""
     used = forecast.used_in_a_day(state, limits, now)
     spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
+    between = state.pace.seconds_between(now)
     return {
         "held": _held(state, limits, now, used, spent),
         "requests_per_minute": {
-            "now": round(forecast.going_out(state, limits, now), 1),
+            "now": round(limits.minute / between, 1) if between else 0.0,
             "limit": round(limits.minute / limits.spacing, 1),
         },
         "requests_per_day": {"used": used, "limit": None if math.isinf(limits.our_day) else int(limits.our_day)},

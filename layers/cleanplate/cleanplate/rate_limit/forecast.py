@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.rate_limit.state import HALF_HOURS, LATE, RateLimitState
+from cleanplate.rate_limit.state import HALF_HOURS, RateLimitState
 
 
 def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int, within: float = 60 * 86400.0) -> float:
@@ -50,10 +50,3 @@ def used_in_a_day(state: RateLimitState, limits: RateLimits, now: float) -> int:
     """Return how many requests count towards the day limit now, those included that are reserved ahead."""
     oldest = math.floor(now * HALF_HOURS / limits.day) - HALF_HOURS
     return sum(state.day_counts[max(0, oldest - state.day_first) :])
-
-
-def going_out(state: RateLimitState, limits: RateLimits, now: float) -> float:
-    """Return how many requests a minute are being sent, by the last seconds."""
-    span = LATE + limits.spacing
-    slots = (state.base + bit * state.spacing for bit in range(state.taken.bit_length()) if state.taken >> bit & 1)
-    return sum(now - span < at <= now for at in slots) * limits.minute / span

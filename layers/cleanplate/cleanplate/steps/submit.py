@@ -16,13 +16,9 @@ from cleanplate.adobe.errors import (
 )
 from cleanplate.adobe.routes import Request, Route
 from cleanplate.aws.metrics import Metric, count
-from cleanplate.errors import (
-    DeadlinePassedError,
-    JobMovedOnError,
-    PostponedError,
-)
+from cleanplate.errors import DeadlinePassedError, PostponedError
 from cleanplate.jobs.ledger import look_again_at
-from cleanplate.models import TERMINAL, AdobeJob, AdobeRequest, Job, JobStatus
+from cleanplate.models import AdobeJob, AdobeRequest, Job, JobStatus
 from cleanplate.rate_limit.polling import wait_after_refusal
 from cleanplate.services import Services
 
@@ -146,7 +142,7 @@ def take_slot(job: Job, name: str, *, route: Route, services: Services, ahead: f
     slot = services.limiter.reserve("fill", route=route.name, instead_of=request.slot_at, not_before=now + ahead)
     held, wait = slot.at if slot.granted else 0.0, slot.at - now
     if held != request.slot_at and (ahead or wait > _PATIENCE):
-        job = _keep_slot(job, replace(request, slot_at=held), services)
+        job = services.ledger.record_slot(job, replace(request, slot_at=held), now=services.clock())
     return job, max(0.0, wait - ahead) if slot.granted else max(1.0, wait)
 
 
@@ -156,17 +152,6 @@ def _await_slot(job: Job, name: str, route: Route, services: Services) -> Job:
         raise _postponed(job, "Its slot at Adobe has not come yet.", services.clock() + wait)
     services.sleep(wait)
     return job
-
-
-def _keep_slot(job: Job, request: AdobeRequest, services: Services) -> Job:
-    try:
-        return services.ledger.record_slot(job, request, now=services.clock())
-    except JobMovedOnError:
-        current = services.read_job(job.job_id)
-        if current.run != job.run or current.status in TERMINAL:
-            raise
-        # Another call has begun to send this very request: the slot is not needed.
-        return current
 
 
 def _after_refusal(
@@ -181,7 +166,7 @@ def _after_refusal(
     if begun:
         services.ledger.withdraw_request(job, counted, sent=error.requests, now=now)
     elif counted != request:
-        _keep_slot(job, counted, services)
+        services.ledger.record_slot(job, counted, now=now)
     if isinstance(error, RateLimitedError):
         count(Metric.THROTTLED)
         return _postponed(job, str(error), services.limiter.close_gate(error.retry_after, "429"))
