@@ -12,6 +12,9 @@ OutputFormat = Literal["same", "jpeg", "png", "webp"]
 MaskFormat = Literal["soft", "binary"]
 JobState = Literal["pending", "succeeded", "failed"]
 Outcome = Literal["cleaned", "nothing_to_remove", "mask_ready", "failed"]
+#: What became of a request that is of no more use: its job failed at Adobe, we ask no more about it, or what it brought
+#: cannot be used or is no longer kept.
+Fate = Literal["", "failed", "given_up", "unusable"]
 JobStatus = Literal["claimed", "masking", "filling", "cleaned", "nothing_to_remove", "mask_ready", "failed"]
 
 #: Where a run ends. From ``mask_ready`` an approval leads to another run, as a retry does from ``failed``.
@@ -145,6 +148,7 @@ class AdobeRequest:
     finished_at: float = 0.0
     polls: int = 0
     failed_downloads: int = 0
+    fate: Fate = ""
     run: int = 1
 
 

@@ -176,6 +176,71 @@ def test_an_answer_that_comes_after_the_end_is_kept_for_the_next_run(
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
 
 
+# --- the fate of each request ---
+
+NEVER, GONE, TEXT = {"do": "never_finishes"}, {"do": "job_gone"}, {"do": "result_text"}
+DEAD_LINKS = {"do": "result_expired"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "fate"),
+    [
+        ("failed", "AdobeJobFailedError", "failed"),
+        (NEVER, "DeadlinePassedError", "given_up"),
+        (GONE, "AdobeJobGoneError", "given_up"),
+        (DEAD_LINKS, "DownloadFailedError", "given_up"),
+        (TEXT, "UnusableError", "unusable"),
+    ],
+)
+@pytest.mark.parametrize("step", ["mask", "fill"])
+def test_a_retry_buys_again_what_was_of_no_use_and_nothing_else(
+    walk: Walk, step: str, fault: Any, reason: str, fate: str
+) -> None:
+    route = {"mask": "mask-objects", "fill": "fill-masked-areas"}[step]
+    walk.adobe.add_rules({"route": f"POST /v1/{route}", "times": 1, "fault": fault})
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert reason in job.outcome["reason"]
+    fates = {name: request.fate for name, request in job.adobe_requests.items() if request.attempts}
+    assert fates == ({"mask": fate} if step == "mask" else {"mask": "", "fill-1": fate})
+    asked_for(walk)
+    walk.execute()
+    assert walk.stage.only_job().status == "cleaned"
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1, route: 2}
+
+
+@pytest.mark.parametrize("step", ["mask", "fill"])
+def test_a_retry_waits_for_what_adobe_is_still_at_work_on(walk: Walk, step: str) -> None:
+    """GIVEN a key that is refused while Adobe works WHEN the photo is asked for again THEN nothing is bought again."""
+    passes = {"mask": 0, "fill": 1}[step]
+    refused = {"route": "GET /v1/status/*", "after": passes, "times": 5, "fault": {"do": "error", "status": 403}}
+    walk.adobe.add_rules(refused)
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert job.outcome["reason"] == "AccessRefusedError"
+    assert {request.fate for request in job.adobe_requests.values()} == {""}
+    asked_for(walk)
+    walk.execute()
+    assert walk.stage.only_job().status == "cleaned"
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
+
+
+@pytest.mark.parametrize("gone", ["plan.json", "hole.png"])
+def test_work_that_is_gone_spoils_the_fill_alone(walk: Walk, gone: str) -> None:
+    walk.publish(walk.stage.upload("dog.jpg", PHOTO))
+    walk.settle()
+    work = walk.stage.settings.work_bucket
+
+    def forget_it(**_: Any) -> None:
+        for key in walk.stage.work():
+            if key.endswith(gone) and walk.stage.only_job().adobe_requests["fill-1"].finished_at:
+                walk.stage.s3.delete_object(Bucket=work, Key=key)
+
+    walk.stage.dynamodb.meta.events.register("after-call.dynamodb.UpdateItem", forget_it)
+    walk.execute()
+    job = walk.stage.only_job()
+    assert job.outcome["reason"] == "WorkGoneError"
+    assert {name: request.fate for name, request in job.adobe_requests.items()} == {"mask": "", "fill-1": "unusable"}
+
+
 # --- requests ---
 
 

@@ -17,8 +17,8 @@ from cleanplate.errors import (
 )
 from cleanplate.jobs.ledger import LEASE_SECONDS
 from cleanplate.jobs.records import job_from_item, job_to_item
-from cleanplate.jobs.reuse import FILL_KEPT_SECONDS, MASK_KEPT_SECONDS
-from cleanplate.models import AdobeJob, AdobeRequest, Job, Options, Photo
+from cleanplate.jobs.reuse import ANSWER_SECONDS, FILL_KEPT_SECONDS, MASK_KEPT_SECONDS
+from cleanplate.models import AdobeJob, AdobeRequest, Fate, Job, Options, Photo
 from cleanplate.uploads.identity import job_id
 from tests.stage import UPLOADS, KilledError, Stage
 
@@ -281,7 +281,8 @@ def test_only_a_failed_job_has_another_run(stage: Stage, status: Any) -> None:
 
 def test_another_run_begins_empty_and_will_be_published_again(stage: Stage) -> None:
     job = stage.ledger.record_facts(stage.claim(), {"format": "jpeg"}, now=stage.clock())
-    stage.ledger.record_published(failed(stage, paid(stage, job)), now=stage.clock())
+    job = with_fate(stage, paid(stage, job), "mask", "failed")
+    stage.ledger.record_published(failed(stage, job), now=stage.clock())
     again = reclaim(stage, stage.job(job.job_id))
     assert (again.status, again.adobe_requests, again.outcome, again.published) == ("claimed", {}, {}, False)
     assert [(request.name, request.attempts) for request in again.earlier_requests] == [("mask", 1)]
@@ -319,18 +320,50 @@ def test_a_fill_of_the_uploaders_own_mask_is_used_again(stage: Stage) -> None:
     assert another_run(stage, "ResultNotSavedError", fill=True, own_mask=own_mask) == {"fill-1"}
 
 
-@pytest.mark.parametrize("reason", ["MaskUnusableError", "DownloadFailedError", "WorkGoneError"])
-def test_a_mask_that_was_of_no_use_is_not_taken_again(stage: Stage, reason: str) -> None:
-    assert another_run(stage, reason, fill=False) == set()
+def with_fate(stage: Stage, job: Job, name: str, fate: Fate) -> Job:
+    return stage.ledger.record_poll(job, replace(job.adobe_requests[name], fate=fate), now=stage.clock())
 
 
-@pytest.mark.parametrize("reason", ["FillUnusableError", "DownloadFailedError", "WorkGoneError"])
-def test_a_fill_that_was_of_no_use_is_not_taken_again_and_its_mask_is(stage: Stage, reason: str) -> None:
-    assert another_run(stage, reason, fill=True) == {"mask"}
+@pytest.mark.parametrize("fate", ["failed", "given_up", "unusable"])
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_mask_that_was_of_no_use_is_not_taken_again(stage: Stage, fate: Fate, finished: bool) -> None:
+    job = with_fate(stage, paid(stage, stage.claim(), finished=finished), "mask", fate)
+    again = reclaim(stage, failed(stage, job))
+    assert again.adobe_requests == {}
+    assert [(one.name, one.fate) for one in again.earlier_requests] == [("mask", fate)]
 
 
-def test_a_job_that_never_finished_is_not_waited_for_again(stage: Stage) -> None:
-    job = failed(stage, paid(stage, stage.claim()), "DeadlinePassedError")
+@pytest.mark.parametrize("fate", ["failed", "given_up", "unusable"])
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_fill_that_was_of_no_use_is_not_taken_again_and_its_mask_is(stage: Stage, fate: Fate, finished: bool) -> None:
+    job = paid(stage, paid(stage, stage.claim(), finished=True), "fill-1", finished=finished)
+    again = reclaim(stage, failed(stage, with_fate(stage, job, "fill-1", fate)))
+    assert set(again.adobe_requests) == {"mask"}
+
+
+def test_a_fill_is_not_taken_again_without_the_mask_that_it_was_made_with(stage: Stage) -> None:
+    job = paid(stage, paid(stage, stage.claim(), finished=True), "fill-1", finished=True)
+    assert reclaim(stage, failed(stage, with_fate(stage, job, "mask", "unusable"))).adobe_requests == {}
+
+
+def test_what_one_fill_came_to_says_nothing_of_another(stage: Stage) -> None:
+    """The one that is still at work is asked about again, at once and for as long as at first."""
+    job = paid(stage, stage.claim(), finished=True)
+    for name in ("fill-1", "fill-2", "fill-3"):
+        job = paid(stage, job, name, finished=name == "fill-3")
+    request = replace(job.adobe_requests["fill-1"], deadline_at=stage.clock() + 900, check_at=stage.clock() + 60)
+    job = stage.ledger.record_poll(job, request, now=stage.clock())
+    job = failed(stage, with_fate(stage, job, "fill-2", "failed"))
+    stage.clock.pass_by(300)
+    again = reclaim(stage, job)
+    assert set(again.adobe_requests) == {"mask", "fill-1", "fill-3"}
+    awaited = again.adobe_requests["fill-1"]
+    assert (awaited.check_at <= stage.clock(), awaited.deadline_at) == (True, stage.clock() + 900)
+
+
+def test_what_adobe_may_have_forgotten_is_not_asked_about_again(stage: Stage) -> None:
+    job = failed(stage, paid(stage, stage.claim()))
+    stage.clock.pass_by(ANSWER_SECONDS)
     assert reclaim(stage, job).adobe_requests == {}
 
 
@@ -355,6 +388,7 @@ ASKS = st.builds(
     deadline_at=TIMES,
     finished_at=TIMES,
     polls=COUNTS,
+    fate=st.sampled_from(["", "failed", "given_up", "unusable"]),
 )
 PLAIN = st.recursive(
     st.none()

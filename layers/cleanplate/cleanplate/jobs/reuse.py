@@ -11,38 +11,17 @@ ANSWER_SECONDS = 3000.0
 #: What was fetched lies in the work bucket: masks for 24 days, fills for a day, less what a run may take. Seconds.
 MASK_KEPT_SECONDS = 12 * 86_400.0
 FILL_KEPT_SECONDS = 20 * 3600.0
-#: Failures that lie in what Adobe had given last: another run must not be given the same again.
-_SPOILT = frozenset({"MaskUnusableError", "FillUnusableError", "DownloadFailedError", "WorkGoneError"})
-#: Failures that say nothing of what Adobe was still at work on: another run goes on asking about it.
-_BLAMELESS = frozenset(
-    {
-        "AccessRefusedError",
-        "CredentialsRefusedError",
-        "ExecutionStoppedError",
-        "StepCrashedError",
-        "StepTimedOutError",
-    }
-)
 
 
 def reusable_requests(job: Job, now: float) -> list[AdobeRequest]:
-    """Return the requests of a failed job whose answers another run may use, or may still wait for."""
+    """Return the requests of an ended run whose answers another run may use, or may still wait for."""
     good = [
-        request
+        request if request.finished_at else _awaited_again(request, now)
         for request in job.adobe_requests.values()
-        if request.finished_at and now - request.finished_at < _kept_seconds(request)
+        if _is_of_use(request, now)
     ]
-    if job.outcome.get("reason") in _BLAMELESS:
-        good += [_awaited_again(request, now) for request in job.adobe_requests.values() if _is_at_work(request, now)]
-    masks = [request for request in good if request.name == "mask"]
-    fills = [request for request in good if request.name != "mask"]
-    if job.outcome.get("reason") in _SPOILT:
-        # The masks were sound if it came to a fill.
-        return (
-            masks if any(request.finished_at for name, request in job.adobe_requests.items() if name != "mask") else []
-        )
     # A fill belongs to the mask that it was made with.
-    return masks + fills if masks or job.own_mask else []
+    return good if job.own_mask or any(request.name == "mask" for request in good) else []
 
 
 def next_run(job: Job, now: float) -> Job:
@@ -82,12 +61,13 @@ def review_ends_at(job: Job) -> float:
     return (request.finished_at if request else job.claimed_at) + MASK_KEPT_SECONDS
 
 
-def _kept_seconds(request: AdobeRequest) -> float:
-    return MASK_KEPT_SECONDS if request.name == "mask" else FILL_KEPT_SECONDS
-
-
-def _is_at_work(request: AdobeRequest, now: float) -> bool:
-    return request.adobe_job is not None and not request.finished_at and now - request.submitted_at < ANSWER_SECONDS
+def _is_of_use(request: AdobeRequest, now: float) -> bool:
+    """Return whether what came of a request is still kept, or may still come of it."""
+    if request.fate or not request.adobe_job:
+        return False
+    if request.finished_at:
+        return now - request.finished_at < (MASK_KEPT_SECONDS if request.name == "mask" else FILL_KEPT_SECONDS)
+    return now - request.submitted_at < ANSWER_SECONDS
 
 
 def _awaited_again(request: AdobeRequest, now: float) -> AdobeRequest:

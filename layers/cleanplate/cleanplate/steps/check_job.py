@@ -17,6 +17,8 @@ from cleanplate.adobe.errors import (
     AnswerUnreadableError,
     CredentialsRefusedError,
     DownloadFailedError,
+    DownloadTooLargeError,
+    ForeignLinkError,
     InputLinkRefusedError,
     PromptRefusedError,
     RateLimitedError,
@@ -36,6 +38,7 @@ from cleanplate.models import AdobeJob, AdobeRequest, Answer, Job
 from cleanplate.rate_limit.polling import next_wait, whole_seconds
 from cleanplate.rate_limit.state import EARLY
 from cleanplate.services import Services
+from cleanplate.steps.fates import recorded_fate
 from cleanplate.steps.fetch_pictures import fetch_pictures
 from cleanplate.steps.mask_again import is_to_be_sent_again, send_mask_again
 from cleanplate.steps.mask_selection import choose_masks
@@ -50,6 +53,15 @@ Step = Literal["mask", "fill"]
 _MAX_REFUSALS = 5
 #: Attempts to fetch a picture, each with the links of another status request.
 _MAX_DOWNLOADS = 3
+#: After these nobody asks again; after others, such as a key that is refused, another run may.
+_GIVEN_UP = (
+    AdobeJobGoneError,
+    DeadlinePassedError,
+    DownloadFailedError,
+    DownloadTooLargeError,
+    ForeignLinkError,
+    RequestRefusedError,
+)
 #: Seconds that the next step takes to prepare the fill, before it needs its slot; a larger function pays for waiting longer.
 _TIME_TO_PREPARE = 0.5
 #: Seconds up to which a wait is taken in the call itself. A longer one is the state machine's: it takes two transitions,
@@ -102,7 +114,8 @@ def check_job(job_id: str, step: Step, services: Services, *, waited: float = 0.
     for name in _unfinished(job, step):
         answer: Answer | None = None
         if services.clock() + EARLY >= job.adobe_requests[name].check_at:
-            job, answer = _request_status(job, job.adobe_requests[name], waited, services)
+            with recorded_fate(job, [name], "given_up", services, after=_GIVEN_UP):
+                job, answer = _request_status(job, job.adobe_requests[name], waited, services)
         if answer is None:
             due.append(job.adobe_requests[name].check_at)
         elif answer.state == "failed":
@@ -170,7 +183,9 @@ def _error_of(answer: Answer) -> AdobeError:
 def _give_back(job: Job, name: str, services: Services) -> Job:
     """Make a request unsent again after its job has failed; the POST still counts as an attempt."""
     request = job.adobe_requests[name]
-    cleared = replace(request, adobe_job=None, lease_until=0.0, submitted_at=0.0, deadline_at=0.0, check_at=0.0)
+    cleared = replace(
+        request, adobe_job=None, lease_until=0.0, submitted_at=0.0, deadline_at=0.0, check_at=0.0, fate=""
+    )
     return services.ledger.record_poll(job, cleared, now=services.clock())
 
 
@@ -198,8 +213,10 @@ def _request_status(job: Job, request: AdobeRequest, waited: float, services: Se
     if answer.state == "pending":
         wait = _wait(asked, answer, waited, services)
         return services.ledger.record_poll(job, with_check(asked, now + wait, services), now=now), None
+    if answer.state == "failed":
+        asked = replace(asked, fate="failed")
     if answer.state == "succeeded":
-        asked = replace(asked, finished_at=now)
+        asked = replace(asked, finished_at=now, fate="")
         seen_at = now - request.submitted_at
         services.limiter.observe(
             request.route, seen_at, pending_at=max(0.0, seen_at - waited) if request.polls else 0.0

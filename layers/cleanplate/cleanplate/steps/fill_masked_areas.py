@@ -15,6 +15,7 @@ from cleanplate.errors import NotReadyError, PostponedError
 from cleanplate.models import Job
 from cleanplate.rate_limit.polling import whole_seconds
 from cleanplate.services import Services
+from cleanplate.steps.fates import masks_of_use
 from cleanplate.steps.read_masks import photo_opener, read_masks
 from cleanplate.steps.submit import send
 from cleanplate.steps.work_files import (
@@ -54,9 +55,11 @@ def _key(job: Job, name: str) -> str:
 
 
 def _make_plan(job: Job, services: Services) -> Plan:
-    plan, masks = read_masks(job, services)
-    if masks:
-        plan = _with_pictures(plan, job, _plan_fill(job, masks, services), services)
+    with masks_of_use(job, services):
+        plan, masks = read_masks(job, services)
+        fill = _plan_fill(job, masks, services) if masks else None
+    if fill:
+        plan = _with_pictures(plan, job, fill, services)
     write_plan(job, plan, services)
     return plan
 

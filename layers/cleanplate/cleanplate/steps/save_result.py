@@ -8,6 +8,7 @@ from cleanplate.errors import WorkGoneError
 from cleanplate.models import TERMINAL, Job
 from cleanplate.outcomes import Ending, conclude, hold_result_key, publish
 from cleanplate.services import Services
+from cleanplate.steps.fates import fills_of_use, masks_of_use
 from cleanplate.steps.offer_mask import offer_mask
 from cleanplate.steps.read_masks import photo_opener
 from cleanplate.steps.work_files import Plan, fill_name, picture_key, read_plan
@@ -20,16 +21,18 @@ def save_result(job_id: str, services: Services) -> Ending:
         return {"outcome": publish(job, services).status}
     plan: Plan | None
     if job.awaits_review:
-        plan, offered = offer_mask(job, services)
+        with masks_of_use(job, services):
+            plan, offered = offer_mask(job, services)
         if offered:
             return {"outcome": offered.status}
     else:
         plan = read_plan(job, services)
-    if plan is None:
-        raise WorkGoneError("The plan of what to fill is no longer kept.")
+    with fills_of_use(job, services):
+        if plan is None:
+            raise WorkGoneError("The plan of what to fill is no longer kept.")
+        composed = _compose(job, plan, services) if plan.windows else None
     found = {"masks": plan.masks, "labels_seen": plan.labels_seen}
-    if plan.windows:
-        composed = _compose(job, plan, services)
+    if composed:
         saved = _save(job, composed, services)
         filled = {"hole": plan.hole, "fill": plan.fill, "notes": _notes(job, composed)}
         job = conclude(job, "cleaned", {**found, **filled, "result": saved.describe()}, services)
