@@ -187,7 +187,7 @@ def test_a_call_past_its_lease_does_not_send_beside_the_next_one(stage: Stage) -
 def test_a_lost_answer_shortens_the_lease(stage: Stage) -> None:
     job = stage.claim()
     until = stage.clock() + 5
-    stage.ledger.record_answer_lost(job, begin(stage, job), now=stage.clock(), until=until)
+    stage.ledger.record_poll(job, replace(begin(stage, job), lease_until=until), now=stage.clock())
     with pytest.raises(AskInFlightError):
         begin(stage, stage.job(job.job_id))
     stage.clock.pass_by(5)

@@ -89,18 +89,10 @@ class Queue:
             ],
         )
 
-    def unseen(self) -> int:
-        """Return about how many messages nobody has looked at, or whose time has come again."""
-        return self._count("ApproximateNumberOfMessages")
-
-    def length(self) -> int:
-        """Return about how many messages there are, those included that are hidden."""
-        return self._count(
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        )
-
-    def _count(self, *names: QueueAttributeNameType) -> int:
+    def length(self, *, hidden: bool = False) -> int:
+        """Return about how many messages nobody has looked at, or whose time has come again; and those that are ``hidden``."""
+        names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages"]
+        if hidden:
+            names += ["ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
         answer = self._make_client().get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
         return sum(int(answer["Attributes"].get(name, 0)) for name in names)

@@ -204,10 +204,6 @@ class Ledger:
         )
         return self.record_poll(job, withdrawn, now=now)
 
-    def record_answer_lost(self, job: Job, request: AdobeRequest, *, now: float, until: float) -> Job:
-        """Record that the answer to a POST was lost: it may be sent once more, from ``until`` on."""
-        return self.record_poll(job, replace(request, lease_until=until), now=now)
-
     def record_adobe_job(self, job: Job, request: AdobeRequest, *, now: float) -> Job:
         """Keep the job that a POST has made, and when it is to be asked about.
 

@@ -99,7 +99,7 @@ def _answer(state: str, estimate: Mapping[str, Any], services: Services) -> dict
         return {"answer": f"All {estimate['photos']} photos below {where} are done or in work already."}
     limiter = services.limiter
     (waiting,) = services.ledger.progress.read(FolderScope(services.settings.uploads_bucket))
-    before = services.uploads_queue.unseen()
+    before = services.uploads_queue.length()
     now, new = limiter.now(), estimate["to_clean"]
     done_at = done_by(limiter.state(), limiter.limits, now, waiting or FolderCounts(), before + new)
     requests = estimate["paid_requests"]

@@ -17,7 +17,7 @@ def redrive_messages(seconds_left: Callable[[], float], services: Services) -> d
     Safe to repeat: what is sent twice becomes one job all the same.
     """
     letters = services.dead_letters
-    sent, most = 0, letters.unseen()
+    sent, most = 0, letters.length()
     while sent < most and seconds_left() > _TIME_FOR_TEN:
         taken = letters.take(most - sent)
         if not taken:
@@ -26,4 +26,4 @@ def redrive_messages(seconds_left: Callable[[], float], services: Services) -> d
         services.uploads_queue.send([letter["Body"] for letter in taken])
         letters.remove(taken)
         sent += len(taken)
-    return {"sent": sent, "left": letters.unseen()}
+    return {"sent": sent, "left": letters.length()}

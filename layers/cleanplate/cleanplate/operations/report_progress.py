@@ -36,7 +36,7 @@ def report_progress(asked: Mapping[str, Any], services: Services) -> dict[str, A
     counts, all_of_it = services.ledger.progress.read(place, whole)
     answer = "" if counts else _nothing_seen(place)
     counts = counts or FolderCounts()
-    unseen = services.uploads_queue.unseen()
+    unseen = services.uploads_queue.length()
     state, limits, now = services.limiter.state(), services.limiter.limits, services.limiter.now()
     done_at = done_by(state, limits, now, (all_of_it or counts), unseen) if counts.open or unseen else None
     return {

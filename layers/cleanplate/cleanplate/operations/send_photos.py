@@ -48,7 +48,7 @@ def send_photos(
 def photos_ahead(bucket: str, services: Services) -> int:
     """Return about how many photos are on their way to Adobe: as messages in the queue, or waiting for their slot."""
     (counts,) = services.ledger.progress.read(FolderScope(bucket))
-    return services.uploads_queue.length() + (counts.waiting if counts else 0)
+    return services.uploads_queue.length(hidden=True) + (counts.waiting if counts else 0)
 
 
 def _answer(state: str, after: Mapping[str, str], sent: int, wait_seconds: int = 0) -> dict[str, Any]:

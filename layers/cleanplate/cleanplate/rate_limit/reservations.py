@@ -135,18 +135,14 @@ def _opens(
 def _day_free_at(state: RateLimitState, limits: RateLimits, earliest: float, needed: float) -> float:
     """Return when the day that ends then has room for ``needed`` requests; half hours count whole until they are over."""
     width = limits.day / HALF_HOURS
-    part = math.floor(earliest / width)
-    counts = list(state.day_counts)
-    oldest = part - HALF_HOURS
-    in_day = sum(counts[max(0, oldest - state.day_first) :])
-    while in_day + needed > limits.our_day:
-        index = oldest - state.day_first
-        if index >= len(counts):
+    oldest = max(state.day_first, math.floor(earliest / width) - HALF_HOURS)
+    counts = state.day_counts[oldest - state.day_first :]
+    too_many, free_at = sum(counts) + needed - limits.our_day, earliest
+    for part, count in enumerate(counts, start=oldest):
+        if too_many <= 0:
             break
-        if index >= 0:
-            in_day -= counts[index]
-        oldest += 1
-    return max(earliest, (oldest + HALF_HOURS) * width) if oldest > part - HALF_HOURS else earliest
+        too_many, free_at = too_many - count, max(earliest, (part + 1 + HALF_HOURS) * width)
+    return free_at
 
 
 def _granted(state: RateLimitState, limits: RateLimits, kind: Kind, route: str, at: float) -> RateLimitState:

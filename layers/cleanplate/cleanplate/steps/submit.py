@@ -100,8 +100,9 @@ def _post(job: Job, request: AdobeRequest, route: Route, body: Request, services
         return services.adobe.submit(route, body)
     except AnswerLostError as error:
         until = services.clock() + _LOST_ANSWER_WAIT
-        request = replace(request, refusals=request.refusals + error.requests)
-        services.ledger.record_answer_lost(job, request, now=services.clock(), until=until)
+        # Until then nobody sends it again; from then on it may be sent once more.
+        lost = replace(request, refusals=request.refusals + error.requests, lease_until=until)
+        services.ledger.record_poll(job, lost, now=services.clock())
         raise PostponedError(str(error), until) from error
     except ForeignLinkError:
         # A job was made and paid, only its link is unusable: the intent stays, so that nobody sends it again.
