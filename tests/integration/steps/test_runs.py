@@ -215,7 +215,7 @@ def test_a_retry_waits_for_what_adobe_is_still_at_work_on(walk: Walk, step: str)
     refused = {"route": "GET /v1/status/*", "after": passes, "times": 5, "fault": {"do": "error", "status": 403}}
     walk.adobe.add_rules(refused)
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
-    assert job.outcome["reason"] == "AccessRefusedError"
+    assert job.outcome["reason"] == "CredentialsRefusedError"
     assert {request.fate for request in job.adobe_requests.values()} == {""}
     asked_for(walk)
     walk.execute()

@@ -184,6 +184,8 @@ def test_a_job_that_ends_while_it_is_swept_keeps_its_outcome(stage: Stage) -> No
 
 def test_another_run_of_a_job_is_open_again_with_a_time_of_its_own(stage: Stage) -> None:
     job = sent(stage)
+    spent = replace(job.adobe_requests["mask"], fate="failed")
+    job = stage.ledger.record_poll(job, spent, now=stage.clock())
     fail(job, failure_of(PhotoGoneError("gone")), stage.services)
     assert open_jobs(stage) == []
     again = stage.ledger.reclaim(

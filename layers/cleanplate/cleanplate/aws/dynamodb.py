@@ -27,6 +27,8 @@ _LONGEST_PAUSE = 0.32
 _COME_BACK = 5.0
 
 _MAX_KEYS = 100
+#: So many items an index gives in one call, unless fewer will do; a megabyte at most.
+_PAGE = 1000
 _DAY = 86_400
 #: What DynamoDB calls a condition that was not met: as an error, and as a reason in a transaction.
 _REFUSED = ("ConditionalCheckFailedException", "ConditionalCheckFailed")
@@ -144,12 +146,12 @@ def update_of(
         "Key": item_key(key),
         "UpdateExpression": update,
         **({"ConditionExpression": condition} if condition else {}),
-        **placeholders(condition, names, **bound),
+        **placeholders(condition, bound, names),
     }
 
 
-def placeholders(text: str, names: Mapping[str, str] | None = None, **values: object) -> dict[str, Any]:
-    """Return the names and values for the ``#name`` of an expression, and those ``names`` besides, and its ``:name``."""
+def placeholders(text: str, values: Mapping[str, object], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the names for each ``#name`` of an expression and those ``names`` besides, and the values for its ``:name``."""
     named = {f"#{name}": name for name in re.findall(r"#(\w+)", text)}
     named |= {f"#{place}": name for place, name in (names or {}).items()}
     found = {f":{name}": to_attribute(value) for name, value in values.items()}
@@ -221,15 +223,13 @@ class Table:
         answer = retry_on_conflict(lambda: self.client.transact_get_items(TransactItems=gets))
         return [from_item(found["Item"]) for found in answer["Responses"] if found.get("Item")]
 
-    def query(
-        self, index: str, condition: str, *, page: int | None = None, **values: object
-    ) -> Iterator[dict[str, Any]]:
+    def query(self, index: str, condition: str, *, page: int = _PAGE, **compared: object) -> Iterator[dict[str, Any]]:
         """Yield the items of an index, ``page`` in one call: it lags a moment behind."""
         pages = self.client.get_paginator("query").paginate(
             TableName=self.name,
             IndexName=index,
             KeyConditionExpression=condition,
-            **placeholders(condition, **values),
+            **placeholders(condition, compared),
             PaginationConfig={"PageSize": page},
         )
         for found in pages:

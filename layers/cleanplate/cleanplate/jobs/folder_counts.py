@@ -156,8 +156,9 @@ class Progress:
     def record_published(self, scope: FolderScope, job_id: str, counts: FolderCounts) -> None:
         """Record that the event of the folder's completion was published."""
         mine = "#by = :job AND #round_at = :at AND #round_number = :number"
-        named = {"at": counts.begun_at, "number": counts.begun, "job": job_id}
-        self._table.update(scope.name, {"said": True}, condition=mine, **named)
+        self._table.update(
+            scope.name, {"said": True}, condition=mine, at=counts.begun_at, number=counts.begun, job=job_id
+        )
 
     def claim_completion(self, scope: FolderScope, counts: FolderCounts, job_id: str, *, now: float) -> bool:
         """Return whether this job is the one to publish that the folder is done.

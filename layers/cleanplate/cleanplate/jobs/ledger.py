@@ -268,12 +268,12 @@ class Ledger:
         One megabyte of the table is read, 128 read units, whatever is found in it: for an operator's rare command.
         """
         where = "#status = :failed AND #photo.#bucket = :bucket"
-        where += " AND begins_with(#photo.#key, :prefix)" if prefix else ""
+        values = {"failed": "failed", "bucket": bucket}
+        if prefix:
+            where, values = f"{where} AND begins_with(#photo.#key, :prefix)", values | {"prefix": prefix}
+        go_on: dict[str, Any] = {"ExclusiveStartKey": item_key(after)} if after else {}
         page = self._table.client.scan(
-            TableName=self._table.name,
-            FilterExpression=where,
-            **placeholders(where, failed="failed", bucket=bucket, **({"prefix": prefix} if prefix else {})),
-            **({"ExclusiveStartKey": item_key(after)} if after else {}),
+            TableName=self._table.name, FilterExpression=where, **placeholders(where, values), **go_on
         )
         goes_on = page.get("LastEvaluatedKey", {}).get("job_id", {}).get("S", "")
         return [job_from_item(from_item(item)) for item in page["Items"]], goes_on
