@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from cleanplate.adobe.errors import PostOutcomeUnknownError
-from cleanplate.aws.dynamodb import Table, from_item, item_key, placeholders
+from cleanplate.aws.dynamodb import Table
 from cleanplate.errors import AskInFlightError, JobMovedOnError, LedgerBusyError
 from cleanplate.jobs.folder_counts import SHARDS, Progress, counted_moves
 from cleanplate.jobs.known_uploads import KnownUploads
@@ -51,9 +51,14 @@ _TRIES = 8
 _MAX_REQUEST_IDS = 100
 
 
-def look_again_at(request: AdobeRequest, now: float) -> float:
-    """Return when to look whether another call's POST was answered: soon, and at the latest when its lease ends."""
-    return min(request.lease_until, now + _LOOK_AGAIN_SECONDS)
+def check_not_in_flight(request: AdobeRequest, now: float) -> None:
+    """Raise :class:`AskInFlightError` while another call may still be sending a request.
+
+    Its answer is looked for soon, and at the latest when its lease ends.
+    """
+    if now < request.lease_until:
+        look_again_at = min(request.lease_until, now + _LOOK_AGAIN_SECONDS)
+        raise AskInFlightError(f"The {request.name} request is being sent by another call.", look_again_at)
 
 
 def _moved_on(job: Job) -> JobMovedOnError:
@@ -132,10 +137,10 @@ class Ledger:
     def statuses(self, photos: Sequence[Photo]) -> list[JobStatus | None]:
         """Return how the first job of each upload stands; None where there is none. Hundreds at once, for a few calls."""
         objects = self._table.get_many(object_key(photo) for photo in photos if not photo.version_id)
-        uploads = []
-        for photo in photos:
-            known = objects.get(object_key(photo)) if not photo.version_id else None
-            uploads.append(replace(photo, sequencer=known["sequencer"]) if known else photo)
+        uploads = [
+            replace(photo, sequencer=objects[key]["sequencer"]) if (key := object_key(photo)) in objects else photo
+            for photo in photos
+        ]
         firsts = self._table.get_many(upload_key(photo) for photo in uploads)
         jobs = self._table.get_many(item["first_job"] for item in firsts.values())
         found = (jobs.get(firsts.get(upload_key(photo), {}).get("first_job", "")) for photo in uploads)
@@ -171,10 +176,7 @@ class Ledger:
             request = current.adobe_requests.get(name, AdobeRequest(name))
             if request.adobe_job is not None:
                 return current
-            if request.intent_at and now < request.lease_until:
-                raise AskInFlightError(
-                    f"The {name} request is being sent by another call.", look_again_at(request, now)
-                )
+            check_not_in_flight(request, now)
             if request.attempts >= MAX_ATTEMPTS:
                 raise PostOutcomeUnknownError(
                     f"Adobe's answer to the {name} request was lost {request.attempts} times."
@@ -268,15 +270,11 @@ class Ledger:
         One megabyte of the table is read, 128 read units, whatever is found in it: for an operator's rare command.
         """
         where = "#status = :failed AND #photo.#bucket = :bucket"
-        values = {"failed": "failed", "bucket": bucket}
+        below = {"prefix": prefix} if prefix else {}
         if prefix:
-            where, values = f"{where} AND begins_with(#photo.#key, :prefix)", values | {"prefix": prefix}
-        go_on: dict[str, Any] = {"ExclusiveStartKey": item_key(after)} if after else {}
-        page = self._table.client.scan(
-            TableName=self._table.name, FilterExpression=where, **placeholders(where, values), **go_on
-        )
-        goes_on = page.get("LastEvaluatedKey", {}).get("job_id", {}).get("S", "")
-        return [job_from_item(from_item(item)) for item in page["Items"]], goes_on
+            where += " AND begins_with(#photo.#key, :prefix)"
+        found, goes_on = self._table.scan(where, after=after, failed="failed", bucket=bucket, **below)
+        return [job_from_item(item) for item in found], goes_on
 
     # --- one way to write ---
 

@@ -13,7 +13,7 @@ from cleanplate.operations.inputs import PROGRESS, check_names, folder_scope
 from cleanplate.rate_limit import forecast
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.polling import DEFAULT_EXPECTED, expected
-from cleanplate.rate_limit.state import FILL_ROUTES, RateLimitState
+from cleanplate.rate_limit.state import FILL_ROUTES, RateLimitState, in_a_day
 from cleanplate.services import Services
 
 #: From the last check of a job to the result. Seconds.
@@ -77,7 +77,7 @@ def done_by(state: RateLimitState, limits: RateLimits, now: float, counts: Folde
 
 def describe_pace(state: RateLimitState, limits: RateLimits, now: float) -> dict[str, Any]:
     """Return how fast requests go to Adobe, against what is allowed, and in words what holds them up."""
-    used = forecast.used_in_a_day(state, limits, now)
+    used = sum(in_a_day(state, limits, now).values())
     spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
     between = state.pace.seconds_between(now)
     return {

@@ -17,7 +17,8 @@ from cleanplate.errors import (
 from cleanplate.jobs.deadlines import due_at
 from cleanplate.models import TERMINAL, Failure, Job
 from cleanplate.outcomes import expire_review, fail, failure_named, failure_of, publish
-from cleanplate.rate_limit import forecast, reservations
+from cleanplate.rate_limit import reservations
+from cleanplate.rate_limit.state import in_a_day
 from cleanplate.services import Services
 from cleanplate.steps.enter_waiting_room import start_admitting
 
@@ -119,7 +120,7 @@ def _tell_who_waits(services: Services) -> None:
 def _tell_of_the_day(services: Services) -> None:
     state, limits, now = services.limiter.state(), services.limiter.limits, services.limiter.now()
     if not math.isinf(limits.our_day):
-        gauge(Metric.DAY_USED, 100 * forecast.used_in_a_day(state, limits, now) / limits.our_day)
+        gauge(Metric.DAY_USED, 100 * sum(in_a_day(state, limits, now).values()) / limits.our_day)
     if limits.daily_budget is not None:
         spent = state.spent if state.budget_day == math.floor(now / limits.day) else 0
         gauge(Metric.BUDGET_USED, 100 * spent / limits.daily_budget)

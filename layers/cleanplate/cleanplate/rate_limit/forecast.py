@@ -1,11 +1,11 @@
-"""When waiting photos get their slots, and how full minute and day are: pure arithmetic for reports."""
+"""When waiting photos get their slots: pure arithmetic for reports."""
 
 from __future__ import annotations
 
 import math
 
 from cleanplate.rate_limit.limits import RateLimits
-from cleanplate.rate_limit.state import HALF_HOURS, RateLimitState
+from cleanplate.rate_limit.state import HALF_HOURS, RateLimitState, in_a_day
 
 
 def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int, within: float = 60 * 86400.0) -> float:
@@ -22,8 +22,8 @@ def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int,
     width = limits.day / HALF_HOURS
     paid = min(per_photo, 2.0) / per_photo
     part = math.floor(start / width)
-    counts = {state.day_first + i: float(n) for i, n in enumerate(state.day_counts)}
-    in_day = sum(n for i, n in counts.items() if part - HALF_HOURS <= i)
+    counts: dict[int, float] = {**in_a_day(state, limits, start)}
+    in_day = sum(counts.values())
     spent, budget_day = float(state.spent), state.budget_day
     at = start
     while at < now + within:
@@ -44,9 +44,3 @@ def forecast(state: RateLimitState, limits: RateLimits, now: float, photos: int,
         part += 1
         at = end
     return now + within
-
-
-def used_in_a_day(state: RateLimitState, limits: RateLimits, now: float) -> int:
-    """Return how many requests count towards the day limit now, those included that are reserved ahead."""
-    oldest = math.floor(now * HALF_HOURS / limits.day) - HALF_HOURS
-    return sum(state.day_counts[max(0, oldest - state.day_first) :])

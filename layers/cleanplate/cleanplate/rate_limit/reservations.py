@@ -40,6 +40,7 @@ from cleanplate.rate_limit.state import (
     Slot,
     advance,
     counted,
+    in_a_day,
 )
 
 _FURTHEST = 5  # minutes; nobody reserves further ahead, which bounds the size of the state
@@ -134,14 +135,13 @@ def _opens(
 
 def _day_free_at(state: RateLimitState, limits: RateLimits, earliest: float, needed: float) -> float:
     """Return when the day that ends then has room for ``needed`` requests; half hours count whole until they are over."""
-    width = limits.day / HALF_HOURS
-    oldest = max(state.day_first, math.floor(earliest / width) - HALF_HOURS)
-    counts = state.day_counts[oldest - state.day_first :]
-    too_many, free_at = sum(counts) + needed - limits.our_day, earliest
-    for part, count in enumerate(counts, start=oldest):
+    counts, free_at = in_a_day(state, limits, earliest), earliest
+    too_many = sum(counts.values()) + needed - limits.our_day
+    for part in sorted(counts):
         if too_many <= 0:
             break
-        too_many, free_at = too_many - count, max(earliest, (part + 1 + HALF_HOURS) * width)
+        too_many -= counts[part]
+        free_at = max(earliest, (part + 1 + HALF_HOURS) * limits.day / HALF_HOURS)
     return free_at
 
 
@@ -170,8 +170,7 @@ def _granted(state: RateLimitState, limits: RateLimits, kind: Kind, route: str, 
 
 def _give_back(state: RateLimitState, limits: RateLimits, kind: Kind, at: float) -> RateLimitState:
     """Return the counts without a slot that was not used. Its time stays given: others may have built on it."""
-    part = math.floor(at * HALF_HOURS / limits.day) - state.day_first
-    if not 0 <= part < len(state.day_counts):
+    if math.floor(at * HALF_HOURS / limits.day) not in state.day_counts:
         return state
     spent = state.spent
     if kind != "poll" and math.floor(at / limits.day) == state.budget_day:

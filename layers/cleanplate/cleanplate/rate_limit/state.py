@@ -62,7 +62,8 @@ class Breaker(NamedTuple):
 class RateLimitState:
     """Everything that callers share. ``version`` belongs to whoever stores it.
 
-    ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``masks`` are the slots of new
+    ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``day_counts`` is how many were
+    given in each half hour of the last day. ``masks`` are the slots of new
     photos that may not be written down as in work yet, rather too many than too few. ``route_next`` is when a route with a limit of its own may have its next POST. ``pace`` is how fast
     requests were made of late.
     """
@@ -72,8 +73,7 @@ class RateLimitState:
     base: float = 0.0
     taken: int = 0
     masks: tuple[float, ...] = ()
-    day_first: int = 0
-    day_counts: tuple[int, ...] = ()
+    day_counts: Mapping[int, int] = field(default_factory=dict)
     route_next: Mapping[str, float] = field(default_factory=dict)
     per_photo: float = 0.0
     pace: Pace = field(default_factory=Pace)
@@ -87,8 +87,14 @@ class RateLimitState:
 
     def to_item(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and maps; below one kilobyte, so that a write costs one unit."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**plain, "taken": f"{self.taken:x}", "gate_reason": self.gate_reason[:100]}
+        first, last = min(self.day_counts, default=0), max(self.day_counts, default=-1)
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "taken": f"{self.taken:x}",
+            "day_first": first,
+            "day_counts": [self.day_counts.get(part, 0) for part in range(first, last + 1)],
+            "gate_reason": self.gate_reason[:100],
+        }
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> RateLimitState:
@@ -104,7 +110,7 @@ class RateLimitState:
                     "version": int(item["version"]),
                     "taken": int(item.get("taken", "0"), 16),
                     "masks": tuple(item.get("masks", ())),
-                    "day_counts": tuple(item.get("day_counts", ())),
+                    "day_counts": dict(enumerate(item.get("day_counts", ()), start=item.get("day_first", 0))),
                     "route_next": dict(item.get("route_next", {})),
                     "pace": Pace(*item.get("pace", ())),
                     "breakers": {route: Breaker(*breaker) for route, breaker in item.get("breakers", {}).items()},
@@ -144,12 +150,6 @@ def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitS
         past = math.floor((now - 5.0 - base) / spacing)
         if past > 0:
             base, taken = base + past * spacing, taken >> past
-    width = limits.day / HALF_HOURS
-    part = math.floor(now / width)
-    first, counts = state.day_first, state.day_counts
-    if counts and first < part - HALF_HOURS - 1:
-        counts = counts[part - HALF_HOURS - 1 - first :]
-        first = part - HALF_HOURS - 1
     budget_day, spent = state.budget_day, state.spent
     today = math.floor(now / limits.day)
     # Only forwards: a caller whose clock is behind midnight must not bring yesterday's budget back.
@@ -162,8 +162,7 @@ def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitS
         taken=taken,
         masks=tuple(at for at in state.masks if at > now - UNBEGUN),
         route_next={route: at for route, at in state.route_next.items() if at > now},
-        day_first=first,
-        day_counts=counts,
+        day_counts=in_a_day(state, limits, now),
         budget_day=budget_day,
         spent=spent,
     )
@@ -172,11 +171,10 @@ def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitS
 def counted(state: RateLimitState, limits: RateLimits, at: float, n: int) -> RateLimitState:
     """Return the day's counts with ``n`` more requests at ``at``."""
     part = math.floor(at * HALF_HOURS / limits.day)
-    counts = list(state.day_counts)
-    first = state.day_first if counts else part
-    if part < first:
-        counts = [0] * (first - part) + counts
-        first = part
-    counts += [0] * (part - first + 1 - len(counts))
-    counts[part - first] = max(0, counts[part - first] + n)
-    return replace(state, day_first=first, day_counts=tuple(counts))
+    return replace(state, day_counts={**state.day_counts, part: max(0, state.day_counts.get(part, 0) + n)})
+
+
+def in_a_day(state: RateLimitState, limits: RateLimits, now: float) -> dict[int, int]:
+    """Return the requests that count towards the day limit now, those included that are reserved ahead, by half hour."""
+    oldest = math.floor(now * HALF_HOURS / limits.day) - HALF_HOURS
+    return {part: n for part, n in state.day_counts.items() if part >= oldest}

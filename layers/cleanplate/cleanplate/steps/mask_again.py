@@ -32,9 +32,7 @@ def send_mask_again(job: Job, services: Services) -> float:
         )
 
     try:
-        job = send(
-            job, "mask", route=route, status="masking", make_request=make_request, services=services, in_work=True
-        )
+        job = send(job, "mask", route=route, status="masking", make_request=make_request, services=services)
     except PostponedError as later:
         return later.until
     return job.adobe_requests["mask"].check_at

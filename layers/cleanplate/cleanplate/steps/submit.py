@@ -17,7 +17,7 @@ from cleanplate.adobe.errors import (
 from cleanplate.adobe.routes import Request, Route
 from cleanplate.aws.metrics import Metric, count
 from cleanplate.errors import DeadlinePassedError, PostponedError
-from cleanplate.jobs.ledger import look_again_at
+from cleanplate.jobs.ledger import check_not_in_flight
 from cleanplate.models import AdobeJob, AdobeRequest, Job, JobStatus
 from cleanplate.rate_limit.polling import wait_after_refusal
 from cleanplate.services import Services
@@ -45,27 +45,24 @@ def send(
     status: JobStatus,
     make_request: Callable[[], Request],
     services: Services,
-    slot_at: float = 0.0,
-    in_work: bool = False,
+    slot_at: float | None = None,
 ) -> Job:
     """Return the job with Adobe's for the request ``name``, sending the POST only where there is none yet.
 
-    ``slot_at`` is the slot that a new photo was let in with; without one it must find one at once. A photo that is
-    ``in_work`` stands in nobody's line. Raises :class:`PostponedError` where it has no slot yet, or why it must fail.
+    ``slot_at`` is the slot that a new photo was let in with; one with 0 must find one at once, and one in work, with None,
+    stands in nobody's line. Raises :class:`PostponedError` where it has no slot yet, or why it must fail.
     """
     request = job.adobe_requests.get(name, AdobeRequest(name))
     if request.adobe_job:
         return job
-    now = services.clock()
-    if request.attempts and now < request.lease_until:
-        raise _postponed(job, "The request is being sent by another call.", look_again_at(request, now))
+    check_not_in_flight(request, services.clock())
     # Before the slot is taken: what this needs may take longer than a slot holds.
     body = make_request()
     try:
         services.adobe.sign_in()
     except AdobeError as error:
         raise _after_refusal(job, request, error, route=route, services=services) from error
-    if status == "masking" and not in_work:
+    if slot_at is not None:
         take_turn(job, route=route, slot_at=slot_at, services=services)
     else:
         job = _await_slot(job, name, route, services)
