@@ -44,6 +44,7 @@ def request_once(walk: Walk, job: Job, services: Services | None = None) -> Job:
         status="masking",
         make_request=lambda: Request(image_url="http://127.0.0.1:1/dog.jpg"),
         services=services or walk.stage.services,
+        slot_at=0.0,
     )
 
 
