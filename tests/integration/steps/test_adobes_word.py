@@ -38,6 +38,7 @@ def post(stage: Stage, job: Job) -> Job:
         status="masking",
         make_request=lambda: Request(image_url="https://photos.s3.eu-west-1.amazonaws.com/dog.jpg"),
         services=stage.services,
+        slot_at=0.0,
     )
 
 

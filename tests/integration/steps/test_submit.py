@@ -332,6 +332,7 @@ def test_a_slow_delivery_does_not_wipe_out_what_a_quick_one_is_sending(walk: Wal
             status="masking",
             make_request=lambda: Request(image_url="http://127.0.0.1:1/dog.jpg"),
             services=services,
+            slot_at=0.0,
         )
     walk.stage.clock.pass_by(10)
     with pytest.raises(PostponedError):
