@@ -177,9 +177,7 @@ def test_the_tables_key_is_the_one_that_the_code_uses(template: Template) -> Non
     ((key, kind),) = [(part["AttributeName"], part["KeyType"]) for part in table["KeySchema"]]
     assert kind == "HASH"
     assert {"AttributeName": key, "AttributeType": "S"} in table["AttributeDefinitions"]
-    for module in ("aws/dynamodb", "rate_limit/limiter"):
-        keys = set(re.findall(r'\{"(\w+)": \{"S":', Project().text(f"{PACKAGE}/{module}.py")))
-        assert keys == {key}, module
+    assert set(re.findall(r'\{"(\w+)": \{"S":', Project().text(f"{PACKAGE}/aws/dynamodb.py"))) == {key}
 
 
 def test_the_index_of_open_jobs_is_the_ledgers_and_holds_only_keys(template: Template) -> None:

@@ -29,6 +29,7 @@ from cleanplate.aws.metrics import Metric, count
 from cleanplate.errors import (
     DeadlinePassedError,
     JobMovedOnError,
+    MaskUnusableError,
     NotApprovedError,
     NotReadyError,
     NotSentError,
@@ -60,6 +61,7 @@ _GIVEN_UP = (
     DownloadFailedError,
     DownloadTooLargeError,
     ForeignLinkError,
+    MaskUnusableError,
     RequestRefusedError,
 )
 #: Seconds that the next step takes to prepare the fill, before it needs its slot; a larger function pays for waiting longer.
