@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import moto.core.models
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from ministack.services import dynamodb as ministack_dynamodb
 from moto.core.botocore_stubber import MockRawResponse
 
@@ -109,9 +112,8 @@ class Stage:
         **environment: str,
     ) -> None:
         self.clock = Clock()
-        self._session = session()
         self._s3_url = endpoint_url
-        self.dynamodb: DynamoDBClient = _ministack_table() if ministack_table else self._session.client("dynamodb")
+        self.dynamodb: DynamoDBClient = ministack_dynamodb_client() if ministack_table else client_as_new("dynamodb")
         self.dynamodb.create_table(
             TableName=TABLE,
             AttributeDefinitions=[
@@ -171,9 +173,7 @@ class Stage:
     @cached_property
     def s3(self) -> S3Client:
         """S3 with the three buckets."""
-        client: S3Client = self._session.client(
-            "s3", endpoint_url=self._s3_url, config=clients.s3_config(endpoint=bool(self._s3_url))
-        )
+        client: S3Client = client_as_new("s3", self._s3_url)
         for bucket in (UPLOADS, RESULTS, WORK):
             client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         client.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
@@ -187,14 +187,14 @@ class Stage:
     @cached_property
     def events(self) -> EventBridgeClient:
         """The bus; what reaches it is kept."""
-        client: EventBridgeClient = self._session.client("events")
+        client: EventBridgeClient = client_as_new("events")
         self._listen_to(client)
         return client
 
     @cached_property
     def stepfunctions(self) -> SFNClient:
         """Step Functions with the two machines."""
-        client: SFNClient = self._session.client("stepfunctions")
+        client: SFNClient = client_as_new("stepfunctions")
         for name in _MACHINES:
             made = client.create_state_machine(
                 name=name,
@@ -207,7 +207,7 @@ class Stage:
     @cached_property
     def sqs(self) -> SQSClient:
         """SQS with the queues. Time is the clock's: whoever receives a delayed message waits for its slot itself."""
-        client: SQSClient = self._session.client("sqs")
+        client: SQSClient = client_as_new("sqs")
         client.meta.events.register("provide-client-params.sqs.SendMessageBatch", _without_delay)
         for name in _QUEUES:
             client.create_queue(QueueName=name)
@@ -395,9 +395,10 @@ def _one_call_at_a_time(client: Any) -> None:
     client._endpoint.make_request = send_alone
 
 
-def _ministack_table() -> DynamoDBClient:
+def ministack_dynamodb_client() -> DynamoDBClient:
+    """Return a client of ministack's DynamoDB, in this process and empty."""
     ministack_dynamodb.reset()
-    client = session().client("dynamodb", endpoint_url="http://ministack.invalid")
+    client: DynamoDBClient = client_as_new("dynamodb", "http://ministack.invalid")
 
     def answer(request: Any, **_: Any) -> AWSResponse:
         headers = {name.lower(): value.decode() for name, value in request.headers.items() if isinstance(value, bytes)}
@@ -420,6 +421,26 @@ _SEQUENCE = itertools.count(1)
 def session() -> boto3.Session:
     """Return the one session of all tests: each new one reads the services' descriptions again."""
     return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+
+
+def client_as_new(service: str, endpoint_url: str | None = None) -> Any:
+    """Return the one client of a service, without what earlier tests hung on it: to make one takes 10 ms and more."""
+    client, attributes, handlers = _client(service, endpoint_url)
+    vars(client).clear()
+    vars(client).update(attributes)
+    vars(client._endpoint).pop("make_request", None)
+    emitter = client.meta.events._emitter
+    emitter._handlers, emitter._lookup_cache = copy.copy(handlers), {}
+    return client
+
+
+@cache
+def _client(service: str, endpoint_url: str | None) -> tuple[Any, dict[str, Any], Any]:
+    """A client, and its attributes and event handlers as they are at first. S3's signs, since it makes links."""
+    lean = Config(signature_version=UNSIGNED, user_agent="tests")
+    config = clients.s3_config(endpoint=bool(endpoint_url)) if service == "s3" else lean
+    client = session().client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+    return client, dict(vars(client)), copy.copy(client.meta.events._emitter._handlers)
 
 
 def _no_adobe() -> AdobeClient:

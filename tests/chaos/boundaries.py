@@ -26,7 +26,7 @@ from cleanplate.errors import CleanplateError
 from cleanplate.models import Photo
 from local.paths import ROOT
 from tests.integration.steps.walk import Walk
-from tests.stage import KilledError
+from tests.stage import KilledError, client_as_new
 
 Moment = Literal["before", "after"]
 #: Called at each boundary with its name, such as ``s3.PutObject`` or ``POST /v1/mask-objects``; may raise, may block.
@@ -79,10 +79,9 @@ class HandledWalk(Walk):
         self._visibility = VISIBILITY
         #: What the functions have answered: it becomes a part of the execution's history.
         self.answers: list[dict[str, Any]] = []
-        session = self.stage._session
         self.sqs = self.stage.sqs
         self.remaining: Callable[[], int] = lambda: 180_000
-        self.secrets = session.client("secretsmanager")
+        self.secrets = client_as_new("secretsmanager")
         self.secrets.create_secret(
             Name=self.stage.settings.adobe_secret,
             SecretString=json.dumps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ MATRICES = {
     "test_untouched",
     "test_viewing",
 }
+
+#: Modules that call the table hundreds of times: theirs is ministack's.
+MANY_CALLS = {"test_admit_photos", "test_folder_counts", "test_write_folder_page"}
 
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -60,11 +64,11 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stage]]:
+def make_stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stage]]:
     """Make AWS in this process with settings of the stack, and the services of a step on top of it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
-        yield Stage
+        yield partial(Stage, ministack_table=request.path.stem in MANY_CALLS)
 
 
 @pytest.fixture

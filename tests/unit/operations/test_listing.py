@@ -26,7 +26,7 @@ from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import fresh
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import Upload, read_uploads
-from tests.stage import RESULTS, UPLOADS, KilledError, Stage, session
+from tests.stage import RESULTS, UPLOADS, KilledError, Stage, client_as_new
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -59,7 +59,7 @@ class Queue:
 
 @pytest.fixture
 def queue(stage: Stage) -> Queue:
-    queue = Queue(session().client("sqs"))
+    queue = Queue(client_as_new("sqs"))
     stage.settings = replace(stage.settings, uploads_queue_url=queue.url)
     return queue
 

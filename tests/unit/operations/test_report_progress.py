@@ -15,7 +15,7 @@ from cleanplate.rate_limit import breakers, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.pace import Pace
 from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, fresh
-from tests.stage import UPLOADS, Stage, session
+from tests.stage import UPLOADS, Stage, client_as_new
 from tests.unit.cleanplate_cli.test_forecast import SCENES, Played, play
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LIMITS = RateLimits(per_minute=60, per_day=9000, polls_count=False)
 
 @pytest.fixture
 def queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> SQSClient:
-    sqs: SQSClient = session().client("sqs")
+    sqs: SQSClient = client_as_new("sqs")
     url = sqs.create_queue(QueueName="uploads")["QueueUrl"]
     monkeypatch.setattr(clients, "sqs", lambda: sqs)
     stage.settings = replace(stage.settings, uploads_queue_url=url)

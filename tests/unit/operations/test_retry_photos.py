@@ -24,7 +24,7 @@ from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.identity import job_id, refused_id
 from cleanplate.uploads.messages import Upload, read_uploads, retry_message
 from cleanplate.uploads.options import options_from_dict, request_options, resolve_options
-from tests.stage import RESULTS, Stage, session
+from tests.stage import RESULTS, Stage, client_as_new
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -58,7 +58,7 @@ class Queues:
 
 @pytest.fixture
 def queues(stage: Stage) -> Queues:
-    queues = Queues(session().client("sqs"))
+    queues = Queues(client_as_new("sqs"))
     stage.sqs = queues.sqs
     stage.settings = replace(stage.settings, uploads_queue_url=queues.uploads, dead_letter_queue_url=queues.dead)
     return queues
