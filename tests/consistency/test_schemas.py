@@ -17,7 +17,6 @@ from cleanplate.errors import (
     InvalidRequestError,
 )
 from cleanplate.models import Options
-from cleanplate.operations import inputs
 from cleanplate.steps.refuse_request import describe_refusal
 from cleanplate.uploads.messages import read_uploads
 from cleanplate.uploads.options import parse_options
@@ -56,9 +55,6 @@ def test_the_types_name_what_the_code_accepts() -> None:
     names = {field.name for field in fields(Options)}
     assert set(schemas.GivenOptions.__annotations__) == names
     assert set(schemas.UsedOptions.__annotations__) == names
-    assert tuple(schemas.BackfillInput.__annotations__) == inputs.BACKFILL
-    assert tuple(schemas.RetryInput.__annotations__) == inputs.RETRY
-    assert tuple(schemas.ProgressQuestion.__annotations__) == inputs.PROGRESS
 
 
 @pytest.mark.parametrize(

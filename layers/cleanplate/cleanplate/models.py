@@ -11,7 +11,6 @@ FillRoute = Literal["fill-masked-areas", "firefly-fill"]
 OutputFormat = Literal["same", "jpeg", "png", "webp"]
 MaskFormat = Literal["soft", "binary"]
 JobState = Literal["pending", "succeeded", "failed"]
-Outcome = Literal["cleaned", "nothing_to_remove", "mask_ready", "failed"]
 #: What became of a request that is of no more use: its job failed at Adobe, we ask no more about it, or what it brought
 #: cannot be used or is no longer kept.
 Fate = Literal["", "failed", "given_up", "unusable"]

@@ -51,9 +51,16 @@ class Route(ABC):
     def body(self, request: Request) -> dict[str, Any]:
         """Return the JSON of the POST."""
 
-    @abstractmethod
     def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:
-        """Return what a status says; ``work_key`` is where the route was told to write."""
+        """Return what a status says; ``work_key`` is where Adobe was told to write, if it writes to us."""
+        state, word = read_state(body)
+        if state == "failed":
+            return failed_answer(body, word)
+        return Answer(state, word) if state == "pending" else self._result(body, word, work_key)
+
+    @abstractmethod
+    def _result(self, body: Mapping[str, Any], word: str, work_key: str) -> Answer:
+        """Return the answer of a job that has succeeded, by Adobe's ``word``."""
 
 
 def _link(url: str) -> dict[str, Any]:
@@ -71,10 +78,7 @@ class MaskObjects(Route):
     def body(self, request: Request) -> dict[str, Any]:
         return {"image": _link(request.image_url)}
 
-    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:  # noqa: ARG002 - one signature
-        state, word = read_state(body)
-        if state != "succeeded":
-            return failed_answer(body, word) if state == "failed" else Answer(state, word)
+    def _result(self, body: Mapping[str, Any], word: str, work_key: str) -> Answer:  # noqa: ARG002 - one signature
         masks = [read_mask(item) for item in pictures(body, "semanticMasks", "masks", "mask")]
         if not masks and get_folded(body, "semanticMasks") != []:
             # An empty list means that there is nothing in the photo. Masks without a picture mean something else.
@@ -83,7 +87,7 @@ class MaskObjects(Route):
         background = get_folded(body, "backgroundMasks")
         if isinstance(background, list):
             masks += [read_mask(item, background=True) for item in background if picture_url(item)]
-        return Answer(state, word, masks=tuple(masks))
+        return Answer("succeeded", word, masks=tuple(masks))
 
 
 class RemoveBackground(Route):
@@ -100,12 +104,9 @@ class RemoveBackground(Route):
         # Without an explicit type the mask comes in the type of the photo, which may be JPEG.
         return {"image": _link(request.image_url), "mode": "mask", "output": {"mediaType": "image/png"}}
 
-    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:  # noqa: ARG002
-        state, word = read_state(body)
-        if state != "succeeded":
-            return failed_answer(body, word) if state == "failed" else Answer(state, word)
+    def _result(self, body: Mapping[str, Any], word: str, work_key: str) -> Answer:  # noqa: ARG002
         urls = [picture_url(item) for item in pictures(body, "mask", "image", "masks")]
-        return Answer(state, word, masks=(Mask(label="subject", url=urls[0]),)) if urls else _no_result(word)
+        return Answer("succeeded", word, masks=(Mask(label="subject", url=urls[0]),)) if urls else _no_result(word)
 
 
 class CreateMask(Route):
@@ -128,11 +129,8 @@ class CreateMask(Route):
             },
         }
 
-    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:
-        state, word = read_state(body)
-        if state == "failed":
-            return failed_answer(body, word)
-        return Answer(state, word, masks=(Mask(label="subject", work_key=work_key),) if state == "succeeded" else ())
+    def _result(self, body: Mapping[str, Any], word: str, work_key: str) -> Answer:  # noqa: ARG002
+        return Answer("succeeded", word, masks=(Mask(label="subject", work_key=work_key),))
 
 
 class FillMaskedAreas(Route):
@@ -146,8 +144,8 @@ class FillMaskedAreas(Route):
     def body(self, request: Request) -> dict[str, Any]:
         return {"image": _link(request.image_url), "masks": [_link(url) for url in request.mask_urls]}
 
-    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:  # noqa: ARG002
-        return _read_fill(body)
+    def _result(self, body: Mapping[str, Any], word: str, work_key: str) -> Answer:  # noqa: ARG002
+        return _fill(body, word)
 
 
 class FireflyFill(Route):
@@ -177,16 +175,13 @@ class FireflyFill(Route):
         }
         return body | ({"prompt": request.prompt} if request.prompt else {})
 
-    def read(self, body: Mapping[str, Any], *, work_key: str = "") -> Answer:  # noqa: ARG002
-        return _read_fill(body)
+    def _result(self, body: Mapping[str, Any], word: str, work_key: str) -> Answer:  # noqa: ARG002
+        return _fill(body, word)
 
 
-def _read_fill(body: Mapping[str, Any]) -> Answer:
-    state, word = read_state(body)
-    if state != "succeeded":
-        return failed_answer(body, word) if state == "failed" else Answer(state, word)
+def _fill(body: Mapping[str, Any], word: str) -> Answer:
     urls = [picture_url(item) for item in pictures(body, "image", "images")]
-    return Answer(state, word, image_url=urls[0]) if urls else _no_result(word)
+    return Answer("succeeded", word, image_url=urls[0]) if urls else _no_result(word)
 
 
 def _no_result(word: str) -> Answer:

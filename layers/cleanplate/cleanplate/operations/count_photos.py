@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cleanplate.errors import (
-    BucketRefusedError,
-    InvalidBackfillError,
-    WrongConfirmationError,
-)
+from cleanplate.errors import InvalidBackfillError, WrongConfirmationError
 from cleanplate.jobs.folder_counts import FolderCounts, FolderScope
 from cleanplate.models import Photo
-from cleanplate.operations.inputs import BACKFILL, check_names
+from cleanplate.operations.inputs import BACKFILL, check_names, read_selection
 from cleanplate.operations.listing import count, describe, reason_to_skip
 from cleanplate.operations.report_progress import clock_time, done_by
 from cleanplate.services import Services
@@ -35,7 +31,8 @@ def count_photos(
     there. Raises :class:`InvalidBackfillError`, :class:`BucketRefusedError` and :class:`WrongConfirmationError`.
     """
     stack = services.settings
-    bucket, prefix, agreed = _check(asked, services)
+    check_names(asked, BACKFILL, InvalidBackfillError)
+    bucket, prefix, agreed = read_selection(asked, InvalidBackfillError, services)
     begun = services.clock()
     while True:
         page = services.storage.list_photos(bucket, prefix, after=after)
@@ -57,22 +54,6 @@ def _count(counted: Mapping[str, int], listed: tuple[Photo, ...], services: Serv
     reasons = {photo: reason_to_skip(photo, ours, max_bytes=stack.max_photo_bytes) for photo in listed}
     photos = [photo for photo, why in reasons.items() if not why]
     return count(counted, reasons, dict(zip(photos, services.ledger.statuses(photos), strict=True)))
-
-
-def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, int]:
-    check_names(asked, BACKFILL, InvalidBackfillError)
-    stack = services.settings
-    bucket, prefix, confirm = (
-        asked.get(name, given) for name, given in (("bucket", ""), ("prefix", ""), ("confirm", None))
-    )
-    if not isinstance(bucket, str) or not isinstance(prefix, str):
-        raise InvalidBackfillError("The bucket and the prefix must be words.")
-    # True is a number to Python, and to nobody else.
-    if confirm is True or not isinstance(confirm, int | None):
-        raise InvalidBackfillError(f"To confirm a backfill takes a number of photos, not {confirm!r}.")
-    if bucket in stack.own_buckets:
-        raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned again.")
-    return bucket or stack.uploads_bucket, prefix, confirm or 0
 
 
 def _decide(confirm: int, estimate: Mapping[str, Any]) -> str:

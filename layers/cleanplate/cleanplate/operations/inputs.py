@@ -5,16 +5,18 @@ Without this ``{"prefx": "holiday/"}`` would mean the whole bucket.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
-from cleanplate.errors import InquiryError, UnknownFolderError
+from cleanplate.errors import BucketRefusedError, InquiryError, UnknownFolderError
 from cleanplate.jobs.folder_counts import FolderScope
+from cleanplate.schemas import BackfillInput, ProgressQuestion, RetryInput
 from cleanplate.services import Services
 
-BACKFILL = ("bucket", "prefix", "confirm", "ahead_hours")
-RETRY = ("bucket", "prefix", "reason", "confirm")
-PROGRESS = ("bucket", "folder")
+BACKFILL, RETRY, PROGRESS = (
+    tuple(accepted.__annotations__) for accepted in (BackfillInput, RetryInput, ProgressQuestion)
+)
 
 
 def check_names(given: Iterable[str], accepted: tuple[str, ...], error: type[InquiryError]) -> None:
@@ -24,6 +26,23 @@ def check_names(given: Iterable[str], accepted: tuple[str, ...], error: type[Inq
             near = get_close_matches(name.lower(), accepted, n=1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
             raise error(f"The input has an unknown name {name!r}; accepted are {', '.join(accepted)}.{meant}")
+
+
+def read_selection(asked: Mapping[str, Any], error: type[InquiryError], services: Services) -> tuple[str, str, int]:
+    """Return bucket, prefix and confirmed number of photos, 0 for none, of a backfill or a retry.
+
+    Without a bucket the uploads bucket is meant. Raises ``error``, and :class:`BucketRefusedError` for a bucket of the
+    stack's own output.
+    """
+    bucket, prefix, confirm = asked.get("bucket", ""), asked.get("prefix", ""), asked.get("confirm")
+    if not isinstance(bucket, str) or not isinstance(prefix, str):
+        raise error("The bucket and the prefix must be text.")
+    # True is a number to Python, and to nobody else.
+    if confirm is True or not isinstance(confirm, int | None):
+        raise error(f"confirm is {confirm!r}; it must be the number of photos that was agreed to.")
+    if bucket in services.settings.own_buckets:
+        raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned again.")
+    return bucket or services.settings.uploads_bucket, prefix, confirm or 0
 
 
 def folder_scope(bucket: str | None, folder: str | None, services: Services) -> FolderScope:

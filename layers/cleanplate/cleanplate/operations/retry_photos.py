@@ -8,13 +8,9 @@ from typing import Any
 
 from cleanplate.aws.metrics import Metric, count
 from cleanplate.error_names import error_named
-from cleanplate.errors import (
-    BucketRefusedError,
-    CleanplateError,
-    InvalidRetryError,
-)
+from cleanplate.errors import CleanplateError, InvalidRetryError
 from cleanplate.models import Job
-from cleanplate.operations.inputs import RETRY, check_names
+from cleanplate.operations.inputs import RETRY, check_names, read_selection
 from cleanplate.operations.listing import look_again_in, max_ahead, photos_per_day
 from cleanplate.operations.send_photos import photos_ahead
 from cleanplate.services import Services
@@ -61,18 +57,13 @@ def retry_photos(
 
 def _check(asked: Mapping[str, Any], services: Services) -> tuple[str, str, str, int]:
     check_names(asked.keys() - {"retry_id"}, RETRY, InvalidRetryError)
-    bucket, prefix, reason, confirm = (asked[name] for name in ("bucket", "prefix", "reason", "confirm"))
-    if not all(isinstance(word, str) for word in (bucket, prefix, reason)):
-        raise InvalidRetryError("The bucket, the prefix and the reason must be words.")
-    # True is a number to Python, and to nobody else.
-    if confirm is True or not isinstance(confirm, int | None) or (confirm or 0) < 0:
-        raise InvalidRetryError(f"To confirm a retry takes a number of photos, not {confirm!r}.")
-    if reason and error_named(reason).__name__ != reason:
+    bucket, prefix, confirm = read_selection(asked, InvalidRetryError, services)
+    reason = asked["reason"]
+    if confirm < 0:
+        raise InvalidRetryError(f"confirm is {confirm}; it must be the number of photos that was agreed to.")
+    if not isinstance(reason, str) or (reason and error_named(reason).__name__ != reason):
         raise InvalidRetryError(f"No photo fails for {reason!r}; docs/failures.md lists the reasons.")
-    stack = services.settings
-    if bucket in stack.own_buckets:
-        raise BucketRefusedError(f"The bucket {bucket} holds our own output, which is never cleaned.")
-    return bucket or stack.uploads_bucket, prefix, reason, confirm or 0
+    return bucket, prefix, reason, confirm
 
 
 def _reason(job: Job) -> str:

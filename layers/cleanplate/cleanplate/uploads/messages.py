@@ -123,34 +123,28 @@ def read_uploads(body: str) -> Iterator[Upload]:
 
 def _from_notification(event: Mapping[str, Any]) -> Iterator[Upload]:
     for record in event["Records"]:
-        if not record["eventName"].startswith("ObjectCreated:"):
-            continue
-        s3_object = record["s3"]["object"]
-        yield Upload(
-            Photo(
-                bucket=_word("bucket", record["s3"]["bucket"]["name"]),
-                key=_word("key", unquote_plus(s3_object["key"])),
-                version_id=_real_version(s3_object.get("versionId")),
-                etag=_any_word("etag", s3_object.get("eTag")).strip('"'),
-                sequencer=_any_word("sequencer", s3_object.get("sequencer")),
-                size=_size(s3_object.get("size")),
-            )
-        )
+        if record["eventName"].startswith("ObjectCreated:"):
+            about = record["s3"]["object"]
+            key = unquote_plus(about["key"])
+            yield _uploaded(record["s3"]["bucket"]["name"], key, about.get("versionId"), about.get("eTag"), about)
 
 
 def _from_eventbridge(event: Mapping[str, Any]) -> Iterator[Upload]:
-    if event["detail-type"] != "Object Created":
-        return
-    detail = event["detail"]
-    s3_object = detail["object"]
-    yield Upload(
+    if event["detail-type"] == "Object Created":
+        about = event["detail"]["object"]
+        bucket = event["detail"]["bucket"]["name"]
+        yield _uploaded(bucket, about["key"], about.get("version-id"), about.get("etag"), about)
+
+
+def _uploaded(bucket: object, key: object, version_id: object, etag: object, about: Mapping[str, Any]) -> Upload:
+    return Upload(
         Photo(
-            bucket=_word("bucket", detail["bucket"]["name"]),
-            key=_word("key", s3_object["key"]),
-            version_id=_real_version(s3_object.get("version-id")),
-            etag=_any_word("etag", s3_object.get("etag")).strip('"'),
-            sequencer=_any_word("sequencer", s3_object.get("sequencer")),
-            size=_size(s3_object.get("size")),
+            bucket=_word("bucket", bucket),
+            key=_word("key", key),
+            version_id=_real_version(version_id),
+            etag=_any_word("etag", etag).strip('"'),
+            sequencer=_any_word("sequencer", about.get("sequencer")),
+            size=_size(about.get("size")),
         )
     )
 
@@ -199,7 +193,7 @@ def _correlation_id(given: object) -> str:
 
 def _word(name: str, value: object) -> str:
     if not isinstance(value, str) or not value or not is_text(value):
-        raise InvalidRequestError(f"The message's {name} is {value!r}; a word is needed.")
+        raise InvalidRequestError(f"The message's {name} is {value!r}; it must be text.")
     return value
 
 
