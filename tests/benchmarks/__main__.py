@@ -11,99 +11,45 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from local.paths import ROOT
-from tests.benchmarks.figures import Figure, Table, from_row, missed, print_table
+from tests.benchmarks.figures import Table, missed, print_table
 
 sys.path[:0] = [path for path in (str(ROOT / "layers" / "cleanplate"),) if path not in sys.path]
 
 
-def _imports(quick: bool) -> Table:
-    from tests.benchmarks import bench_imports
-
-    return bench_imports.run(quick)
-
-
-def _waiting(quick: bool) -> Table:
-    """One line for each spread of durations, with what other policies come to beside it."""
-    from tests.benchmarks import simulate_waiting
-
-    lines: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    for row in simulate_waiting.run(quick):
-        spread, policy, what = row["name"].split(": ")
-        lines.setdefault((spread, what), {})[policy] = row
-    figures = []
-    for (spread, what), rows in lines.items():
-        others = ", ".join(f"{policy}: {row['value']:g}" for policy, row in rows.items() if policy != "ours")
-        row = rows["ours"]
-        # What is past its limit and yet not missed is shown and not judged.
-        judged = row["value"] <= row["baseline_or_limit"] or not row["ok"]
-        limit = f"<= {row['baseline_or_limit']:g}" if judged else ""
-        ok = row["ok"] if judged else None
-        figures.append(
-            Figure(f"{spread}: {what}", row["value"], row["unit"], limit, others, row["ratio"] if judged else None, ok)
-        )
-    return Table("Requests and waiting beside the field's policies (simulated)", tuple(figures))
-
-
-def _scale(quick: bool) -> Table:
-    from tests.benchmarks import simulate_rate_limit
-
-    return Table(
-        "Scale: rate limiter and queue (simulated)", tuple(from_row(row) for row in simulate_rate_limit.run(quick))
-    )
-
-
-def _imaging(quick: bool) -> Table:
-    from tests.benchmarks import bench_imaging
-
-    return Table("Imaging", tuple(from_row(row) for row in bench_imaging.run(quick)["rows"]))
-
-
-def _walk(quick: bool) -> Table:
-    from tests.benchmarks import walk
-
-    return walk.run(quick)
-
-
-def _cost(quick: bool) -> Table:
-    from tests.benchmarks import cost
-
-    return cost.run(quick)
-
-
-def _burst(quick: bool) -> Table:
-    from tests.benchmarks import burst
-
-    return burst.run(quick)
-
-
-#: In this order: what measures time alone comes first, while the machine is cool.
-PARTS: dict[str, Callable[[bool], Table]] = {
-    "import": _imports,
-    "imaging": _imaging,
-    "waiting": _waiting,
-    "scale": _scale,
-    "walk": _walk,
-    "cost": _cost,
-    "burst": _burst,
+#: Name of a part -> its module. In this order: what measures time alone comes first, while the machine is cool.
+PARTS = {
+    "import": "bench_imports",
+    "imaging": "bench_imaging",
+    "waiting": "simulate_waiting",
+    "scale": "simulate_rate_limit",
+    "walk": "walk",
+    "cost": "cost",
+    "burst": "burst",
 }
 
 
+def _measured(part: str, quick: bool) -> Table:
+    # Imported when its turn comes: what one part loads, another would be measured with.
+    table: Table = import_module(f"tests.benchmarks.{PARTS[part]}").run(quick)
+    return table
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    """Metric; 1 where a part could not be measured, or ``--strict`` and a number was missed."""
-    told = _read(words)
+    """Measure; return 1 where a part could not be measured, or ``--strict`` and a number was missed."""
+    args = _read(words)
     began = time.monotonic()
     tables: dict[str, Table] = {}
     failures: dict[str, str] = {}
-    for name in told.only:
+    for name in args.only:
         started = time.monotonic()
         try:
-            tables[name] = PARTS[name](told.quick)
+            tables[name] = _measured(name, args.quick)
         except Exception as error:  # noqa: BLE001 - one part's trouble must not cost the others' numbers
             failures[name] = f"{type(error).__name__}: {error}"
             print(f"\n{name}: could not be measured. {failures[name]}", file=sys.stderr)
@@ -115,8 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
     print(f"\n{len(judged) - len(bad)} of {len(judged)} limits kept, in {time.monotonic() - began:.0f} s.")
     for name in bad:
         print(f"  missed: {name}")
-    _write(told, tables, failures)
-    return 1 if failures or (told.strict and bad) else 0
+    _write(args, tables, failures)
+    return 1 if failures or (args.strict and bad) else 0
 
 
 def _read(words: Sequence[str] | None) -> argparse.Namespace:
@@ -136,7 +82,7 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _write(told: argparse.Namespace, tables: dict[str, Table], failures: dict[str, str]) -> None:
+def _write(args: argparse.Namespace, tables: dict[str, Table], failures: dict[str, str]) -> None:
     found = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
@@ -144,13 +90,13 @@ def _write(told: argparse.Namespace, tables: dict[str, Table], failures: dict[st
             "architecture": platform.machine(),
             "python": platform.python_version(),
         },
-        "quick": told.quick,
+        "quick": args.quick,
         "parts": {name: table.to_json() for name, table in tables.items()},
         "not_measured": failures,
     }
-    told.json.parent.mkdir(parents=True, exist_ok=True)
-    told.json.write_text(json.dumps(found, indent=2, allow_nan=True) + "\n", encoding="utf-8")
-    print(f"As JSON: {told.json}")
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(found, indent=2, allow_nan=True) + "\n", encoding="utf-8")
+    print(f"As JSON: {args.json}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """What imaging costs and keeps: peak memory, time beside a plain re-encoding, sharpness inside the hole, residue.
 
-``python tests/benchmarks/bench_imaging.py [--quick] [--json PATH]`` prints a table. ``run(quick)`` returns it. Memory
-is measured in child processes, one per step, as the functions run them.
+Memory is measured in child processes, one per step, as the functions run them: this file, run with ``--child``.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import math
@@ -24,14 +22,13 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "cleanplate")]
 
+from tests.benchmarks.figures import Figure, Table  # noqa: E402 - after the path to it
 from tests.worker_peaks import WorkerPeaks, high_water_mark  # noqa: E402 - after the path to it
 
 LIMIT = 4000
 
 #: Where the object is: an ellipse, as shares of the photo's width and height.
 OBJECT = (0.40, 0.38, 0.60, 0.60)
-
-Row = dict[str, Any]
 
 
 def row(
@@ -43,20 +40,13 @@ def row(
     baseline: str = "",
     ratio: float | None = None,
     ok: bool = True,
-) -> Row:
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "unit": unit,
-        "limit": limit,
-        "baseline": baseline,
-        "ratio": None if ratio is None else round(ratio, 3),
-        "ok": ok,
-    }
+) -> Figure:
+    """A figure, judged where it has a limit."""
+    return Figure(name, value, unit, limit, baseline, ratio, ok if limit else None)
 
 
-def run(quick: bool = False) -> dict[str, Any]:
-    """All rows: ``name``, ``value``, ``unit``, ``limit``, ``baseline``, ``ratio``, ``ok``. Quick: 12 megapixels only."""
+def run(quick: bool = False) -> Table:
+    """All figures, of photos of 12 and 48 megapixels; ``quick`` of 12 alone."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         sizes = (12,) if quick else (12, 48)
@@ -68,7 +58,7 @@ def run(quick: bool = False) -> dict[str, Any]:
             *_time(place, sizes[-1], rounds=5 if quick else 9),
             *_residue(),
         ]
-    return {"suite": "imaging", "quick": quick, "ok": all(each["ok"] for each in rows), "rows": rows}
+    return Table("Imaging", tuple(rows))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -119,7 +109,7 @@ def _psnr(one: Any, other: Any, weight: Any) -> float:
 # Memory
 
 
-def _memory(place: Path, sizes: Sequence[int]) -> list[Row]:
+def _memory(place: Path, sizes: Sequence[int]) -> list[Figure]:
     rows = []
     for megapixels in sizes:
         limit = {12: 300, 48: 650}[megapixels]
@@ -153,7 +143,7 @@ def _memory(place: Path, sizes: Sequence[int]) -> list[Row]:
 COMPOSE_MB = 450
 
 
-def _memory_of_jpeg(place: Path, megapixels: int) -> list[Row]:
+def _memory_of_jpeg(place: Path, megapixels: int) -> list[Figure]:
     mask, rows = str(place / f"{megapixels}.mask.png"), []
     for kind, colours in (("jpg", "4:2:0"), ("full-colour.jpg", "4:4:4")):
         photo = str(place / f"{megapixels}.{kind}")
@@ -271,7 +261,7 @@ def _child_naive(photo: str) -> None:
 # Sharpness: a perfect fill, returned as JPEG quality 95
 
 
-def _sharpness(place: Path, megapixels: int) -> list[Row]:
+def _sharpness(place: Path, megapixels: int) -> list[Figure]:
     return [
         each
         for name, subsampling in (("full-colour.jpg", 0), ("jpg", 2))
@@ -279,7 +269,7 @@ def _sharpness(place: Path, megapixels: int) -> list[Row]:
     ]
 
 
-def _sharpness_of(photo: Path, place: Path, megapixels: int, subsampling: int) -> list[Row]:
+def _sharpness_of(photo: Path, place: Path, megapixels: int, subsampling: int) -> list[Figure]:
     from PIL import Image, ImageFilter, ImageStat
 
     from cleanplate.imaging import compose, inspect_photo, plan_fill
@@ -367,12 +357,12 @@ def _best_of(acts: dict[str, Callable[[], None]], rounds: int) -> dict[tuple[str
     return {key: min(times) for key, times in spent.items()}
 
 
-def _time(place: Path, megapixels: int, rounds: int) -> list[Row]:
+def _time(place: Path, megapixels: int, rounds: int) -> list[Figure]:
     photo, mask = place / f"{megapixels}.jpg", place / f"{megapixels}.mask.png"
     alone = _child("time", str(photo), str(mask), str(rounds))
     best = _best_of(_acts(photo, mask), rounds)
 
-    def compared(title: str, name: str, clock: str) -> Row:
+    def compared(title: str, name: str, clock: str) -> Figure:
         return _beside_plain(title, best[name, clock], best["plain", clock])
 
     bounded = megapixels >= 48
@@ -393,7 +383,7 @@ def _time(place: Path, megapixels: int, rounds: int) -> list[Row]:
     ]
 
 
-def _beside_plain(title: str, spent: float, plain: float, *, bounded: bool = False) -> Row:
+def _beside_plain(title: str, spent: float, plain: float, *, bounded: bool = False) -> Figure:
     return row(
         title,
         spent,
@@ -456,7 +446,7 @@ def _acts(photo: Path, mask_file: Path) -> dict[str, Callable[[], None]]:
 # Residue: what is left of the object after a perfect fill
 
 
-def _residue() -> list[Row]:
+def _residue() -> list[Figure]:
     from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
     from cleanplate.imaging import compose, inspect_photo, plan_fill
@@ -519,20 +509,7 @@ def _main() -> int:
         answer = children[sys.argv[2]](*sys.argv[3:]) or {}
         print(json.dumps({**answer, "peak": high_water_mark() + (workers.most if workers else 0)}))
         return 0
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="12 megapixels instead of 48")
-    parser.add_argument("--json", type=Path, help="write the rows there, too")
-    arguments = parser.parse_args()
-    table = run(quick=arguments.quick)
-    for each in table["rows"]:
-        ratio = "" if each["ratio"] is None else f"x {each['ratio']:.2f}"
-        mark = "ok" if each["ok"] else "MISSED"
-        print(
-            f"{each['name']:56} {each['value']:9.2f} {each['unit']:7}{ratio:>7}  {each['limit']:15} {mark:6} {each['baseline']}"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(table, indent=2))
-    return 0 if table["ok"] else 1
+    raise SystemExit("It is run by `make bench ARGS='--only imaging'`.")
 
 
 if __name__ == "__main__":

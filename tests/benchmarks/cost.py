@@ -10,7 +10,6 @@ lacks. Waiting for one of this machine's few processors is left out.
 
 from __future__ import annotations
 
-import io
 import math
 import tempfile
 import time
@@ -37,7 +36,7 @@ from tests.benchmarks.histories import (
     processor_by_function,
     transitions,
 )
-from tests.benchmarks.watching import wait_for
+from tests.benchmarks.watching import told_apart, wait_for
 
 #: Adobe's own limit, jobs of five seconds; the queue is long enough for photos to be received several times.
 _PER_MINUTE = 60
@@ -103,7 +102,8 @@ class Measured:
 def run(quick: bool = False) -> Table:
     """Itemised, beside the plain design at the same limits, and where it has all the room it wants."""
     photos = 6 if quick else 24
-    files = _photos(photos)
+    # 4000 x 3000: the plain design cannot send anything larger.
+    files = told_apart(photograph("coffee").crop((0, 0, 532, 399)).resize((4000, 3000)), photos)
     ours, unhurried = _pipeline(files, _PER_MINUTE), _pipeline(files[:6], None)
     crowded, alone = _plain(files, _PER_MINUTE), _plain(files[:6], None)
     bill = ours.bill
@@ -208,17 +208,6 @@ def _with_many(ours: Measured, photos: int, waiting: int) -> Bill:
 def _simulated(waiting: int) -> simulate_rate_limit.Run:
     limits = RateLimits(per_minute=_PER_MINUTE, per_day=None, polls_count=True)
     return simulate_rate_limit.Run(limits, simulate_rate_limit._photos(waiting)).go()
-
-
-def _photos(count: int) -> list[bytes]:
-    # 4000 x 3000: the plain design cannot send anything larger.
-    picture = photograph("coffee").crop((0, 0, 532, 399)).resize((4000, 3000))
-    files = []
-    for number in range(count):
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=88, comment=f"photo {number}".encode())
-        files.append(buffer.getvalue())
-    return files
 
 
 def _pipeline(files: list[bytes], limit: int | None) -> Measured:

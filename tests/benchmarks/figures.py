@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,21 +63,6 @@ def at_least(name: str, value: float, limit: float, unit: str, *, baseline: str 
 def stated(name: str, value: float, unit: str, *, baseline: str = "", over: float | None = None) -> Figure:
     """A number that is shown and not judged; ``over`` is the baseline's, for the ratio."""
     return Figure(name, value, unit, "", baseline, value / over if over else None)
-
-
-def from_row(row: Mapping[str, Any]) -> Figure:
-    """A row as the modules of single parts make it: with words for limit and baseline, or one number for both."""
-    given = row.get("baseline_or_limit")
-    limit = str(row.get("limit", "")) if given is None else f"{given:g}"
-    return Figure(
-        name=row["name"],
-        value=float(row["value"]),
-        unit=row["unit"],
-        limit=limit,
-        baseline=str(row.get("baseline", "")),
-        ratio=row.get("ratio"),
-        ok=row["ok"] if limit or not row["ok"] else None,
-    )
 
 
 def print_table(table: Table) -> None:

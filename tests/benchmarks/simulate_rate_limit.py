@@ -1,7 +1,6 @@
 """The waiting room and the rate limiter against a virtual clock: many photos, days in seconds.
 
-Run it by itself for the table, ``--quick`` for a tenth of the photos. Every slot is given by
-``cleanplate.rate_limit.reservations`` itself, and who is next is chosen by ``cleanplate.steps.admit_photos``. That callers
+Every slot is given by ``cleanplate.rate_limit.reservations`` itself, and who is next is chosen by ``cleanplate.steps.admit_photos``. That callers
 who write at once get no slot twice is shown where real conditional writes are: in the limiter's own tests.
 """
 
@@ -11,7 +10,6 @@ import heapq
 import itertools
 import math
 import random
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from cleanplate.rate_limit import breakers, forecast, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import FILL_ROUTE, Kind, Slot, fresh
 from cleanplate.steps.admit_photos import _Admitted, _choose
+from tests.benchmarks.figures import Figure, Table, at_least, at_most
 
 MASK_ROUTE = "mask-objects"
 START = 1_800_000_000.0
@@ -215,39 +214,26 @@ def _photos(count: int, **more: Any) -> list[Photo]:
     return [replace(Photo(number, **more), born=START + number / 20) for number in range(count)]
 
 
-def _row(name: str, value: float, unit: str, limit: float, *, least: bool = False) -> dict[str, Any]:
-    ratio = value / limit if limit else math.nan
-    ok = value >= limit if least else value <= limit
-    return {
-        "name": name,
-        "value": round(value, 5),
-        "unit": unit,
-        "baseline_or_limit": limit,
-        "ratio": round(ratio, 3),
-        "ok": ok,
-    }
-
-
-def _common(name: str, run: Run, *, out_of_order: int = 0) -> list[dict[str, Any]]:
+def _common(name: str, run: Run, *, out_of_order: int = 0) -> list[Figure]:
     count = len(run.photos)
     return [
-        _row(f"{name}: photos lost", sum(not photo.done for photo in run.photos), "photos", 0),
-        _row(f"{name}: photos let in out of order", run.out_of_order(), "photos", out_of_order),
-        _row(f"{name}: slots given twice", len(run.slots) - len(set(run.slots)), "slots", 0),
-        _row(f"{name}: most requests in any 60 s", run.max_in(60), "requests", 63),
-        _row(f"{name}: 429 from a limiter over the sliding minute", run.refused_share(), "of requests", 0.01),
-        _row(
+        at_most(f"{name}: photos lost", sum(not photo.done for photo in run.photos), 0, "photos"),
+        at_most(f"{name}: photos let in out of order", run.out_of_order(), out_of_order, "photos"),
+        at_most(f"{name}: slots given twice", len(run.slots) - len(set(run.slots)), 0, "slots"),
+        at_most(f"{name}: most requests in any 60 s", run.max_in(60), 63, "requests"),
+        at_most(f"{name}: 429 from a limiter over the sliding minute", run.refused_share(), 0.01, "of requests"),
+        at_most(
             f"{name}: table writes per photo for room and slots",
             run.writes / count,
-            "writes",
             4.2 + run.limits.requests_per_photo,
+            "writes",
         ),
-        _row(f"{name}: looks into the room per photo", run.looks / count, "looks", 2),
-        _row(f"{name}: photos in work at once, most", run.max_in_work, "photos", 60),
+        at_most(f"{name}: looks into the room per photo", run.looks / count, 2, "looks"),
+        at_most(f"{name}: photos in work at once, most", run.max_in_work, 60, "photos"),
     ]
 
 
-def _scale(count: int, urgent: int) -> list[dict[str, Any]]:
+def _scale(count: int, urgent: int) -> list[Figure]:
     """All at once against the minute limit, and an urgent folder dropped into the middle."""
     photos = _photos(count)
     middle = START + count * 2 * 62 / 60 / 3
@@ -260,28 +246,28 @@ def _scale(count: int, urgent: int) -> list[dict[str, Any]]:
     during = [p for p in photos if not p.urgent and 0 < p.mask_sent - middle < urgent_time]
     return [
         *_common(name, run),
-        _row(f"{name}: throughput", run.throughput(), "requests/min", 0.95 * 60, least=True),
-        _row(f"{name}: drift at the end", (sends[-1] - sends[0]) / ideal, "of the ideal time", 1.03),
-        _row(f"{name}: worst forecast error after the first hour", run.forecast_error(), "of the time left", 0.01),
-        _row(f"{name}: {urgent} urgent ones masked after", urgent_time, "s", urgent * 2 * run.limits.spacing * 1.25),
-        _row(f"{name}: normal ones masked meanwhile", len(during), "photos", 0.08 * urgent, least=True),
+        at_least(f"{name}: throughput", run.throughput(), 0.95 * 60, "requests/min"),
+        at_most(f"{name}: drift at the end", (sends[-1] - sends[0]) / ideal, 1.03, "of the ideal time"),
+        at_most(f"{name}: worst forecast error after the first hour", run.forecast_error(), 0.01, "of the time left"),
+        at_most(f"{name}: {urgent} urgent ones masked after", urgent_time, urgent * 2 * run.limits.spacing * 1.25, "s"),
+        at_least(f"{name}: normal ones masked meanwhile", len(during), 0.08 * urgent, "photos"),
     ]
 
 
-def _day(count: int) -> list[dict[str, Any]]:
+def _day(count: int) -> list[Figure]:
     """More than one day's worth."""
     run = Run(RateLimits(), _photos(count)).go()
     name = f"{count} photos, 9000 a day"
     days = math.ceil(count * 2 / 9000)
     return [
         *_common(name, run),
-        _row(f"{name}: most requests in any 24 h", run.max_in(86400), "requests", 9000),
-        _row(f"{name}: days for all", (run.last_mask - START) / 86400, "days", (days - 1) * 1.03 + 0.12),
-        _row(f"{name}: worst forecast error after the first hour", run.forecast_error(), "of the time left", 0.05),
+        at_most(f"{name}: most requests in any 24 h", run.max_in(86400), 9000, "requests"),
+        at_most(f"{name}: days for all", (run.last_mask - START) / 86400, (days - 1) * 1.03 + 0.12, "days"),
+        at_most(f"{name}: worst forecast error after the first hour", run.forecast_error(), 0.05, "of the time left"),
     ]
 
 
-def _plain(name: str, count: int, limits: RateLimits, floor: float, **more: Any) -> list[dict[str, Any]]:
+def _plain(name: str, count: int, limits: RateLimits, floor: float, **more: Any) -> list[Figure]:
     # Somebody who deletes the limiter's item breaks the order by what was given and not yet used: a photo with a slot a few
     # seconds ahead is passed by one of the new grid, which begins at once. One photo each time, counted by both neighbours.
     crossed = 2 * len(more.get("losses", []))
@@ -290,11 +276,11 @@ def _plain(name: str, count: int, limits: RateLimits, floor: float, **more: Any)
     name = f"{count} photos, {name}"
     return [
         *_common(name, run, out_of_order=crossed),
-        _row(f"{name}: throughput", run.throughput(), "requests/min", floor * 60, least=True),
+        at_least(f"{name}: throughput", run.throughput(), floor * 60, "requests/min"),
     ]
 
 
-def _gate(count: int) -> list[dict[str, Any]]:
+def _gate(count: int) -> list[Figure]:
     """Adobe refuses four times, with and without saying for how long."""
     refusals: list[tuple[float, float | None]] = [(300, 60), (900, None), (902, None), (1500, 30)]
     run = Run(RateLimits(per_day=None), _photos(count), refusals=[(START + at, s) for at, s in refusals]).go()
@@ -303,15 +289,15 @@ def _gate(count: int) -> list[dict[str, Any]]:
     open_share = 1 - 110 / (run.last_mask - START)
     return [
         *_common(name, run),
-        _row(f"{name}: throughput", run.throughput(), "requests/min", 0.95 * 60 * open_share, least=True),
+        at_least(f"{name}: throughput", run.throughput(), 0.95 * 60 * open_share, "requests/min"),
     ]
 
 
-def run(quick: bool = False) -> list[dict[str, Any]]:
+def run(quick: bool = False) -> Table:
     """All scenarios; ``quick`` with a tenth of the photos."""
     part = 10 if quick else 1
     by_minute = RateLimits(per_day=None)
-    return [
+    figures = [
         *_scale(100_000 // part, 1000 // part),
         *_day(20_000 // (2 if quick else 1)),
         *_plain("polls count", 5000 // part, RateLimits(per_day=None, polls_count=True), 0.95),
@@ -319,20 +305,4 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         *_gate(5000 // part),
         *_plain("item deleted twice", 5000 // part, by_minute, 0.9, losses=[START + 600, START + 603]),
     ]
-
-
-def main() -> int:
-    """Print the table; 1 where a row misses its limit."""
-    rows = run(quick="--quick" in sys.argv[1:])
-    width = max(len(row["name"]) for row in rows)
-    print(f"{'':{width}}  {'value':>12} {'limit':>12} {'ratio':>7}")
-    for row in rows:
-        print(
-            f"{row['name']:{width}}  {row['value']:>12g} {row['baseline_or_limit']:>12g} {row['ratio']:>7g}  "
-            f"{'ok' if row['ok'] else 'MISSED'}  {row['unit']}"
-        )
-    return 0 if all(row["ok"] for row in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Table("Scale: rate limiter and queue (simulated)", tuple(figures))

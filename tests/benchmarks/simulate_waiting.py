@@ -1,7 +1,7 @@
 """When to ask whether a job is ready: this project's policy beside those of the field, on the same durations.
 
 Counted for photos with two jobs each: requests to Adobe (two POSTs and every status request) and the waiting added to
-Adobe's own time, relative to it. Run it by itself for the table.
+Adobe's own time, relative to it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import random
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from cleanplate.rate_limit import polling
 from cleanplate.rate_limit.polling import DurationHistogram
+from tests.benchmarks.figures import Table, at_most, stated
 
 #: Seconds from a status request's decision to its arrival: the function's start and the way to Adobe.
 LATENCY = 0.2
@@ -135,62 +135,27 @@ def measure(make: Callable[[random.Random], Policy], durations: Durations, photo
             seen += seen_at
         added.append((seen - took) / took)
     return {
-        "requests": requests / photos,
-        "p50": statistics.median(added),
-        "p90": statistics.quantiles(added, n=10)[8],
-        "mean": statistics.fmean(added),
+        "requests per photo": requests / photos,
+        "waiting added, p50": statistics.median(added),
+        "waiting added, p90": statistics.quantiles(added, n=10)[8],
     }
 
 
-def run(quick: bool = False) -> list[dict[str, Any]]:
-    """Rows for every spread and policy; the limits hold for ours, the others are beside it."""
+def run(quick: bool = False) -> Table:
+    """One line for each spread of durations and each measure, with what other policies come to beside it."""
     photos = 300 if quick else 2000
-    rows: list[dict[str, Any]] = []
+    figures = []
     for spread, durations in SPREADS.items():
         measured = {name: measure(make, durations(), photos) for name, make in POLICIES.items()}
-        base = measured["2 s, sleeps first"]
-        for name, values in measured.items():
-            ours = name == "ours"
+        others = measured["2 s, sleeps first"]
+        for what, unit, limit in (
+            ("requests per photo", "requests", 4.5 if spread == "5 s" else others["requests per photo"]),
+            ("waiting added, p50", "of Adobe's time", 0.25),
+            ("waiting added, p90", "of Adobe's time", 1.0),
+        ):
+            beside = ", ".join(f"{name}: {each[what]:.3g}" for name, each in measured.items() if name != "ours")
+            figure = at_most(f"{spread}: {what}", measured["ours"][what], round(limit, 3), unit, baseline=beside)
             # While it observes that the jobs have become faster, a tenth of the waits is long whatever it does.
-            steady = "then" not in spread
-            requests_limit = 4.5 if spread == "5 s" else base["requests"]
-            rows += [
-                _row(f"{spread}: {name}: requests per photo", values["requests"], "requests", requests_limit, ours),
-                _row(f"{spread}: {name}: waiting added, p50", values["p50"], "of Adobe's time", 0.25, ours),
-                _row(f"{spread}: {name}: waiting added, p90", values["p90"], "of Adobe's time", 1.0, ours and steady),
-            ]
-    return rows
-
-
-def _row(name: str, value: float, unit: str, limit: float, judged: bool) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "unit": unit,
-        "baseline_or_limit": round(limit, 3),
-        "ratio": round(value / limit, 3),
-        "ok": value <= limit or not judged,
-    }
-
-
-def main() -> int:
-    """Print the table; 1 where ours misses a limit."""
-    rows = run(quick="--quick" in sys.argv[1:])
-    values = {row["name"]: row for row in rows}
-    print(f"{'':18} {'':20} {'requests/photo':>15} {'added p50':>10} {'added p90':>10}")
-    for spread in SPREADS:
-        for policy in POLICIES:
-            shown = [
-                values[f"{spread}: {policy}: {what}"]
-                for what in ("requests per photo", "waiting added, p50", "waiting added, p90")
-            ]
-            missed = "" if all(row["ok"] for row in shown) else "  MISSED"
-            print(
-                f"{spread:18} {policy:20} {shown[0]['value']:>15.2f} {shown[1]['value']:>10.0%} "
-                f"{shown[2]['value']:>10.0%}{missed}"
-            )
-    return 0 if all(row["ok"] for row in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            judged = figure.ok or not ("then" in spread and what.endswith("p90"))
+            figures.append(figure if judged else stated(figure.name, figure.value, unit, baseline=beside))
+    return Table("Requests and waiting beside the field's policies (simulated)", tuple(figures))

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from local.adobe import StandIn
 from local.demo.photographs import photograph
 from local.embedded_aws.server import EmbeddedAws
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MASK, FILL = "/v1/mask-objects", "/v1/fill-masked-areas"
 _MASKING = ("POST /v1/", "GET /v1/")
@@ -138,9 +141,13 @@ def tree_seconds(roots: Sequence[int]) -> float:
     return sum(found[pid][1] for pid in ours if pid in found) / os.sysconf("SC_CLK_TCK")
 
 
-def small_photos(count: int, size: tuple[int, int] = (320, 213)) -> list[bytes]:
-    """JPEG files of one picture, each with a comment of its own, so that no two have the same bytes."""
-    picture = photograph("coffee").resize(size)
+def small_photos(count: int) -> list[bytes]:
+    """Make JPEG files of 320 x 213 pixels, as `told_apart` does."""
+    return told_apart(photograph("coffee").resize((320, 213)), count)
+
+
+def told_apart(picture: Image.Image, count: int) -> list[bytes]:
+    """Make JPEG files of one picture, each with a comment of its own, so that no two have the same bytes."""
     files = []
     for number in range(count):
         buffer = io.BytesIO()

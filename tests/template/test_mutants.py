@@ -235,10 +235,6 @@ FAULTS = [
         "Resources/NotificationsTopic/Condition", "HasEmail",
     ),
     Fault(
-        test_resources.test_every_condition_is_used_and_every_used_condition_is_there,
-        "Conditions/HasColour", {"Fn::Equals": ["", ""]},
-    ),
-    Fault(
         test_resources.test_the_functions_get_the_names_of_existing_buckets,
         _p("SaveResultFunction", "Environment/Variables/RESULTS_BUCKET/Fn::If/0"), "CreatesUploads",
     ),

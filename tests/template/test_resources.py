@@ -344,12 +344,6 @@ def test_nothing_speaks_of_a_resource_that_its_conditions_leave_out(template: Te
         assert not missing, world.parameters
 
 
-def test_every_condition_is_used_and_every_used_condition_is_there(template: Template) -> None:
-    used = set(re.findall(r"'(?:Condition|Fn::If)': \[?'(\w+)'", str([template["Resources"], template["Outputs"]])))
-    used |= set(re.findall(r"'Condition': '(\w+)'", str(template["Conditions"])))
-    assert used == template["Conditions"].keys()
-
-
 def test_the_functions_get_the_names_of_existing_buckets(template: Template) -> None:
     for world in worlds(template):
         uploads = world.parameters["ExistingUploadsBucket"] or "UploadsBucket"
