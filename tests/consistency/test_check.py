@@ -161,7 +161,7 @@ UNSOUND: dict[str, tuple[Json, str]] = {
 
 
 @needs_audit
-def test_parliament_sees_the_fault_of_each_role_and_what_it_no_longer_gets_wrong(
+def test_parliament_sees_each_fault_and_what_it_no_longer_gets_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     template = transformed()
