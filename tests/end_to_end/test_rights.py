@@ -9,7 +9,7 @@ from tests.end_to_end.conftest import System
 
 SOME = [
     Trial("CheckJobFunction", "KeepWork", "s3:PutObject"),
-    Trial("ReportProgressFunction", "ReadTalliesAndPace", "dynamodb:BatchGetItem"),
+    Trial("ReportProgressFunction", "ReadCountsAndPace", "dynamodb:BatchGetItem"),
     Trial("RequestMaskFunction", "StartExecutions", "states:StartExecution"),
 ]
 

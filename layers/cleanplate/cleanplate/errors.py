@@ -105,13 +105,13 @@ class NotAPhotoError(PhotoRefusedError):
 
 
 class TruncatedPhotoError(PhotoRefusedError):
-    """The picture begins well and then breaks off or is damaged."""
+    """The picture is cut short or damaged."""
 
     what_to_do = "The file is cut short or damaged. Export or copy it again from the source and upload it."
 
 
 class UnsupportedFormatError(PhotoRefusedError):
-    """A picture, but of a kind that cannot be kept faithfully."""
+    """A picture of a kind that cannot be written again without loss."""
 
     what_to_do = "Export the photo as an 8-bit JPEG, PNG or TIFF and upload that."
 
@@ -138,7 +138,7 @@ class PhotoGoneError(PhotoRefusedError):
 
 
 class PhotoReplacedError(PhotoRefusedError):
-    """A newer version was uploaded under the same key, or the photo asked for again; that job's result stands."""
+    """A newer version was uploaded at the same key, or the photo was requested again: that job writes the result."""
 
     what_to_do = "Nothing: the newer upload, or the later request for it, is cleaned in its own job."
 
@@ -163,31 +163,31 @@ class InvalidOptionsError(PhotoRefusedError):
 
 
 class InvalidRequestError(PhotoRefusedError):
-    """A 'Photo Cleaning Requested' event or a notification that cannot be read."""
+    """A 'Photo Cleaning Requested' event that cannot be carried out, or a notification that cannot be read."""
 
     what_to_do = "Correct what the message names and send the event again; docs/events.md shows its fields."
 
 
 class NoMaskWaitsError(InvalidRequestError):
-    """An approval of a photo of which no mask waits for one."""
+    """An approval of a photo without a mask that waits for it."""
 
     what_to_do = "Send the photo with review=true first, and approve it when its event 'Mask Ready' has come."
 
 
 class OwnOutputError(InvalidRequestError):
-    """A result of the stack was copied back into the uploads bucket; nothing is done with it by itself."""
+    """A result of the stack was copied back into the uploads bucket; it is not cleaned by itself."""
 
     what_to_do = "To clean it once more, send 'Photo Cleaning Requested', or copy it with --metadata-directive REPLACE."
 
 
 class BucketElsewhereError(InvalidRequestError):
-    """The photo's bucket lies in another region than the stack: S3 and EventBridge tell nothing across regions."""
+    """The photo's bucket lies in another region than the stack; S3 and EventBridge send no events across regions."""
 
     what_to_do = "Use a bucket of the stack's region, or deploy a stack in the bucket's; make doctor compares them."
 
 
 class LateFolderFileError(InvalidRequestError):
-    """A folder's own options or mask came after photos of it; those are left as they are."""
+    """A folder's options or mask came after some of its photos; those are left as they are."""
 
     what_to_do = "To clean earlier photos with it too, upload them again or send 'Photo Cleaning Requested' for each."
 
@@ -285,7 +285,7 @@ class FillUnusableError(CleanplateError):
 class ResultNotEncodedError(CleanplateError):
     """An encoder refused the finished picture."""
 
-    what_to_do = "The format took the finished picture badly. Upload the photo as PNG, or with output_format=png."
+    what_to_do = "The result could not be written in this format. Upload the photo as PNG, or with output_format=png."
 
 
 class ResultNotSavedError(CleanplateError):
@@ -305,7 +305,9 @@ class NotAnnouncedError(CleanplateError):
 class AwsUnavailableError(CleanplateError):
     """An AWS service refused a call or could not be reached; the step is repeated before the photo fails."""
 
-    what_to_do = "Send the photo again. If it fails again, see the logs: AWS is out of reach, or a role lacks a right."
+    what_to_do = (
+        "Send the photo again. If it fails again, see the logs: AWS is not reachable, or a role lacks a permission."
+    )
     retryable = True
 
 
@@ -319,7 +321,7 @@ class WorkGoneError(CleanplateError):
 class ReviewExpiredError(CleanplateError):
     """Nobody approved the photo's mask within twelve days."""
 
-    what_to_do = "Put the mask from the results bucket beside the photo: its fill is made. A retry makes a new mask."
+    what_to_do = "Put the mask from the results bucket beside the photo, and it is filled. A retry pays for a new mask."
 
 
 class DeadlinePassedError(CleanplateError):
@@ -351,9 +353,9 @@ class ExecutionStoppedError(CleanplateError):
 
 
 class JobOverdueError(CleanplateError):
-    """Nothing more was heard of the job past its time, so it was ended."""
+    """No step has recorded anything for the job by the time when it should have ended."""
 
-    what_to_do = "Look up the job id in the logs for where it was lost. Retry the photo."
+    what_to_do = "Look up the job id in the logs to see where it stopped. Retry the photo."
     retryable = True
 
 

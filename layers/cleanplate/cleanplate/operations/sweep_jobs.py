@@ -105,7 +105,7 @@ def _why(job: Job, execution: DescribeExecutionOutputTypeDef | None, services: S
     if not any(request.adobe_job for request in job.adobe_requests.values()) and services.clock() > job.deadline_at:
         return failure_of(DeadlinePassedError("No slot at Adobe came free before the photo's deadline."))
     where = f"its execution was {status.lower()}" if status else "it had no execution"
-    return failure_of(JobOverdueError(f"Nothing more was heard of the job while it was {job.status}; {where}."))
+    return failure_of(JobOverdueError(f"Nothing was recorded any more while the job was {job.status}; {where}."))
 
 
 def _tell_who_waits(services: Services) -> None:

@@ -107,7 +107,7 @@ def _handle_skipped(upload: Upload, found: UploadedObject | None, why: str, serv
     """Handle an upload that is not cleaned: answer a copy of a result, use a sidecar or mask that came after its photo."""
     if found and upload.photo.etag:
         answer_copy(found, services)
-    if why in COMPANIONS and upload.photo.bucket in services.settings.photo_buckets and not upload.request_id:
+    if why in COMPANIONS and upload.photo.bucket in services.settings.photo_buckets:
         for late in photos_begun_before(upload.photo, services):
             _clean_with_companion(late, services)
 
