@@ -208,7 +208,7 @@ def put_event(detail_type: str, detail: Mapping[str, Any], bucket: str, services
                 "Source": SOURCE,
                 "DetailType": detail_type,
                 "Detail": json.dumps(detail, ensure_ascii=False),
-                "EventBusName": services.event_bus,
+                "EventBusName": services.settings.event_bus,
                 "Resources": [f"arn:aws:s3:::{bucket}"],
             }
         ]

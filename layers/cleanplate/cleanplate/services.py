@@ -75,11 +75,6 @@ class Services:
         """The queue of messages that cannot be read, came back too often or were never delivered."""
         return Queue(self.make_sqs, self.settings.dead_letter_queue_url)
 
-    @property
-    def event_bus(self) -> str:
-        """The bus on which outcomes are published."""
-        return self.settings.event_bus
-
     def result_key(self, photo: Photo) -> str:
         """Return the key of a photo's result, without the extension that its format may add: the photo's own key.
 

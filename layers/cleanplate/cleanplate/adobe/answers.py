@@ -79,7 +79,7 @@ def read_adobe_job(body: Mapping[str, Any], headers: Mapping[str, str], *, statu
     )
     if not link:
         raise AnswerUnreadableError("Adobe accepted the request but named neither a job id nor a status link.")
-    return AdobeJob(job_id=job_id or _id_in(link), status_url=_absolute(link, status_root))
+    return AdobeJob(job_id=job_id or _id_in(link), status_url=absolute_link(status_root, link))
 
 
 def known_link(job_id: str, *, status_root: str) -> str:
@@ -95,10 +95,10 @@ def _id_in(link: str) -> str:
         return ""
 
 
-def _absolute(link: str, status_root: str) -> str:
-    # A Location header may leave out the host.
+def absolute_link(base: str, link: str) -> str:
+    """Return a link with the host of ``base`` where it has none of its own; one that cannot be read as it is."""
     try:
-        return urljoin(status_root, link)
+        return urljoin(base, link)
     except ValueError:
         return link
 

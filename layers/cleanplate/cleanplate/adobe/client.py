@@ -13,12 +13,18 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any
-from urllib.parse import urljoin
 
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from cleanplate.adobe.answers import PROMPT_UNSAFE, known_link, read_adobe_job, read_error, read_retry_after
+from cleanplate.adobe.answers import (
+    PROMPT_UNSAFE,
+    absolute_link,
+    known_link,
+    read_adobe_job,
+    read_error,
+    read_retry_after,
+)
 from cleanplate.adobe.connections import GET_TRIES, arriving, read_answer, succeeded, times_sent
 from cleanplate.adobe.errors import (
     AccessRefusedError,
@@ -161,7 +167,7 @@ class AdobeClient:
                 target = self._session.get_redirect_target(response)
                 if target is None:
                     return _save(response, into, max_bytes=max_bytes, deadline=deadline)
-                url = _joined(url, target)
+                url = absolute_link(url, target)
         raise DownloadFailedError(f"Adobe's result link was redirected more than {_MAX_REDIRECTS} times.")
 
     def _refusal(self, response: requests.Response, body: object) -> AdobeError:
@@ -225,14 +231,6 @@ def _save(response: requests.Response, into: IO[bytes], *, max_bytes: int, deadl
             raise DownloadFailedError(f"Adobe's result took longer than {_DOWNLOAD_SECONDS:g} s.")
         into.write(chunk)
     return size
-
-
-def _joined(url: str, target: str) -> str:
-    """Return where a redirect leads; a relative one stays on its host."""
-    try:
-        return urljoin(url, target)
-    except ValueError:
-        return target
 
 
 def _never_sent(error: Exception) -> bool:

@@ -36,6 +36,11 @@ class Finding:
     what_to_do: str = ""
 
 
+def _finding(check: str, *, ok: bool, found: str, otherwise: str) -> Finding:
+    """Return a finding with what to do where it is not ok."""
+    return Finding(check, ok, found, "" if ok else otherwise)
+
+
 def check_account(services: Services) -> dict[str, Any]:
     """Return every finding, and whether all is well: ``{"ok": bool, "checks": [...]}``."""
     findings = [finding for name, find in _checks(services) for finding in _tried(name, find)]
@@ -123,22 +128,22 @@ def _verdict(status: int) -> tuple[str, str]:
 
 def _region(name: str, bucket: str) -> Iterator[Finding]:
     there, here = account.bucket_region(bucket), account.own_region()
-    yield Finding(
+    yield _finding(
         f"{name} bucket: region",
         ok=there == here,
         found=there,
-        what_to_do="" if there == here else f"Deploy the stack in {there}, or use a bucket in {here}.",
+        otherwise=f"Deploy the stack in {there}, or use a bucket in {here}.",
     )
 
 
 def _key(name: str, bucket: str, keys: list[str]) -> Iterator[Finding]:
     key = account.bucket_key(bucket)
     ok = not key or any(known.endswith(key.rpartition("/")[2]) for known in keys)
-    yield Finding(
+    yield _finding(
         f"{name} bucket: key",
         ok=ok,
         found=key or "a key that AWS keeps",
-        what_to_do="" if ok else "Deploy with this key's ARN in BucketKeyArns.",
+        otherwise="Deploy with this key's ARN in BucketKeyArns.",
     )
 
 
@@ -151,11 +156,11 @@ def _link(name: str, bucket: str, services: Services) -> Iterator[Finding]:
     status = account.status_of_link(bucket, key or "check-account")
     # An empty bucket has nothing to fetch; S3's own 404 says as much of the link.
     ok = status == (200 if key else 404)
-    yield Finding(
+    yield _finding(
         f"{name} bucket: signed link",
         ok=ok,
         found=f"answers {status}" + ("" if key else "; the bucket is empty"),
-        what_to_do="" if ok else "Adobe cannot fetch photos: look at the bucket's policy, its region and its key.",
+        otherwise="Adobe cannot fetch photos: look at the bucket's policy, its region and its key.",
     )
 
 
@@ -163,37 +168,33 @@ def _notifications(services: Services) -> Iterator[Finding]:
     queues, bridge = account.notifications(services.settings.uploads_bucket)
     queue = services.settings.uploads_queue_url.rpartition("/")[2]
     ok = bridge or any(arn.rpartition(":")[2] == queue for arn in queues)
-    yield Finding(
+    yield _finding(
         "uploads bucket: notifications",
         ok=ok,
         found="on" if ok else "the stack is not told of uploads",
-        what_to_do="" if ok else "Turn on EventBridge notifications of the bucket (its properties, at S3).",
+        otherwise="Turn on EventBridge notifications of the bucket (its properties, at S3).",
     )
 
 
 def _concurrency() -> Iterator[Finding]:
     free = account.free_concurrency()
     ok = free >= NEEDED_CONCURRENCY
-    yield Finding(
+    yield _finding(
         "concurrency",
         ok=ok,
         found=f"{free} functions may run at once",
-        what_to_do=""
-        if ok
-        else f"Ask for a higher quota (Lambda, concurrent executions): {NEEDED_CONCURRENCY} are enough. Until then "
+        otherwise=f"Ask for a higher quota (Lambda, concurrent executions): {NEEDED_CONCURRENCY} are enough. Until then "
         "photos take longer.",
     )
 
 
 def _alarms(topic_arn: str) -> Iterator[Finding]:
     confirmed, waiting = account.subscriptions(topic_arn)
-    yield Finding(
+    yield _finding(
         "alarms",
         ok=bool(confirmed),
         found=f"{confirmed} subscribed" + (f", {waiting} not confirmed" if waiting else ""),
-        what_to_do=""
-        if confirmed
-        else "Confirm the subscription in the mail from AWS."
+        otherwise="Confirm the subscription in the mail from AWS."
         if waiting
         else "Deploy with NotificationEmail, or subscribe to the topic.",
     )
@@ -202,9 +203,9 @@ def _alarms(topic_arn: str) -> Iterator[Finding]:
 def _clock(bucket: str) -> Iterator[Finding]:
     ahead = account.seconds_ahead(bucket)
     ok = abs(ahead) <= _MAX_SECONDS_OFF
-    yield Finding(
+    yield _finding(
         "clock",
         ok=ok,
         found=f"{ahead:+.0f} s from S3's",
-        what_to_do="" if ok else "Set this machine's clock: signatures depend on it.",
+        otherwise="Set this machine's clock: signatures depend on it.",
     )

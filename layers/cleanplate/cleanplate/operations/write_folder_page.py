@@ -200,7 +200,7 @@ class _Writer:
                 return None
             if manifest["manifest"]["key"] != self._place.folder + name:
                 return None
-            card = card_of(manifest, self._place.folder, bus=self._services.event_bus)
+            card = card_of(manifest, self._place.folder, bus=self._services.settings.event_bus)
             described = manifest["photo"]
             photo = Photo(described["bucket"], described["key"], described["version_id"], described["etag"])
             result = manifest.get("result") or {}

@@ -58,7 +58,7 @@ def _is_ours(event: Mapping[str, Any], services: Services) -> bool:
 def _takers(services: Services) -> dict[str, list[str]]:
     """Return the rules of the bus that take requests, each with the buckets that they may name."""
     takers = {}
-    for page in services.events.get_paginator("list_rules").paginate(EventBusName=services.event_bus):
+    for page in services.events.get_paginator("list_rules").paginate(EventBusName=services.settings.event_bus):
         for rule in page["Rules"]:
             pattern = json.loads(rule.get("EventPattern") or "{}")
             buckets = (pattern.get("detail") or {}).get("bucket") or []
