@@ -69,12 +69,13 @@ def make_photo(kind: str, size: tuple[int, int], folder: Path) -> Path:
     return path
 
 
-def peak_of(function: str, photo: Path, folder: Path, **options: str) -> float:
-    """Return the peak of resident memory in MB, of the function and the processes that it starts."""
+def peaks_of(photo: Path, folder: Path, **options: str) -> dict[str, float]:
+    """Return each function's peak of resident memory in MB, with that of the processes that it starts.
+
+    In the photo's order: each works on what the one before has left in ``folder``.
+    """
     stated = json.dumps(options)
-    if function == "save_result":
-        _child("fill_masked_areas", str(photo), str(folder), stated)
-    return float(_child(function, str(photo), str(folder), stated)["peak"])
+    return {function: float(_child(function, str(photo), str(folder), stated)["peak"]) for function in FUNCTIONS}
 
 
 def facts_found(photo: Path) -> PhotoFacts:
@@ -192,7 +193,7 @@ def _rows(megapixels: list[float], kinds: list[str], folder: Path) -> Iterator[s
             size = (height * 3 // 2, height)
             try:
                 photo = make_photo(kind, size, folder)
-                peaks = {function: peak_of(function, photo, folder) for function in FUNCTIONS}
+                peaks = peaks_of(photo, folder)
             except RuntimeError as error:
                 yield f"{kind} {million:g} MP: {error}"[-300:]
                 continue

@@ -19,17 +19,17 @@ class WorkerPeaks:
 
     def __init__(self) -> None:
         self.most = 0.0
-        self._parent = os.getpid()
+        # Not every kernel tells them; without, the peaks would look small.
+        Path(f"/proc/self/task/{os.getpid()}/children").read_text()
         threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self) -> None:
         pause = threading.Event()
         while not pause.wait(_SECONDS_BETWEEN_LOOKS):
-            for process in Path("/proc").glob("[0-9]*"):
+            for started in Path("/proc/self/task").glob("*/children"):
                 with contextlib.suppress(OSError):
-                    status = (process / "stat").read_text()
-                    if int(status.rpartition(")")[2].split()[1]) == self._parent:
-                        self.most = max(self.most, high_water_mark(process.name))
+                    for process in started.read_text().split():
+                        self.most = max(self.most, high_water_mark(process))
 
 
 def high_water_mark(pid: str = "self") -> float:

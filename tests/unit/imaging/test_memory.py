@@ -13,7 +13,7 @@ from cleanplate.errors import PhotoTooLargeError
 from cleanplate.imaging import PhotoFacts, check_memory, target_format
 from cleanplate.imaging.memory import MEMORY, check_mask_memory, needs
 from cleanplate.models import OutputFormat
-from tests.memory import FUNCTIONS, facts_found, make_photo, peak_of
+from tests.memory import FUNCTIONS, facts_found, make_photo, peaks_of
 
 ALPHA = {"RGBA", "LA"}
 
@@ -102,7 +102,7 @@ def test_a_mask_of_colours_with_alpha_needs_more_than_a_grey_one() -> None:
 )
 def test_no_function_takes_more_memory_than_is_estimated(kind: str, tmp_path: Path) -> None:
     photo = make_photo(kind, (900, 600) if "heic" in kind else (2400, 1600), tmp_path)
-    peaks = {function: peak_of(function, photo, tmp_path) for function in FUNCTIONS}
+    peaks = peaks_of(photo, tmp_path)
     facts = facts_found(photo)
     estimate = needs(facts, size=photo.stat().st_size, target=target_format(facts, "same", []))
     assert all(peaks[function] <= estimate[function] for function in FUNCTIONS), (peaks, estimate)
