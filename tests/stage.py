@@ -288,6 +288,10 @@ class Stage:
         """Everything in the Jobs table, as DynamoDB writes it."""
         return list(self.dynamodb.scan(TableName=TABLE)["Items"])
 
+    def waiting(self) -> int:
+        """How many photos wait in the room; one call, where the room itself looks into each of its lines."""
+        return int(self.dynamodb.scan(TableName=TABLE, IndexName="WaitingPhotos", Select="COUNT")["Count"])
+
     def only_job(self) -> Job:
         """The one job that there is."""
         (job,) = self.jobs()

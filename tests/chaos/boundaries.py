@@ -191,7 +191,7 @@ class HandledWalk(Walk):
                 look = 20_500
                 continue
             room = self.stage.services.room
-            if room.first_turn() is None:
+            if self.stage.waiting() == 0:
                 if room.attendance().until > self.stage.clock():
                     self._attend(60_000)
                 return

@@ -179,7 +179,7 @@ class Walk:
         for _ in range(1000):
             attended = self.stage.services.room.attendance().until > self.stage.clock()
             received = self._receive_admitted()
-            if not received and self.stage.services.room.first_turn() is None:
+            if not received and self.stage.waiting() == 0:
                 if attended:
                     self.look_into_the_room(60)
                 return
