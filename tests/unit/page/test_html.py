@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shlex
 import shutil
 import subprocess
 from dataclasses import replace
+from html import escape, unescape
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,19 @@ def dom(page: str, folder: Path, script: str = "") -> str:
     return done.stdout
 
 
+def doms(page: str, folder: Path, *scripts: str) -> list[str]:
+    """What the page is after each of these scripts: a page in a frame for each, since a start of the browser is dear."""
+    frames = "".join(
+        f'<iframe width=1200 height=900 srcdoc="{escape(page.replace("</body>", f"<script>{script}</script></body>"))}"></iframe>'
+        for script in scripts
+    )
+    collect = "[...document.querySelectorAll('iframe')].map(frame => frame.contentDocument.documentElement.outerHTML)"
+    write = f"onload = () => {{ document.body.textContent = JSON.stringify({collect}) }}"
+    seen = dom(f"<!doctype html><html><body>{frames}</body></html>", folder, write)
+    found: list[str] = json.loads(unescape(re.findall("<body>(.*)</body>", seen, re.DOTALL)[0]))
+    return found
+
+
 def names(seen: str) -> list[str]:
     """The names of the cards that are shown, in their order."""
     shown = re.findall(r"<article ([^>]*)>", seen)
@@ -100,26 +115,35 @@ def test_a_mask_to_approve_is_shown_with_its_command() -> None:
 
 
 def test_a_browser_filters_and_finds(tmp_path: Path) -> None:
-    page = page_of(cards())
-    assert len(names(dom(page, tmp_path))) == 3
-    assert names(dom(page, tmp_path, "document.querySelector('[data-kind=cleaned]').click()")) == ["dog.jpg"]
-    find = "find.value = 'SKY'; find.oninput()"
-    assert names(dom(page, tmp_path, find)) == ["sky.jpg"]
-    assert names(dom(page, tmp_path, "sort.value = 'name'; sort.onchange()"))[1:] == ["dog.jpg", "sky.jpg"]
+    untouched, filtered, searched, sorted_ = doms(
+        page_of(cards()),
+        tmp_path,
+        "",
+        "document.querySelector('[data-kind=cleaned]').click()",
+        "find.value = 'SKY'; find.oninput()",
+        "sort.value = 'name'; sort.onchange()",
+    )
+    assert len(names(untouched)) == 3
+    assert names(filtered) == ["dog.jpg"]
+    assert names(searched) == ["sky.jpg"]
+    assert names(sorted_)[1:] == ["dog.jpg", "sky.jpg"]
 
 
 def test_a_browser_compares_and_enlarges(tmp_path: Path) -> None:
-    page = page_of(cards())
-    move = "const r = document.querySelector('input[type=range]'); r.value = 10;"
-    moved = dom(page, tmp_path, move + "r.dispatchEvent(new Event('input', {bubbles: true}))")
+    moved, large, masked, stepped = doms(
+        page_of(cards()),
+        tmp_path,
+        "const r = document.querySelector('input[type=range]'); r.value = 10;"
+        "r.dispatchEvent(new Event('input', {bubbles: true}))",
+        "document.querySelector('[data-act=large]').click()",
+        "document.querySelectorAll('[data-act=large]')[2].click(); document.querySelector('dialog [data-act=mask]').click()",
+        "document.querySelector('[data-act=large]').click(); step(1); step(1)",
+    )
     assert "--at: 10%" in moved
-    large = dom(page, tmp_path, "document.querySelector('[data-act=large]').click()")
     assert re.search(r"<dialog[^>]* open", large)
     assert re.search(r"<strong>&lt;b&gt;broken", large)
-    masked = "document.querySelectorAll('[data-act=large]')[2].click(); document.querySelector('dialog [data-act=mask]').click()"
-    assert re.search(r'<dialog[^>]* class="showmask"', dom(page, tmp_path, masked))
-    keys = "document.querySelector('[data-act=large]').click(); step(1); step(1)"
-    assert "<strong>dog.jpg</strong>" in dom(page, tmp_path, keys)
+    assert re.search(r'<dialog[^>]* class="showmask"', masked)
+    assert "<strong>dog.jpg</strong>" in stepped
 
 
 def test_a_copy_button_has_its_own_words_again_however_often_it_is_clicked(tmp_path: Path) -> None:
