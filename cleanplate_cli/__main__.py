@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cleanplate_cli.commands import LocalStack, Samples, add_commands, run_command
 from cleanplate_cli.errors import CommandError
-from cleanplate_cli.telling import say
+from cleanplate_cli.terminal import say
 
 CANNOT_START = 2
 INTERRUPTED = 130

@@ -21,7 +21,7 @@ from cleanplate_cli.out_folder import OutFolder, nearest
 from cleanplate_cli.progress_poller import ask_progress, in_words
 from cleanplate_cli.run import RunArgs, endings_in, run
 from cleanplate_cli.stack import Stack, find_stack
-from cleanplate_cli.telling import say, shown, summary_of, why
+from cleanplate_cli.terminal import say, shown, summary_of, why
 
 if TYPE_CHECKING:
     from rich.console import Console

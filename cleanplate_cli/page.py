@@ -13,7 +13,7 @@ from cleanplate.imaging import data_uri
 from cleanplate.page.html import Card, article, page_html, picture_side
 from cleanplate_cli.collecting import Ending, endings_before
 from cleanplate_cli.out_folder import OutFolder
-from cleanplate_cli.telling import summary_of
+from cleanplate_cli.terminal import summary_of
 from cleanplate_cli.triptych import preview, separate
 
 

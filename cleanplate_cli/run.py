@@ -24,7 +24,7 @@ from cleanplate_cli.page import write_page
 from cleanplate_cli.progress_board import PhotoProgress, make_board
 from cleanplate_cli.progress_poller import ProgressPoller, ask_progress
 from cleanplate_cli.stack import Stack
-from cleanplate_cli.telling import counted, report, say, shown
+from cleanplate_cli.terminal import counted, report, say, shown
 from cleanplate_cli.uploading import NameTakenError, Uploaded, Uploader, ask_again, put_mask
 
 if TYPE_CHECKING:
@@ -288,26 +288,26 @@ class _Cleaning:
                 progress.what_to_do = "Run the same command again, with more time: ARGS='--deadline 600'."
                 progress.end("missing", "no outcome in time")
 
-    def _see_whether_adobe_answers(self, said: Mapping[str, Any], now: float) -> None:
+    def _see_whether_adobe_answers(self, answer: Mapping[str, Any], now: float) -> None:
         """Note when Adobe answered last, or had nothing to answer."""
         stages: tuple[object, ...] = tuple(_ANSWERED.get(one.stage, one.stage) for one in self.tracks.values())
         is_at_adobe = any(progress.stage in _AT_ADOBE for progress in self.tracks.values())
         if not self.stack.is_private:
             # Of a stack elsewhere only counts are known.
-            stages, is_at_adobe = (*stages, said.get("waiting"), said.get("in_work")), True
+            stages, is_at_adobe = (*stages, answer.get("waiting"), answer.get("in_work")), True
         if stages != self.stages or not is_at_adobe:
             self.stages, self.moved_at = stages, now
 
-    def _words(self, said: Mapping[str, Any]) -> str:
+    def _words(self, answer: Mapping[str, Any]) -> str:
         """Return how far all of them are, in one line."""
         now = time.monotonic()
         tracks = self.tracks.values()
-        self._see_whether_adobe_answers(said, now)
+        self._see_whether_adobe_answers(answer, now)
         ended = [progress for progress in tracks if progress.outcome]
         failed = sum(progress.outcome in {"failed", "missing"} for progress in tracks)
         uploaded = sum(bool(progress.uploaded_as or progress.outcome) for progress in tracks)
         open_ = len(tracks) - len(ended)
-        in_work = min(open_, int(said.get("in_work", 0)))
+        in_work = min(open_, int(answer.get("in_work", 0)))
         parts = [f"{len(ended)} of {counted(tracks)} done" + (f", {failed} failed" if failed else "")]
         if uploaded < len(tracks):
             parts.append(f"{uploaded} uploaded")
@@ -317,13 +317,13 @@ class _Cleaning:
         cleaned = len(ended) - failed
         self.steps += [now] * (2 * cleaned + in_work - len(self.steps))
         left = forecast.seconds_left(self.began, self.steps, cleaned, len(tracks) - failed, now)
-        if (left is None or said.get("held")) and not self.stack.is_private:
+        if (left is None or answer.get("held")) and not self.stack.is_private:
             # The stack knows what this run has not met yet: others' photos, a used-up day.
-            left = float(said.get("done_in_seconds") or 0) or left
+            left = float(answer.get("done_in_seconds") or 0) or left
         line = "; ".join(parts)
         if left and open_:
             line += f"; the last is done in about {forecast.in_words(left)}"
-        held = list(said.get("held", []))
+        held = list(answer.get("held", []))
         if open_ and now - self.moved_at > _STILL:
             held.append(
                 f"No photo has moved for {round(now - self.moved_at)} s; Adobe may be slow, and nothing is lost."

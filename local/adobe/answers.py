@@ -155,14 +155,16 @@ def shape_e(status: int, message: str) -> Answer:
 
 def shape_f(status: int, message: str, problems: list[Problem] | None = None) -> Answer:
     """Return Firefly's ``{"error_code", "message"}``, what is wrong with a body among the words."""
-    said = "; ".join([message, *(f"{item.where} {item.reason}" for item in problems or [])])
-    return Answer(status, {"error_code": _F_CODES.get(status, "runtime_error"), "message": said})
+    words = "; ".join([message, *(f"{item.where} {item.reason}" for item in problems or [])])
+    return Answer(status, {"error_code": _F_CODES.get(status, "runtime_error"), "message": words})
 
 
 def html(status: int) -> Answer:
     """Return what a proxy says when nobody behind it does."""
-    said = phrase(status)
-    page = f"<html>\r\n<head><title>{status} {said}</title></head>\r\n<body><h1>{status} {said}</h1></body>\r\n</html>"
+    words = phrase(status)
+    page = (
+        f"<html>\r\n<head><title>{status} {words}</title></head>\r\n<body><h1>{status} {words}</h1></body>\r\n</html>"
+    )
     return Answer(status, page.encode(), content_type="text/html")
 
 
@@ -182,24 +184,24 @@ def s3_error(status: int, code: str, message: str) -> Answer:
 
 def error_in_shape(shape: str, status: int, message: str = "") -> Answer:
     """Return an error with ``status`` in the shape of that letter, or ``html``, ``empty``, ``s3``."""
-    said = message or phrase(status)
-    answer = _SHAPES[shape](status, said)
+    words = message or phrase(status)
+    answer = _SHAPES[shape](status, words)
     answer.status = status
     return answer
 
 
 _SHAPES: dict[str, Callable[[int, str], Answer]] = {
-    "A": lambda status, said: shape_a(status, {401: "401013", 403: "403003"}.get(status, f"{status}000"), said),
-    "B": lambda status, said: shape_b(status, said, kind=_B_TYPES.get(status)),
-    "B'": lambda _, said: shape_b_prime([Problem(".input.href", "pattern", said)]),
-    "B''": lambda _, said: shape_b_second(said),
+    "A": lambda status, words: shape_a(status, {401: "401013", 403: "403003"}.get(status, f"{status}000"), words),
+    "B": lambda status, words: shape_b(status, words, kind=_B_TYPES.get(status)),
+    "B'": lambda _, words: shape_b_prime([Problem(".input.href", "pattern", words)]),
+    "B''": lambda _, words: shape_b_second(words),
     "C": shape_c,
     "D": shape_d,
     "E": shape_e,
     "F": shape_f,
     "html": lambda status, _: html(status),
     "empty": lambda status, _: empty(status),
-    "s3": lambda status, said: s3_error(status, "AccessDenied", said),
+    "s3": lambda status, words: s3_error(status, "AccessDenied", words),
 }
 ERROR_SHAPES = tuple(_SHAPES)
 

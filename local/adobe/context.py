@@ -52,11 +52,11 @@ def photos_in(body: bytes) -> Iterator[str]:
                 yield from walk(item)
 
     try:
-        said = json.loads(body)
-        if isinstance(said, dict):
+        fields = json.loads(body)
+        if isinstance(fields, dict):
             # Whatever the order of keys: the picture before its masks, what is read before what is written.
-            first = [said.get("image"), said.get("input")]
-            rest = [item for key, item in said.items() if key not in ("image", "input", "output")]
+            first = [fields.get("image"), fields.get("input")]
+            rest = [item for key, item in fields.items() if key not in ("image", "input", "output")]
             yield from walk([*first, *rest])
     except (ValueError, RecursionError):
         return

@@ -156,8 +156,8 @@ class JobRoutes:
         self._counters.downloads += 1
         if "Authorization" in context.request.headers:
             self._counters.downloads_with_authorization += 1
-            said = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter should be specified"
-            return s3_error(400, "InvalidArgument", said)
+            message = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter should be specified"
+            return s3_error(400, "InvalidArgument", message)
         result = context.result
         if result is None:
             return s3_error(403, "AccessDenied", "Access Denied")

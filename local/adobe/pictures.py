@@ -20,7 +20,7 @@ _PILLOW_NAMES = {JPEG: "JPEG", PNG: "PNG", WEBP: "WEBP", TIFF: "TIFF"}
 
 
 class PictureError(Exception):
-    """An input that the service cannot take, said in a sentence."""
+    """An input that the service cannot take, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

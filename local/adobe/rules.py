@@ -23,7 +23,7 @@ from local.adobe.faults.catalogue import make_fault
 
 
 class InvalidRuleError(ValueError):
-    """A rule that cannot be understood, said in a sentence."""
+    """A rule that cannot be understood, in a sentence."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Rule:
 
     number: int
     fault: Fault
-    said: Json
+    sent: Json
     route: str = "*"
     photo: str = ""
     times: int | None = None
@@ -57,32 +57,32 @@ class Rule:
         return True
 
     def as_json(self) -> Json:
-        """Return the rule as it was said, with its number and counts."""
-        return {"number": self.number, **self.said, "met": self.met, "fired": self.fired}
+        """Return the rule as it was sent, with its number and counts."""
+        return {"number": self.number, **self.sent, "met": self.met, "fired": self.fired}
 
 
 _FIELDS = {"route", "photo", "times", "after", "fault"}
 
 
-def parse_rule(said: Any, number: int) -> Rule:
+def parse_rule(sent: Any, number: int) -> Rule:
     """Return a rule from its JSON."""
-    if not isinstance(said, dict):
+    if not isinstance(sent, dict):
         raise InvalidRuleError("a rule is a JSON object")
-    if unknown := set(said) - _FIELDS:
+    if unknown := set(sent) - _FIELDS:
         raise InvalidRuleError(f"a rule has no field {', '.join(sorted(unknown))}; it has {', '.join(sorted(_FIELDS))}")
-    times, after = said.get("times"), said.get("after", 0)
+    times, after = sent.get("times"), sent.get("after", 0)
     if times == "forever":
         times = None
     if not (times is None or _is_count(times)) or not _is_count(after):
         raise InvalidRuleError('times is a whole number or "forever", after a whole number')
-    route, photo = said.get("route", "*"), said.get("photo", "")
+    route, photo = sent.get("route", "*"), sent.get("photo", "")
     if not isinstance(route, str) or not isinstance(photo, str):
         raise InvalidRuleError("route and photo are strings")
     try:
-        fault = make_fault(said.get("fault"))
+        fault = make_fault(sent.get("fault"))
     except (TypeError, ValueError) as error:
         raise InvalidRuleError(str(error)) from None
-    return Rule(number, fault, said, route, photo, times, after)
+    return Rule(number, fault, sent, route, photo, times, after)
 
 
 def _is_count(value: Any) -> bool:
@@ -90,15 +90,15 @@ def _is_count(value: Any) -> bool:
 
 
 class Rules:
-    """The rules in force, in the order in which they were said."""
+    """The rules in force, in the order in which they were sent."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
         self._numbers = itertools.count(1)
 
-    def add(self, said: Any) -> list[Rule]:
+    def add(self, sent: Any) -> list[Rule]:
         """Add one rule or a list of them; none is added when one is wrong."""
-        given = said if isinstance(said, list) else [said]
+        given = sent if isinstance(sent, list) else [sent]
         rules = [parse_rule(item, next(self._numbers)) for item in given]
         self._rules.extend(rules)
         return rules

@@ -28,7 +28,7 @@ class Settings:
 
     client_id: str = _setting("stand-in-client-id", "the client id (x-api-key) that is accepted")
     client_secret: str = _setting("stand-in-client-secret", "the client secret that is accepted")
-    token_seconds: int = _setting(86_399, "life of a token in seconds on the wall, told as expires_in")
+    token_seconds: int = _setting(86_399, "life of a token in seconds on the wall, in the answer as expires_in")
     canary: str = _setting("canary", "a word inside every token and signature, so that a leak can be searched for")
 
     allow_loopback: bool = _setting(False, "accept input links on this machine, over http too")

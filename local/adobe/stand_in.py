@@ -28,7 +28,7 @@ LISTENING = "Adobe's stand-in is listening on "
 
 
 class StandInError(RuntimeError):
-    """The stand-in could not start, said in one sentence."""
+    """The stand-in could not start, in one sentence."""
 
 
 async def serve(server: Server) -> tuple[web.AppRunner, str]:

@@ -65,13 +65,13 @@ def _options(variables: Mapping[str, str]) -> Options:
 @contextmanager
 def _nobody_is_told(cloud: LocalCloud) -> Iterator[None]:
     s3, bucket = cloud.aws.client("s3"), cloud.stack.uploads_bucket
-    told: Any = s3.get_bucket_notification_configuration(Bucket=bucket)
-    told.pop("ResponseMetadata")
+    notifications: Any = s3.get_bucket_notification_configuration(Bucket=bucket)
+    notifications.pop("ResponseMetadata")
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     try:
         yield
     finally:
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=notifications)
 
 
 def _machine_that_waits(cloud: LocalCloud) -> str:

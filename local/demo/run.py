@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cleanplate_cli.inputs import Upload
 from cleanplate_cli.stack import Stack
-from cleanplate_cli.telling import shown
+from cleanplate_cli.terminal import shown
 from local.demo.job_watcher import function_errors, look
 from local.paths import log_of
 from local.stack import SPEED, AdobeService, LocalCloud

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cleanplate_cli.progress_poller import ProgressPoller
-from cleanplate_cli.telling import say, sentence, shown
+from cleanplate_cli.terminal import say, sentence, shown
 from local.demo.job_watcher import JobSnapshot, look
 from local.demo.left_photo import leave_photo
 from local.demo.run import CloudArgs, about, as_stack, started

@@ -80,11 +80,11 @@ def audit_template(template: Mapping[str, Any] | None = None) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.json"
         path.write_text(json.dumps(transformed() if template is None else template), encoding="utf-8")
-        said = _run("-c", _CHECKOV, str(path))
+        output = _run("-c", _CHECKOV, str(path))
     try:
-        failed = [(rule, name, resource) for rule, name, resource in json.loads(said)]
+        failed = [(rule, name, resource) for rule, name, resource in json.loads(output)]
     except (ValueError, TypeError):
-        return [f"checkov did not run: {said[-500:]}"]
+        return [f"checkov did not run: {output[-500:]}"]
     unheard = set() if template is not None else set(NOT_KEPT) - {rule for rule, _, _ in failed}
     return [f"{resource}: {rule} {name}" for rule, name, resource in failed if rule not in NOT_KEPT] + [
         f"checkov no longer says {rule}: remove it from NOT_KEPT." for rule in sorted(unheard)
@@ -101,11 +101,11 @@ def audit_roles(template: Mapping[str, Any] | None = None) -> list[str]:
         for role, about in world.of_type("AWS::IAM::Role").items()
         for policy in about.get("Policies", [])
     }
-    said = _run("-c", _PARLIAMENT, given=json.dumps(policies))
+    output = _run("-c", _PARLIAMENT, given=json.dumps(policies))
     try:
-        found = {(name.split()[0], issue, detail) for name, issue, detail in json.loads(said)}
+        found = {(name.split()[0], issue, detail) for name, issue, detail in json.loads(output)}
     except ValueError:
-        return [f"parliament did not run: {said[-500:]}"]
+        return [f"parliament did not run: {output[-500:]}"]
     alarms = {each: [alarm for alarm in WRONG if alarm[0] == each[1] and alarm[1] in each[2]] for each in found}
     unheard = set() if template is not None else set(WRONG) - {alarm for false in alarms.values() for alarm in false}
     return [f"{role}: {issue} {detail}" for (role, issue, detail), false in sorted(alarms.items()) if not false] + [

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cleanplate_cli.telling import say
+from cleanplate_cli.terminal import say
 from local.dev import sam
 from local.dev.audit import audit_roles, audit_template
 from local.embedded_aws.template import read_yaml, resources, transformed
@@ -114,18 +114,18 @@ def lint_definitions(definitions: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         for path, name in names.items():
             Path(path).write_text(json.dumps(definitions[name]), encoding="utf-8")
         lines = _findings([str(sam.PYTHON), "-m", "statelint", *names])
-    said: dict[str, list[str]] = {name: [] for name in definitions}
+    reported: dict[str, list[str]] = {name: [] for name in definitions}
     name = next(iter(definitions))  # of a single file it does not say the name
     for line in lines:
         name = names.get(line, name)
         if line not in names and not _COUNT.fullmatch(line.strip()):
-            said[name].append(line.strip())
-    return {name: _without_false_alarms(lines) for name, lines in said.items()}
+            reported[name].append(line.strip())
+    return {name: _without_false_alarms(lines) for name, lines in reported.items()}
 
 
-def _without_false_alarms(said: list[str]) -> list[str]:
-    unheard = [alarm for alarm in FALSE_ALARMS if not any(re.fullmatch(alarm, line) for line in said)]
-    found = [line for line in said if not any(re.fullmatch(alarm, line) for alarm in FALSE_ALARMS)]
+def _without_false_alarms(lines: list[str]) -> list[str]:
+    unheard = [alarm for alarm in FALSE_ALARMS if not any(re.fullmatch(alarm, line) for line in lines)]
+    found = [line for line in lines if not any(re.fullmatch(alarm, line) for alarm in FALSE_ALARMS)]
     return found + [f"statelint no longer says {alarm!r}: remove it from FALSE_ALARMS." for alarm in unheard]
 
 
@@ -140,7 +140,7 @@ def _findings(command: list[str], environment: Mapping[str, str] | None = None) 
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return [f"{command[0]} did not run: {error}"]
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.returncode == 0:
         return []
-    return said or [f"{' '.join(command[:4])} ended with {done.returncode} and no word."]
+    return lines or [f"{' '.join(command[:4])} ended with {done.returncode} and no output."]

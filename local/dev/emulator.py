@@ -59,7 +59,7 @@ class Emulator(Startable):
 
     @property
     def log(self) -> str:
-        """Everything that the emulator and the function said."""
+        """Everything that the emulator and the function wrote."""
         return self._log.read_text(errors="replace")
 
     def start(self) -> Self:

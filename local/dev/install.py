@@ -86,15 +86,15 @@ def _install(python: pathlib.Path, requirements: pathlib.Path) -> None:
     uv = python.parent / "uv"
     pinned_uv = ["--require-hashes", "-r", str(ROOT / "requirements" / "uv.txt")]
     settings = settings_of_pip(python)
-    if _runs(uv, "--version") or _said([*pip, *pinned_uv]) is None:
+    if _runs(uv, "--version") or _failure_of([*pip, *pinned_uv]) is None:
         # Every index may be asked for everything: the hashes decide what is taken.
         call = [str(uv), "pip", "install", "--quiet", "--index-strategy", "unsafe-best-match", "--python", str(python)]
-        if _said([*call, *wanted], settings) is None:
+        if _failure_of([*call, *wanted], settings) is None:
             return
-    said = _said([*pip, *wanted])
-    if said is not None:
+    failure = _failure_of([*pip, *wanted])
+    if failure is not None:
         raise InstallError(
-            f"Installing {requirements.relative_to(ROOT)} failed:\n\n{said}\n\n"
+            f"Installing {requirements.relative_to(ROOT)} failed:\n\n{failure}\n\n"
             "Packages come from PyPI, or from the index that pip is configured with: check the network, a proxy\n"
             "(HTTPS_PROXY) and `pip config list`, then run the same command again. If a package has no build for\n"
             f"Python {sys.version.split()[0]} on this machine, name another interpreter: PYTHON=python3.12"
@@ -129,11 +129,11 @@ def settings_of_pip(python: pathlib.Path) -> dict[str, str]:
 
 
 def _runs(program: pathlib.Path, *arguments: str) -> bool:
-    return program.exists() and _said([str(program), *arguments]) is None
+    return program.exists() and _failure_of([str(program), *arguments]) is None
 
 
-def _said(command: list[str], settings: dict[str, str] | None = None) -> str | None:
-    """Return None where the command succeeded, else the end of what it said."""
+def _failure_of(command: list[str], settings: dict[str, str] | None = None) -> str | None:
+    """Return None where the command succeeded, else the end of its output."""
     try:
         done = subprocess.run(
             command, env={**os.environ, **(settings or {})}, capture_output=True, text=True, check=False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cleanplate_cli.errors import CommandError
-from cleanplate_cli.telling import say, shown
+from cleanplate_cli.terminal import say, shown
 from local.dev.emulator import Emulator, emulator_program
 from local.paths import ENVIRONMENT_FILE, EVENTS_FOLDER, ROOT, SCRATCH, STACK_FILE
 

@@ -83,7 +83,7 @@ class EmbeddedAws(Startable):
 
     @property
     def log(self) -> Path:
-        """Everything that the server said."""
+        """Everything that the server wrote."""
         if self._log is None:
             self._log = self._own_folder / "aws.log"
         return self._log
@@ -155,10 +155,10 @@ class EmbeddedAws(Startable):
     def last_words(self, lines: int = 12) -> str:
         """Return the end of the log, for an error message."""
         try:
-            said = self.log.read_text(errors="replace").strip().splitlines()[-lines:]
+            words = self.log.read_text(errors="replace").strip().splitlines()[-lines:]
         except OSError:
-            said = []
-        return "Its last words:\n  " + "\n  ".join(said) if said else "It said nothing."
+            words = []
+        return "Its last words:\n  " + "\n  ".join(words) if words else "It said nothing."
 
     def set_wait_scale(self, scale: float) -> None:
         """Scale the waits and retries of every execution from now on."""
@@ -304,9 +304,9 @@ def _taken(port: int) -> PortTakenError:
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads its own group, and everything in that group; asks first."""
     group = process.pid
-    for told, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
+    for kind, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, told)
+            os.killpg(group, kind)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             process.poll()

@@ -140,8 +140,8 @@ class _Worker:
         self._process.kill()
         code = self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
-        return BlocksUnavailableError(said[-1] if said else f"the process ended with {code}")
+        words = self._errors.read().decode(errors="replace").strip().splitlines()
+        return BlocksUnavailableError(words[-1] if words else f"the process ended with {code}")
 
 
 def has_end_mark(file: BinaryIO) -> bool:

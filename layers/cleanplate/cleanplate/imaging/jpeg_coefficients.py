@@ -111,7 +111,7 @@ class Photo:
 
     def look(self) -> bytes:
         """Decode at an eighth and return whether blocks are missing and whether the end mark is, a byte each."""
-        said, cinfo, lib = self._jpeg.collect_warnings(), self._cinfo, self._jpeg.lib
+        warnings, cinfo, lib = self._jpeg.collect_warnings(), self._cinfo, self._jpeg.lib
         cinfo.scale[:] = 1, 8
         lib.jpeg_start_decompress(byref(cinfo))
         row = (c_ubyte * (cinfo.output_width * max(cinfo.output_components)))()
@@ -121,7 +121,7 @@ class Photo:
         # Arithmetic coding leaves out zeros at its end: without the mark nobody knows whether all is there.
         fine = not cinfo.arith_code and not (cinfo.progressive_mode and any(cinfo.coef_bits[: 64 * len(self._parts)]))
         lib.jpeg_finish_decompress(byref(cinfo))
-        words = b" ".join(said.values())
+        words = b" ".join(warnings.values())
         endless = b"Premature end of JPEG file" in words
         return bytes([partial or b"premature end of data segment" in words or (endless and not fine), endless])
 

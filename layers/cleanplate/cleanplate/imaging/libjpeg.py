@@ -173,20 +173,20 @@ class Libjpeg:
 
     def collect_warnings(self) -> dict[int, bytes]:
         """Return what the library warns of from now on, by its number: numbers differ between versions, words do not."""
-        said: dict[int, bytes] = {}
+        warnings: dict[int, bytes] = {}
         # error_exit, emit_message, output_message, format_message, reset_error_mgr, msg_code
         functions, code = (c_void_p * 5).from_buffer(self._errors), c_int.from_buffer(self._errors, 40)
         in_words = _Format(functions[3] or 0)
 
         def note(cinfo: int, level: int) -> None:
-            if level < 0 and code.value not in said:
+            if level < 0 and code.value not in warnings:
                 text = ctypes.create_string_buffer(200)
                 in_words(cinfo, addressof(text))
-                said[code.value] = text.value
+                warnings[code.value] = text.value
 
         self._note = _Emit(note)
         functions[1] = ctypes.cast(self._note, c_void_p)
-        return said
+        return warnings
 
     def decompressor(self) -> Decompress:
         """Return one that has not begun."""

@@ -1,4 +1,4 @@
-"""What is said at the end, at the terminal: a table of how the photos ended, and what to do."""
+"""What is printed at the terminal: sentences, a table of how the photos ended, and what to do."""
 
 from __future__ import annotations
 
