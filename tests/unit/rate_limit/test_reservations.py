@@ -292,8 +292,8 @@ class TestRoomForFills:
     def test_an_idle_pause_does_not_forget_it(self) -> None:
         limits = RateLimits(per_minute=60, per_day=None, daily_budget=3)
         state, _ = request(warm(limits), NOW, limits=limits)
-        assert len(advance(state, limits, NOW + 5).masks) == 1
-        assert not advance(state, limits, NOW + 20).masks
+        assert len(advance(state, limits, NOW + 5).unbegun) == 1
+        assert not advance(state, limits, NOW + 20).unbegun
 
 
 class TestGate:
@@ -554,6 +554,12 @@ class TestItem:
         assert RateLimitState.from_item(item).pace.requests > 0
         del item["pace"]
         assert RateLimitState.from_item(item).pace == Pace()
+
+    def test_what_an_older_release_has_written_otherwise_is_left_alone(self) -> None:
+        item = {"version": 7, "masks": {"1800000000": 2}, "usual": {MASK: {"jobs": 3, "6": 1.0}}}
+        state, slot = request(RateLimitState.from_item(item), NOW, "mask")
+        assert slot.granted
+        assert (len(state.unbegun), state.durations) == (1, {})
 
     @pytest.mark.parametrize(
         "item",

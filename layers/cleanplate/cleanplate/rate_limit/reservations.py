@@ -69,7 +69,7 @@ def reserve(
     if kind == "poll" and not limits.polls_count:
         return state, Slot(max(now, not_before, state.gate_until))
     before, state = state, advance(state, limits, now)
-    in_work += len(state.masks) if kind == "mask" else 0
+    in_work += len(state.unbegun) if kind == "mask" else 0
     closed = closed_route(state, now, kind, route, instead_of, in_work)
     if instead_of > 0:
         if state.gate_until <= instead_of and now <= instead_of + LATE and not closed:
@@ -160,7 +160,7 @@ def _granted(state: RateLimitState, limits: RateLimits, kind: Kind, route: str, 
     return replace(
         counted(state, limits, at, 1),
         taken=state.taken | bit,
-        masks=(*state.masks, at) if kind == "mask" else state.masks,
+        unbegun=(*state.unbegun, at) if kind == "mask" else state.unbegun,
         route_next=route_next,
         per_photo=round(min(20.0, max(1.0, 1 / share)), 4),
         spent=state.spent + (kind != "poll"),
@@ -175,5 +175,5 @@ def _give_back(state: RateLimitState, limits: RateLimits, kind: Kind, at: float)
     spent = state.spent
     if kind != "poll" and math.floor(at / limits.day) == state.budget_day:
         spent = max(0, spent - 1)
-    masks = tuple(slot for slot in state.masks if slot != at)
-    return replace(counted(state, limits, at, -1), masks=masks, spent=spent)
+    unbegun = tuple(slot for slot in state.unbegun if slot != at)
+    return replace(counted(state, limits, at, -1), unbegun=unbegun, spent=spent)

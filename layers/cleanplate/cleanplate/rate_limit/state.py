@@ -63,7 +63,7 @@ class RateLimitState:
     """Everything that callers share. ``version`` belongs to whoever stores it.
 
     ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``day_counts`` is how many were
-    given in each half hour of the last day. ``masks`` are the slots of new
+    given in each half hour of the last day. ``unbegun`` are the slots of new
     photos that may not be written down as in work yet, rather too many than too few. ``route_next`` is when a route with a limit of its own may have its next POST. ``pace`` is how fast
     requests were made of late.
     """
@@ -72,7 +72,7 @@ class RateLimitState:
     spacing: float = 0.0
     base: float = 0.0
     taken: int = 0
-    masks: tuple[float, ...] = ()
+    unbegun: tuple[float, ...] = ()
     day_counts: Mapping[int, int] = field(default_factory=dict)
     route_next: Mapping[str, float] = field(default_factory=dict)
     per_photo: float = 0.0
@@ -109,7 +109,7 @@ class RateLimitState:
                     **plain,
                     "version": int(item["version"]),
                     "taken": int(item.get("taken", "0"), 16),
-                    "masks": tuple(item.get("masks", ())),
+                    "unbegun": tuple(item.get("unbegun", ())),
                     "day_counts": dict(enumerate(item.get("day_counts", ()), start=item.get("day_first", 0))),
                     "route_next": dict(item.get("route_next", {})),
                     "pace": Pace(*item.get("pace", ())),
@@ -160,7 +160,7 @@ def advance(state: RateLimitState, limits: RateLimits, now: float) -> RateLimitS
         spacing=spacing,
         base=base,
         taken=taken,
-        masks=tuple(at for at in state.masks if at > now - UNBEGUN),
+        unbegun=tuple(at for at in state.unbegun if at > now - UNBEGUN),
         route_next={route: at for route, at in state.route_next.items() if at > now},
         day_counts=in_a_day(state, limits, now),
         budget_day=budget_day,
