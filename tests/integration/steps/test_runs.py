@@ -223,6 +223,16 @@ def test_a_retry_waits_for_what_adobe_is_still_at_work_on(walk: Walk, step: str)
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
 
 
+def test_a_retry_buys_again_what_adobe_refuses_to_tell_of(walk: Walk) -> None:
+    refused = {"route": "GET /v1/status/*", "after": 1, "times": 5, "fault": {"do": "error", "status": 422}}
+    walk.adobe.add_rules(refused)
+    job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
+    assert (job.outcome["reason"], job.adobe_requests["fill-1"].fate) == ("RequestRefusedError", "given_up")
+    asked_for(walk)
+    walk.execute()
+    assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 2}
+
+
 @pytest.mark.parametrize("gone", ["plan.json", "hole.png"])
 def test_work_that_is_gone_spoils_the_fill_alone(walk: Walk, gone: str) -> None:
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))

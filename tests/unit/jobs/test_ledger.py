@@ -361,6 +361,12 @@ def test_what_one_fill_came_to_says_nothing_of_another(stage: Stage) -> None:
     assert (awaited.check_at <= stage.clock(), awaited.deadline_at) == (True, stage.clock() + 900)
 
 
+def test_a_request_that_is_sent_again_has_no_fate_yet(stage: Stage) -> None:
+    """So that the next run waits for its second job, where this one ends meanwhile."""
+    job = stage.ledger.record_poll(stage.claim(), AdobeRequest("mask", attempts=1, fate="failed"), now=stage.clock())
+    assert set(reclaim(stage, failed(stage, paid(stage, job))).adobe_requests) == {"mask"}
+
+
 def test_what_adobe_may_have_forgotten_is_not_asked_about_again(stage: Stage) -> None:
     job = failed(stage, paid(stage, stage.claim()))
     stage.clock.pass_by(ANSWER_SECONDS)

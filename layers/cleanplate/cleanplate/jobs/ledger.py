@@ -189,6 +189,7 @@ class Ledger:
                 intent_at=now,
                 lease_until=now + LEASE_SECONDS,
                 slot_at=0.0,
+                fate="",
             )
             return replace(_with(current, begun), status=status)
 

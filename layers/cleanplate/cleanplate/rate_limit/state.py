@@ -63,9 +63,9 @@ class RateLimitState:
     """Everything that callers share. ``version`` belongs to whoever stores it.
 
     ``taken`` has a bit for each slot that was given, on the grid that begins at ``base``. ``day_counts`` is how many were
-    given in each half hour of the last day. ``unbegun`` are the slots of new
-    photos that may not be written down as in work yet, rather too many than too few. ``route_next`` is when a route with a limit of its own may have its next POST. ``pace`` is how fast
-    requests were made of late.
+    given in each half hour of the last day. ``unbegun`` are the slots of new photos that may not be written down as in
+    work yet, rather too many than too few. ``route_next`` is when a route with a limit of its own may have its next POST.
+    ``pace`` is how fast requests were made of late.
     """
 
     version: int = 0

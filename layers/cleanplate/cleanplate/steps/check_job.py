@@ -185,9 +185,7 @@ def _error_of(answer: Answer) -> AdobeError:
 def _give_back(job: Job, name: str, services: Services) -> Job:
     """Make a request unsent again after its job has failed; the POST still counts as an attempt."""
     request = job.adobe_requests[name]
-    cleared = replace(
-        request, adobe_job=None, lease_until=0.0, submitted_at=0.0, deadline_at=0.0, check_at=0.0, fate=""
-    )
+    cleared = replace(request, adobe_job=None, lease_until=0.0, submitted_at=0.0, deadline_at=0.0, check_at=0.0)
     return services.ledger.record_poll(job, cleared, now=services.clock())
 
 
