@@ -137,7 +137,7 @@ def _requests() -> Iterator[_Kind]:
     yield _Kind(
         "429-for-ever",
         "429",
-        "The photo waits for its turn until its own deadline.",
+        "The photo waits for a slot until its own deadline.",
         {"do": "too_many_requests", "retry_after": 600},
         ends="DeadlinePassedError",
         settings=_DEADLINES,

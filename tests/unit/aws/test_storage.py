@@ -82,6 +82,19 @@ def test_without_versions_another_upload_is_not_mistaken_for_the_photo(stage: St
         stage.storage.fetch_photo(photo, io.BytesIO(), max_bytes=100)
     with pytest.raises(PhotoGoneError), stage.storage.open_photo(photo, size=5) as file:
         file.read()
+    with pytest.raises(PhotoGoneError):
+        stage.storage.pass_on(photo, "dog.jpg", job_id="j1")
+    assert stage.results() == {}
+
+
+def test_without_versions_no_copy_for_adobe_is_of_another_upload(stage: Stage) -> None:
+    stage.s3.create_bucket(Bucket="plain", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    asked = []
+    stage.s3.meta.events.register("provide-client-params.s3.CopyObject", lambda params, **_: asked.append(params))
+    photo = Photo("plain", "a//dog.jpg", etag=stage.s3.put_object(Bucket="plain", Key="a//dog.jpg")["ETag"].strip('"'))
+    stage.storage.link_for_adobe(photo, "jobs/j1/photo", "image/jpeg")
+    # Moto does not compare them.
+    assert [params["CopySourceIfMatch"] for params in asked] == [photo.etag]
 
 
 def test_a_version_that_was_deleted_for_good_is_gone(stage: Stage) -> None:

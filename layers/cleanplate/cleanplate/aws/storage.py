@@ -215,6 +215,7 @@ class Storage:
                 Bucket=self._work,
                 Key=spare_key,
                 CopySource=source,  # type: ignore[arg-type]
+                **({"CopySourceIfMatch": photo.etag} if photo.etag else {}),  # type: ignore[arg-type]
                 ContentType=media_type,
                 MetadataDirective="REPLACE",
                 TaggingDirective="REPLACE",
@@ -284,7 +285,7 @@ class Storage:
         """Copy the untouched original to the results bucket, within S3."""
         source: dict[str, str] = {"Bucket": photo.bucket, "Key": photo.key, **_version(photo)}
         with _named_when_gone(photo):
-            head = self._s3.head_object(**source)  # type: ignore[arg-type]
+            head = self._s3.head_object(Bucket=photo.bucket, Key=photo.key, **_exactly(photo))
             self._s3.copy_object(
                 Bucket=self._results,
                 Key=key,

@@ -121,11 +121,11 @@ def take_turn(job: Job, *, route: Route, slot_at: float, services: Services) -> 
     """
     now = services.clock()
     if not slot_at and services.room.attendance().until > now:
-        raise _postponed(job, "Other photos are waiting for their turn at Adobe.", now)
+        raise _postponed(job, "Other photos wait for a slot at Adobe.", now)
     within = services.limiter.limits.near if slot_at else _PATIENCE
     slot = services.limiter.reserve("mask", route=route.name, within=within, instead_of=slot_at)
     if not slot.granted:
-        raise _postponed(job, f"Its turn at Adobe has not come yet ({slot.reason}).", now)
+        raise _postponed(job, f"No slot at Adobe is free ({slot.reason}).", now)
     services.sleep(max(0.0, slot.at - services.limiter.now()))
     return slot.at
 
@@ -179,5 +179,5 @@ def _after_refusal(
 
 def _postponed(job: Job, why: str, until: float) -> Exception:
     if until > job.deadline_at:
-        return DeadlinePassedError(f"The photo's turn would come after its deadline. {why}")
+        return DeadlinePassedError(f"The next slot at Adobe comes after the photo's deadline. {why}")
     return PostponedError(why, until)
