@@ -30,7 +30,7 @@ def test_the_operating_page_names_errors_and_parameters_that_exist(project: Proj
     bodies = [project.tree(f"{PACKAGE}/{path}").body for path in ("errors.py", "adobe/errors.py")]
     errors = {node.name for body in bodies for node in body if isinstance(node, ast.ClassDef)}
     assert {word for word in words if word.endswith("Error")} <= errors
-    known = project.template["Parameters"].keys() | project.template["Outputs"].keys()
+    known = {name for part in ("Parameters", "Outputs", "Resources") for name in project.template[part]}
     capitals = {word for word in words if re.fullmatch(r"(?:[A-Z][a-z]+){2,}", word)}
     assert capitals - errors <= known
 
