@@ -172,7 +172,7 @@ class System:
                 result = manifest.get("result")
                 content = read_object(self.aws, self.stack.results_bucket, result["key"]) if result else None
                 return Ended(snapshot, manifest, content)
-            time.sleep(0.1)
+            time.sleep(0.25)
         raise AssertionError(f"{dropped.key} came to nothing in {deadline:g} s: {found}. {self.aws.last_words(40)}")
 
     def clean(self, content: bytes, key: str = "", *, prefix: str = "", **metadata: str) -> Ended:
@@ -232,6 +232,8 @@ def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with LocalCloud(
         adobe=Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True),
         wait_scale=0.1,
+        # Each of a function's processes costs half a second of processor time before it does anything.
+        lanes=2,
         parameters={
             "CountPolls": "false",
             "RequestsPerMinute": "6000",
