@@ -166,6 +166,8 @@ class _Cleaning:
     tracks: dict[str, PhotoProgress] = field(default_factory=dict)
     #: Manifests that were read: key and ETag.
     seen: set[tuple[str, str]] = field(default_factory=set)
+    #: When the results are listed next, where they fill several pages.
+    next_list: float = 0.0
     moved_at: float = 0.0
     stages: tuple[object, ...] = ()
     began: float = field(default_factory=time.monotonic)
@@ -246,7 +248,9 @@ class _Cleaning:
         """Return the manifests of these photos that were not there before."""
         found = []
         pages = self.stack.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.stack.results_bucket, Prefix=self.asked.folder):
+        for number, page in enumerate(pages.paginate(Bucket=self.stack.results_bucket, Prefix=self.asked.folder)):
+            # AWS takes money for each page: the more of them, the less often.
+            self.next_list = time.monotonic() + number * _LOOK_EVERY
             for listed in page.get("Contents", []):
                 place = (listed["Key"], listed["ETag"])
                 progress = self._photo_of(listed["Key"])
@@ -274,7 +278,8 @@ class _Cleaning:
         for key, stage in self.stack.stages().items():
             if key in open_:
                 self.tracks[key].stage = stage
-        for progress, manifest in self._read_manifests(open_) if open_ else []:
+        is_due = open_ and time.monotonic() >= self.next_list
+        for progress, manifest in self._read_manifests(open_) if is_due else []:
             progress.manifest = manifest
             progress.end(str(manifest["outcome"]))
 

@@ -97,6 +97,27 @@ def test_a_manifest_of_an_earlier_version_is_read_once(stage: Stage, tmp_path: P
     assert (len(read), run.tracks["0.jpg"].outcome) == (2, "cleaned")
 
 
+def test_results_of_many_pages_are_listed_less_often(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, now, lists = cleaning(tmp_path, {}, photos=1), [1000.0], []
+    run.stack = replace(run.stack, client=lambda _service: stage.s3, results_bucket=RESULTS)
+    run.tracks["0.jpg"].version_id = "new"
+    for number in range(5):
+        stage.s3.put_object(Bucket=RESULTS, Key=f"{number}.jpg", Body=b"")
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def a_key_a_page(params: dict[str, Any], **_: Any) -> None:
+        params["MaxKeys"] = 1
+        lists.append(now[0])
+
+    stage.s3.meta.events.register("provide-client-params.s3.ListObjectsV2", a_key_a_page)
+    for _ in range(20):
+        run._take_manifests()
+        now[0] += 0.5
+    assert len(lists) <= 5 * (20 / 4)
+
+
 def test_what_is_uploaded_for_long_is_not_laid_at_adobes_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, now = cleaning(tmp_path, {}), time.monotonic()
     assert "has moved" not in run._words({})
