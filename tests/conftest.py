@@ -6,6 +6,12 @@ import gc
 
 import pytest
 
+#: Folders and modules whose tests share what takes a second and more to make (the transformed template, the parsed
+#: project, moto's interpreter, the model): each is one worker's, since every worker would make it again.
+SHARING = {"template", "consistency", "test_other_interpreter", "test_addresses", "test_routes"}
+#: Takes as long as all others of its folder.
+ALONE = {"test_check"}
+
 
 def pytest_configure() -> None:
     gc.set_threshold(50_000, 20, 20)
@@ -16,3 +22,11 @@ def pytest_collection_finish() -> None:
     """What is there before the first test is not looked at again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)  # Before xdist writes the groups into the tests' names.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in {item.path.parent.name, item.path.stem} & SHARING:
+            if item.path.stem not in ALONE:
+                item.add_marker(pytest.mark.xdist_group(name))
