@@ -4,28 +4,34 @@ It ends with its parent: the parent holds the other end of standard input, so th
 a function behind. It runs a few functions at a time, and the others wait their turn as they would for a free CPU.
 Loopback counts as TLS for ``aws:SecureTransport``: the buckets' and queues' policies refuse anything less, and on
 AWS every client comes by https. And it knows what ministack does not yet: the condition key ``events:source``, ranges
-of an object's version, and that a batch of messages takes the right to send one.
+of an object's version, and that a batch of messages takes the right to send one. And a function's last lines are in its
+log however busy the machine is.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
+import termios
 import threading
+import time
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions, iam_evaluator
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import lambda_svc, s3
 
 #: How the name of the process's own folder begins.
 FOLDER = "cleanplate-aws-"
+#: So long a function's last lines are waited for, in seconds.
+_PATIENCE = 5.0
 
 
 def _end_with_parent() -> None:
@@ -101,6 +107,27 @@ def _read_ranges_of_versions() -> None:
     s3._get_object = get_object  # noqa: SLF001
 
 
+def _log_all_that_a_function_said() -> None:
+    drain = lambda_runtime.ProvidedWorker._drain_stderr_bounded  # noqa: SLF001
+
+    def drain_after_the_pipe(worker: Any, **waits: float) -> str:  # noqa: ANN401
+        # What the function wrote is in the pipe when it answers. On a busy machine the reader comes later, and the lines
+        # would wait for the next call, which may never come.
+        deadline = time.monotonic() + _PATIENCE
+        while _has_unread(worker) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return str(drain(worker, **{"idle_confirm": 0.01, **waits}))
+
+    lambda_runtime.ProvidedWorker._drain_stderr_bounded = drain_after_the_pipe  # noqa: SLF001
+
+
+def _has_unread(worker: Any) -> bool:  # noqa: ANN401
+    try:
+        return any(fcntl.ioctl(worker._proc.stdout, termios.FIONREAD, bytes(4)))  # noqa: SLF001
+    except (AttributeError, OSError, ValueError):
+        return False  # it has ended
+
+
 def main() -> None:
     """Serve until told to stop. The one argument is how many functions may run at once."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -109,6 +136,7 @@ def main() -> None:
     _know_whose_events()
     _let_batches_be_sent_like_messages()
     _read_ranges_of_versions()
+    _log_all_that_a_function_said()
     app.main()
 
 
