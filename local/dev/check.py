@@ -39,6 +39,7 @@ FALSE_ALARMS: Mapping[str, str] = MappingProxyType(
     }
 )
 _STATE_MACHINE = "AWS::Serverless::StateMachine"
+_COLLECTED = re.compile(r"\S+\.py: \d+")
 _COUNT = re.compile(r"(\d+|One) errors?:?")
 
 
@@ -54,6 +55,7 @@ def checks() -> list[Check]:
     """Return all checks, the longest first."""
     return [
         Check("types (mypy)", lambda: _tool("-m", "mypy", "--no-error-summary")),
+        Check("tests (collected)", collect_tests),
         Check("template (checkov)", audit_template),
         Check("template (cfn-lint)", lambda: lint_template(transformed(), TEMPLATE)),
         Check("template (sam validate)", validate),
@@ -82,6 +84,15 @@ def check(console: Console, wanted: list[Check] | None = None) -> int:
 def _timed(each: Check) -> tuple[list[str], float]:
     began = time.monotonic()
     return each.find(), time.monotonic() - began
+
+
+def collect_tests(*files: Path) -> list[str]:
+    """Return what keeps pytest from reading the tests, or some files.
+
+    Their bytecode is written on the way: workers that start at once would each compile everything.
+    """
+    said = _tool("-m", "pytest", "-c", "pyproject.toml", "-n", "0", "--collect-only", "-qq", *map(str, files))
+    return [line for line in said if not _COLLECTED.fullmatch(line)]
 
 
 def lint_template(template: Mapping[str, Any], *files: Path) -> list[str]:
