@@ -124,6 +124,15 @@ def test_firefly_fills_with_words(walk: Walk) -> None:
     assert walk.adobe.counters()["downloads_with_authorization"] == 0
 
 
+def test_a_photo_of_unknown_size_is_not_sent_to_firefly_as_it_is(walk: Walk) -> None:
+    """GIVEN a request that names a version, and so no size THEN what is sent keeps Firefly's limit of 15 MB."""
+    photo = walk.stage.upload("dog.jpg", PHOTO, fill_route="firefly-fill")
+    walk.publish(Photo(UPLOADS, "dog.jpg", version_id=photo.version_id), request_id="r1")
+    walk.execute()
+    assert walk.stage.manifest("dog.jpg.json")["outcome"] == "cleaned"
+    assert [key for key in walk.stage.work() if "/window-1." in key and not key.endswith(".mask.png")]
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_words_that_firefly_refuses_end_the_photo_by_name(walk: Walk, late: bool) -> None:
     if late:

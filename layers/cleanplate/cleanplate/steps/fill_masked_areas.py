@@ -72,7 +72,8 @@ def _plan_fill(job: Job, masks: list[bytes], services: Services) -> imaging.Fill
         masks,
         options=job.options,
         limit=route.pixel_limit,
-        as_is=not route.byte_limit or (job.photo.size or 0) <= route.byte_limit,
+        # A request that names a version does not say its size.
+        as_is=not route.byte_limit or (job.photo.size is not None and job.photo.size <= route.byte_limit),
         max_windows=services.settings.max_fills,
     )
 
