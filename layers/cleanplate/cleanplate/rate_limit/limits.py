@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from cleanplate.errors import SettingsError
 
@@ -16,11 +17,10 @@ class RateLimits:
     """What the account allows, and how much of that is ours.
 
     ``share_left`` (0 to 0.95) of both limits is left to the account's other users. ``per_day`` and ``daily_budget`` may
-    be ``None``: no such limit. ``daily_budget`` counts paid requests (masks and fills) per UTC day. ``slack`` is the
-    part of every minute, in seconds, that is kept in hand. ``max_fills`` is how many fills a photo may need. ``routes``
-    holds what Adobe allows of one route alone: seconds between two of its POSTs, by its name. ``minute`` and ``day``
-    are their lengths in seconds; only local runs in scaled time change them. Raises ``SettingsError`` for values that
-    cannot be meant.
+    be ``None``: no such limit. ``daily_budget`` counts paid requests (masks and fills) per UTC day. ``max_fills`` is how
+    many fills a photo may need. ``routes`` holds what Adobe allows of one route alone: seconds between two of its POSTs,
+    by its name. ``slack`` is the part of every minute that is kept in hand; it, ``minute`` and ``day`` are seconds.
+    Raises ``SettingsError`` for values that cannot be meant.
     """
 
     per_minute: float = 60
@@ -30,15 +30,12 @@ class RateLimits:
     daily_budget: int | None = None
     max_fills: int = 1
     routes: Mapping[str, float] = field(default_factory=dict)
-    slack: float = 2.0
-    minute: float = 60.0
-    day: float = 86400.0
+    slack: ClassVar[float] = 2.0
+    minute: ClassVar[float] = 60.0
+    day: ClassVar[float] = 86_400.0
 
     def __post_init__(self) -> None:
         _require("The limit per minute", self.per_minute, 1, 6000)
-        _require("The length of a minute", self.minute, 0.5, 60)
-        _require("The length of a day", self.day, 10 * self.minute, 86400)
-        _require("The slack", self.slack, 0, self.minute / 2)
         _require("The share left to others", self.share_left, 0, 0.95)
         needed = self.requests_per_photo
         if self.per_day is not None:
@@ -83,7 +80,7 @@ class RateLimits:
     @property
     def near(self) -> float:
         """Seconds that a normal mask may reserve ahead."""
-        return max(_NEAR * self.minute / 60, 2 * self.spacing)
+        return max(_NEAR, 2 * self.spacing)
 
 
 def _require(what: str, value: object, least: float, most: float) -> None:
