@@ -94,7 +94,7 @@ def test_without_versions_no_copy_for_adobe_is_of_another_upload(stage: Stage) -
     photo = Photo("plain", "a//dog.jpg", etag=stage.s3.put_object(Bucket="plain", Key="a//dog.jpg")["ETag"].strip('"'))
     stage.storage.link_for_adobe(photo, "jobs/j1/photo", "image/jpeg")
     # Moto does not compare them.
-    assert [params["CopySourceIfMatch"] for params in asked] == [photo.etag]
+    assert [params["CopySourceIfMatch"] for params in asked] == [f'"{photo.etag}"']
 
 
 def test_a_version_that_was_deleted_for_good_is_gone(stage: Stage) -> None:

@@ -215,7 +215,7 @@ class Storage:
                 Bucket=self._work,
                 Key=spare_key,
                 CopySource=source,  # type: ignore[arg-type]
-                **({"CopySourceIfMatch": photo.etag} if photo.etag else {}),  # type: ignore[arg-type]
+                **({"CopySourceIfMatch": f'"{photo.etag}"'} if photo.etag else {}),  # type: ignore[arg-type]
                 ContentType=media_type,
                 MetadataDirective="REPLACE",
                 TaggingDirective="REPLACE",
