@@ -19,9 +19,6 @@ from pathlib import Path
 from local.paths import ROOT
 from tests.benchmarks.figures import Table, missed, print_table
 
-sys.path[:0] = [path for path in (str(ROOT / "layers" / "cleanplate"),) if path not in sys.path]
-
-
 #: Name of a part -> its module. In this order: what measures time alone comes first, while the machine is cool.
 PARTS = {
     "import": "bench_imports",

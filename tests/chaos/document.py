@@ -21,8 +21,8 @@ runs every row with the real functions and the real state machine, and compares 
 for which reason, how many jobs Adobe was paid for, and whether it is marked as a possible duplicate.
 
 - **Outcome**: `cleaned`; `nothing_to_remove`, where the original is passed on; `mask_ready`, where the mask waits for
-  approval; or `failed` with its reason. What to do
-  about a reason is in [failures](failures.md), and in the photo's manifest and event.
+  approval; or `failed` with its reason. What to do about a reason is in [failures](failures.md), and in the photo's
+  manifest and event.
 - **Paid**: jobs that Adobe was paid for this photo in all. A photo without faults takes two: a mask and a fill.
 - **Twice?**: where the answer to a request was lost, a job may exist at Adobe that nobody knows of. The request is then
   sent once more and never a third time, and record, manifest and event say `possible_duplicate`.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from aws_lambda_powertools import Logger
@@ -62,10 +63,6 @@ class Grounds:
     def walks(self) -> Iterator[MakeWalk]:
         """Makes walks, each on an empty moto, with a stand-in of its own."""
         mock = mock_aws()
-        changed = {"AWS_DEFAULT_REGION": REGION, "MOTO_S3_CUSTOM_ENDPOINTS": self.bridge.url}
-        before = {name: os.environ.get(name) for name in changed}
-        os.environ.update(changed)
-        mock.start()
 
         def make(*, unreachable: Unreachable | None = None, **settings: str) -> Walk:
             mock.stop()
@@ -76,15 +73,9 @@ class Grounds:
             self.bridge.stage = stage
             return Walk(stage, self.adobe)
 
-        try:
+        places = {"AWS_DEFAULT_REGION": REGION, "MOTO_S3_CUSTOM_ENDPOINTS": self.bridge.url}
+        with patch.dict(os.environ, places), mock:
             yield make
-        finally:
-            mock.stop()
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
     def _renew(self) -> None:
         # A new one each time: what a client has given up may go on for a while, and would be counted in the next walk.
@@ -121,9 +112,9 @@ def world() -> Iterator[MakeWalk]:
 class _ClosedDoor(BaseAdapter):
     """Sends some calls to a port at which nobody listens: the network's refusal is a real one."""
 
-    def __init__(self, durations: BaseAdapter, unreachable: Unreachable) -> None:
+    def __init__(self, usual: BaseAdapter, unreachable: Unreachable) -> None:
         super().__init__()
-        self._usual = durations
+        self._usual = usual
         self._which = unreachable
         self._left = unreachable.times
         with socket.create_server(("127.0.0.1", 0)) as gone:
@@ -164,17 +155,10 @@ def logs(level: int = logging.INFO) -> Iterator[io.StringIO]:
 @contextmanager
 def impatient(read_seconds: float = 0.6) -> Iterator[None]:
     """Time-outs that a test can wait for."""
-    places: list[tuple[Any, str, object]] = [
-        (adobe_client, "TIMEOUTS", (1, read_seconds)),
-        (tokens, "TIMEOUTS", (1, read_seconds)),
-        (connections, "_ANSWER_SECONDS", 2 * read_seconds),
-        (adobe_client, "_DOWNLOAD_SECONDS", 2 * read_seconds),
-    ]
-    before = [(where, name, getattr(where, name)) for where, name, _ in places]
-    for where, name, value in places:
-        setattr(where, name, value)
-    try:
+    with (
+        patch.object(adobe_client, "TIMEOUTS", (1, read_seconds)),
+        patch.object(tokens, "TIMEOUTS", (1, read_seconds)),
+        patch.object(connections, "_ANSWER_SECONDS", 2 * read_seconds),
+        patch.object(adobe_client, "_DOWNLOAD_SECONDS", 2 * read_seconds),
+    ):
         yield
-    finally:
-        for where, name, value in before:
-            setattr(where, name, value)
