@@ -23,7 +23,7 @@ from tests.unit.imaging.test_colour import scanner
 from tests.unit.imaging.test_stated import stating
 from tests.unit.imaging.test_tiff import tiff
 from tests.unit.imaging.test_untouched import walk
-from tests.unit.imaging.variants import WIDE, encoded, exif, png_with, random_mask, raw_profile
+from tests.unit.imaging.variants import QUICK, WIDE, encoded, exif, png_with, random_mask, raw_profile
 
 BASE = picture("RGB")
 WIDTH, HEIGHT = SIZE
@@ -92,7 +92,7 @@ def deep_png(*chunks: tuple[bytes, bytes]) -> bytes:
 
 def heic(image: Image.Image = BASE, **how: Any) -> bytes:
     buffer = io.BytesIO()
-    pillow_heif.from_pillow(image).save(buffer, quality=90, **how)
+    pillow_heif.from_pillow(image).save(buffer, quality=90, **QUICK["HEIF"], **how)
     return buffer.getvalue()
 
 
