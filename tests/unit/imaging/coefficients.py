@@ -46,7 +46,8 @@ class Jpeg:
 
 class _Bits:
     def __init__(self, data: bytes) -> None:
-        self._bits = "".join(f"{byte:08b}" for byte in data.replace(b"\xff\x00", b"\xff"))
+        content = data.replace(b"\xff\x00", b"\xff")
+        self._bits = f"{int.from_bytes(content, 'big'):0{8 * len(content)}b}" if content else ""
         self._at = 0
 
     def one(self) -> int:
@@ -66,11 +67,13 @@ class _Bits:
         return value if not count or value >> (count - 1) else value - (1 << count) + 1
 
     def symbol(self, table: dict[str, int]) -> int:
-        for length in range(1, 17):
-            code = self._bits[self._at : self._at + length]
-            if code in table and len(code) == length:
-                self._at += length
-                return table[code]
+        bits, at = self._bits, self._at
+        for end in range(at + 1, at + 17):
+            # Behind the last bit this stays the code that was not found before.
+            found = table.get(bits[at:end])
+            if found is not None:
+                self._at = end
+                return found
         raise ValueError("no such code")
 
 
