@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from local.dev.world import World
@@ -50,21 +51,15 @@ class Bell:
         self._system = system
         self._aws = system.aws
         self.since = time.time()
-        self._physical = {
-            found["LogicalResourceId"]: found["PhysicalResourceId"]
-            for page in self._aws.client("cloudformation")
-            .get_paginator("list_stack_resources")
-            .paginate(StackName=system.stack.name)
-            for found in page["StackResourceSummaries"]
-        }
-        world = World(transformed(), {"NotificationEmail": ""})
-        self._log_groups = {name: log_group(self._aws, name) for name in system.stack.functions.values()}
-        self.alarms: dict[str, dict[str, Any]] = world.of_type("AWS::CloudWatch::Alarm")
+        self._physical = _physical_ids(system)
+        self._log_groups = _log_groups(system)
+        self.alarms = _alarms()
+        self._read: dict[str, list[str]] = {}
         self._queue = self._subscribe()
 
     # --- what was measured ---
 
-    def points(self, metric: Metric) -> list[float]:
+    def _points(self, metric: Metric) -> list[float]:
         """The values of one metric since this bell was hung."""
         if metric.namespace == "AWS/SQS":
             return self._of_queue(metric)
@@ -77,14 +72,17 @@ class Bell:
             for message in self._logged(name):
                 yield from _embedded(message)
 
-    def _logged(self, function: str) -> Iterator[str]:
-        logs = self._aws.client("logs")
-        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
-            pages = logs.get_paginator("filter_log_events").paginate(
-                logGroupName=self._log_groups[function], startTime=int(self.since * 1000)
-            )
-            for page in pages:
-                yield from (event["message"] for event in page["events"])
+    def _logged(self, function: str) -> list[str]:
+        """What a function has said since this bell was hung; read once for each look at alarms."""
+        if function not in self._read:
+            said = self._read[function] = []
+            logs = self._aws.client("logs")
+            with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+                pages = logs.get_paginator("filter_log_events").paginate(
+                    logGroupName=self._log_groups[function], startTime=int(self.since * 1000)
+                )
+                said += [event["message"] for page in pages for event in page["events"]]
+        return self._read[function]
 
     def _of_queue(self, metric: Metric) -> list[float]:
         if metric.name not in _ATTRIBUTES:
@@ -103,6 +101,20 @@ class Bell:
 
     def value(self, alarm: str, given: Mapping[str, float] | None = None) -> float | None:
         """What an alarm compares; None where there are no data. ``given`` stands for metrics that nobody measures here."""
+        self._read.clear()
+        return self._value(alarm, given)
+
+    def rings(self, alarm: str, given: Mapping[str, float] | None = None) -> bool:
+        """Whether the alarm, as it is deployed, says ALARM of what was measured."""
+        self._read.clear()
+        return self._rings(alarm, given)
+
+    def ringing(self, given: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """All alarms that ring; ``given`` stands for metrics of some of them."""
+        self._read.clear()
+        return [alarm for alarm in self.alarms if self._rings(alarm, given.get(alarm))]
+
+    def _value(self, alarm: str, given: Mapping[str, float] | None) -> float | None:
         about = self.alarms[alarm]
         if "Metrics" not in about:
             return self._statistic(_metric(about, about["Statistic"]))
@@ -118,15 +130,14 @@ class Bell:
         except KeyError:
             return None
 
-    def rings(self, alarm: str, given: Mapping[str, float] | None = None) -> bool:
-        """Whether the alarm, as it is deployed, says ALARM of what was measured."""
-        about, value = self.alarms[alarm], self.value(alarm, given)
+    def _rings(self, alarm: str, given: Mapping[str, float] | None) -> bool:
+        about, value = self.alarms[alarm], self._value(alarm, given)
         if value is None:
             return about["TreatMissingData"] == "missing" and bool(about.get("InsufficientDataActions"))
         return bool(_COMPARED[about["ComparisonOperator"]](value, float(about["Threshold"])))
 
     def _statistic(self, metric: Metric) -> float | None:
-        points = self.points(metric)
+        points = self._points(metric)
         return float(_STATISTICS[metric.statistic](points)) if points else None
 
     # --- who hears it ---
@@ -134,15 +145,16 @@ class Bell:
     def tell(self, alarm: str, given: Mapping[str, float] | None = None) -> None:
         """Give the embedded CloudWatch what CloudWatch has from the logs; it compares, and rings by itself."""
         cloudwatch = self._aws.client("cloudwatch")
+        self._read.clear()
         cloudwatch.set_alarm_state(AlarmName=self._physical[alarm], StateValue="OK", StateReason="before the test")
         (deployed,) = cloudwatch.describe_alarms(AlarmNames=[self._physical[alarm]])["MetricAlarms"]
         about = self.alarms[alarm]
         if "Metrics" in about:
             assert (deployed["Namespace"], deployed["MetricName"]) == (EXPRESSIONS, alarm)
-            value = self.value(alarm, given)
+            value = self._value(alarm, given)
             points = [] if value is None else [value]
         else:
-            points = self.points(_metric(about, about["Statistic"]))
+            points = self._points(_metric(about, about["Statistic"]))
         data: list[Any] = [
             {"MetricName": deployed["MetricName"], "Dimensions": deployed["Dimensions"], "Value": point}
             for point in points
@@ -176,6 +188,26 @@ class Bell:
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
         sns.subscribe(TopicArn=self._system.stack.outputs["NotificationsTopicArn"], Protocol="sqs", Endpoint=arn)
         return url
+
+
+@cache
+def _alarms() -> dict[str, dict[str, Any]]:
+    return World(transformed(), {"NotificationEmail": ""}).of_type("AWS::CloudWatch::Alarm")
+
+
+@cache
+def _physical_ids(system: System) -> dict[str, str]:
+    pages = system.aws.client("cloudformation").get_paginator("list_stack_resources")
+    return {
+        found["LogicalResourceId"]: found["PhysicalResourceId"]
+        for page in pages.paginate(StackName=system.stack.name)
+        for found in page["StackResourceSummaries"]
+    }
+
+
+@cache
+def _log_groups(system: System) -> dict[str, str]:
+    return {name: log_group(system.aws, name) for name in system.stack.functions.values()}
 
 
 def _metric(about: Mapping[str, Any], statistic: str) -> Metric:
