@@ -1,4 +1,6 @@
-"""The Jobs table as all who keep something in it use it: one codec, and calls that may take more than one try."""
+"""The Jobs table as all who keep something in it use it: plain values in and out, and conditional writes that say what stood
+in their way.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a paid request that is of no more use, written down by the step that learns it: see ``jobs.reuse``."""
+"""Write into a paid request what became of it, where a step learns that it is of no more use; read by ``jobs.reuse``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cleanplate.services import Services
 def recorded_fate(
     job: Job, names: Iterable[str], fate: Fate, services: Services, *, after: tuple[type[Exception], ...]
 ) -> Iterator[None]:
-    """Record the fate of these requests where one of the errors ``after`` which it is theirs is raised, and raise it on."""
+    """Record the fate of these requests where one of the errors in ``after`` is raised, and raise it on."""
     try:
         yield
     except after:
@@ -25,12 +25,12 @@ def recorded_fate(
 
 
 def masks_of_use(job: Job, services: Services) -> AbstractContextManager[None]:
-    """Record where Adobe's mask shows to be of no use."""
+    """Record Adobe's mask as unusable where it cannot be used or is no longer kept."""
     names = [name for name in job.adobe_requests if name == "mask"]
     return recorded_fate(job, names, "unusable", services, after=(MaskUnusableError, WorkGoneError))
 
 
 def fills_of_use(job: Job, services: Services) -> AbstractContextManager[None]:
-    """Record where Adobe's fills show to be of no use; the mask that they were made with is as good as before."""
+    """Record Adobe's fills as unusable where one cannot be used or what they need is no longer kept; their mask stays usable."""
     names = [name for name in job.adobe_requests if name != "mask"]
     return recorded_fate(job, names, "unusable", services, after=(FillUnusableError, WorkGoneError))
