@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import threading
@@ -429,22 +428,31 @@ def session() -> boto3.Session:
 
 def client_as_new(service: str, endpoint_url: str | None = None) -> Any:
     """Return the one client of a service, without what earlier tests hung on it: to make one takes 10 ms and more."""
-    client, attributes, handlers = _client(service, endpoint_url)
+    client, attributes, registered = _client(service, endpoint_url)
     vars(client).clear()
     vars(client).update(attributes)
     vars(client._endpoint).pop("make_request", None)
-    emitter = client.meta.events._emitter
-    emitter._handlers, emitter._lookup_cache = copy.copy(handlers), {}
+    while registered:
+        client.meta.events._emitter.unregister(*registered.pop())
     return client
 
 
 @cache
-def _client(service: str, endpoint_url: str | None) -> tuple[Any, dict[str, Any], Any]:
-    """A client, and its attributes and event handlers as they are at first. S3's signs, since it makes links."""
+def _client(service: str, endpoint_url: str | None) -> tuple[Any, dict[str, Any], list[tuple[str, Any]]]:
+    """A client, its attributes as they are at first, and what is registered later. S3's signs, since it makes links."""
     lean = Config(signature_version=UNSIGNED, user_agent="tests")
     config = clients.s3_config(endpoint=bool(endpoint_url)) if service == "s3" else lean
     client = session().client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
-    return client, dict(vars(client)), copy.copy(client.meta.events._emitter._handlers)
+    registered: list[tuple[str, Any]] = []
+    emitter = client.meta.events._emitter
+    register = emitter._register_section
+
+    def note(event: str, handler: Any, *rest: Any, **named: Any) -> None:
+        registered.append((event, handler))
+        register(event, handler, *rest, **named)
+
+    emitter._register_section = note
+    return client, dict(vars(client)), registered
 
 
 def _no_adobe() -> AdobeClient:
