@@ -243,6 +243,18 @@ def test_dead_letters_are_sent_once_more_as_they_were(stage: Stage, queues: Queu
     assert {message["Body"] for message in queues.taken(queues.uploads)} == bodies
 
 
+def test_dead_letters_that_are_together_too_long_for_one_call_are_sent(stage: Stage, queues: Queues) -> None:
+    for number in range(6):
+        queues.sqs.send_message(QueueUrl=queues.dead, MessageBody=f"{number}" * 200_000)
+    assert redrive(stage) == {"sent": 6, "left": 0}
+
+
+def test_the_answer_says_whether_a_reason_was_named(stage: Stage) -> None:
+    failed(stage, "1.jpg", "NotAPhotoError")
+    assert "name a reason" in request(stage)["answer"]["answer"]
+    assert "failed as TruncatedPhotoError" in request(stage, reason="TruncatedPhotoError")["answer"]["answer"]
+
+
 def test_what_the_time_does_not_do_for_is_left(stage: Stage, queues: Queues) -> None:
     queues.sqs.send_message(QueueUrl=queues.dead, MessageBody="{}")
     assert redrive(stage, 5.0) == {"sent": 0, "left": 1}

@@ -21,6 +21,10 @@ from cleanplate.uploads.photo_names import skip_reason
 _ENOUGH = 30.0
 #: Photos that may wait in the queue: what is worked off in so many hours.
 _AHEAD_HOURS = 12
+#: The answer where no reason was named and none of those found passes by itself.
+_NONE_BY_ITSELF = (
+    "No photo there failed for a reason that passes; name a reason to retry the photos that failed for it."
+)
 
 
 def retry_photos(
@@ -92,7 +96,8 @@ def _sentence(failed_for: Mapping[str, int], reason: str, confirm: int, sent: in
     if confirm:
         return {**told, "answer": f"{sent} photos were sent to be cleaned once more."}
     if not meant:
-        return {**told, "confirm": 0, "answer": "There is no such photo; name a reason to retry those of that reason."}
+        none = f"No photo there failed as {reason}." if reason else _NONE_BY_ITSELF
+        return {**told, "confirm": 0, "answer": none}
     return {
         **told,
         "confirm": meant,
