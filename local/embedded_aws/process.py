@@ -39,7 +39,10 @@ def _end_with_parent() -> None:
         pass
     folder = Path(tempfile.gettempdir()).parent
     if folder.name.startswith(FOLDER):  # as made for this process, and nothing that somebody else keeps
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(10):  # another thread may be writing there
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
     os.killpg(0, signal.SIGKILL)
 
 

@@ -113,8 +113,12 @@ class System:
 
     def pages(self, *, wanted: bool) -> None:
         """Have pages written of folders that are done, or not: each costs processor time that most tests can do without."""
-        events, arn = self.aws.client("events"), self._arn("WriteFolderPageFunction")
-        (rule,) = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
+        self.heard("WriteFolderPageFunction", wanted=wanted)
+
+    def heard(self, function: str, *, wanted: bool) -> None:
+        """Have a function told of the events that its one rule names, or not."""
+        events = self.aws.client("events")
+        (rule,) = events.list_rule_names_by_target(TargetArn=self._arn(function))["RuleNames"]
         (events.enable_rule if wanted else events.disable_rule)(Name=rule)
 
     def _arn(self, function: str) -> str:

@@ -258,25 +258,26 @@ def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system:
         name=late.rpartition(":")[2],
         input=json.dumps({"job_id": job, "wait_seconds": 600}),
     )
-    machine.stop_execution(executionArn=first)
+    # On a busy machine the function for stopped executions may be faster than the sweeper; here it is the sweeper's.
+    system.heard("RecordFailureFunction", wanted=False)
+    try:
+        machine.stop_execution(executionArn=first)
+        assert sweep(system)["swept"] == 1
+        ended: Ended = system.wait(dropped)
+    finally:
+        system.heard("RecordFailureFunction", wanted=True)
 
-    assert sweep(system)["swept"] == 1
-
-    ended: Ended = system.wait(dropped)
     assert ended.reason == "JobOverdueError"
     assert machine.describe_execution(executionArn=late)["status"] == "ABORTED"
-    # The stopped execution's RecordFailure may come between the sweeper's record and its event, and publish it too, as
-    # docs/events.md tells subscribers: then both are of this run and say the very same.
-    events = system.published(dropped.key)
-    assert 1 <= len(events) <= 2
-    assert all(event["detail"] == ended.manifest for event in events)
+    (event,) = system.published(dropped.key)
+    assert event["detail"] == ended.manifest
 
 
 def _asked(system: System, key: str) -> str:
     """The job of a photo once Adobe is at work on its mask and its execution runs."""
     for item in system.aws.client("dynamodb").scan(TableName=system.stack.jobs_table)["Items"]:
         if item.get("photo", {}).get("M", {}).get("key", {}).get("S") == key:
-            mask = item["adobe_requests"]["M"].get("mask", {}).get("M", {})
+            mask = item.get("adobe_requests", {}).get("M", {}).get("mask", {}).get("M", {})
             if int(mask.get("polls", {}).get("N", 0)):
                 return item["job_id"]["S"]
     return ""
