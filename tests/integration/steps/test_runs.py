@@ -194,8 +194,9 @@ DEAD_LINKS = {"do": "result_expired"}
 )
 @pytest.mark.parametrize("step", ["mask", "fill"])
 def test_a_retry_buys_again_what_was_of_no_use_and_nothing_else(
-    walk: Walk, step: str, fault: Any, reason: str, fate: str
+    make_walk: Callable[..., Walk], step: str, fault: Any, reason: str, fate: str
 ) -> None:
+    walk = make_walk(MASK_DEADLINE_SECONDS="40", FILL_DEADLINE_SECONDS="40")
     route = {"mask": "mask-objects", "fill": "fill-masked-areas"}[step]
     walk.adobe.add_rules({"route": f"POST /v1/{route}", "times": 1, "fault": fault})
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
