@@ -25,6 +25,7 @@ PARTS = {
     "duplicates": "tests.chaos.duplicates",
     "model": "tests.chaos.model",
     "planted": "tests.chaos.mutants",
+    "properties": "tests.chaos.properties",
     "files": "tests.chaos.files",
     "leaks": "tests.chaos.leaks",
     "rights": "tests.chaos.rights",

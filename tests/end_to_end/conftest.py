@@ -31,8 +31,9 @@ OTHER_BUCKET = "their-archive"
 #: Modules that share a stack, by the name of their group; what is not named here shares one more. Most of their time is
 #: waiting, so the groups wait beside each other.
 GROUPS = {
-    "test_folder_by_a_stack": "folders", "test_invoke": "folders", "test_rights": "folders",
+    "test_folder_by_a_stack": "folders", "test_invoke": "folders",
     "test_operate": "operating", "test_progress_and_backfill": "operating",
+    "test_alarms": "alarms", "test_walk": "walk",
 }  # fmt: skip
 
 
@@ -110,6 +111,12 @@ class System:
             FunctionName=self.stack.functions[function], Payload=json.dumps(event or {})
         )
         return json.loads(answer["Payload"].read())
+
+    def sweep(self) -> dict[str, Any]:
+        """Have the sweeper come, and return what it says it did."""
+        answer: dict[str, Any] = self.invoke("SweepJobsFunction")
+        assert "errorType" not in answer, answer
+        return answer
 
     def pages(self, *, wanted: bool) -> None:
         """Have pages written of folders that are done, or not: each costs processor time that most tests can do without."""

@@ -34,10 +34,21 @@ MATRICES = {
 #: Modules that call the table hundreds of times: theirs is ministack's.
 MANY_CALLS = {"test_admit_photos", "test_folder_counts", "test_write_folder_page"}
 
+#: The same inputs in every run of the tests; ``make prove`` tries others, and many more of them.
 settings.register_profile(
-    "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    "repeatable",
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("repeatable")
+settings.register_profile("thorough", settings.get_profile("repeatable"), max_examples=2000, derandomize=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import requests
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cleanplate.adobe.errors import AnswerUnreadableError
@@ -31,7 +31,6 @@ _NEARLY_JSON = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
 @given(st.text() | st.tuples(_NEARLY_JSON, st.text()).map("".join))
 @example("[" * _DEEP)
 @example('{"Records":' * _DEEP)
@@ -46,7 +45,6 @@ def test_whatever_text_a_message_is_it_is_photos_or_refused_by_name(body: str) -
     assert all(upload.photo.key and upload.photo.bucket for upload in uploads)
 
 
-@settings(max_examples=500)
 @given(st.binary() | st.text().map(str.encode) | JSON.map(lambda found: json.dumps(found).encode()))
 @example(b"[" * MAX_SIDECAR_BYTES)
 @example(b'{"remove":' * 1600)
@@ -67,7 +65,6 @@ def test_whatever_bytes_a_sidecar_has_they_are_options_or_refused_by_name(conten
     assert len(json.dumps(parsed)) <= 2 * MAX_SIDECAR_BYTES
 
 
-@settings(max_examples=500)
 @given(
     st.lists(st.text() | st.sampled_from(["remove=dog", "grow=", "=5", "min_score=1=2", "REMOVE=a", ".."])).map(
         "/".join
@@ -91,7 +88,6 @@ def _answer(body: Any) -> requests.Response:
     return response
 
 
-@settings(max_examples=500)
 @given(st.fixed_dictionaries({}, optional={"access_token": JSON, "expires_in": JSON}) | JSON | st.binary())
 @example({"access_token": "t", "expires_in": math.inf})
 @example({"access_token": "t", "expires_in": math.nan})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanplate.redaction import scrub
@@ -12,7 +12,6 @@ SECRET = "s3cr3t-Zq9"
 AROUND = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@settings(max_examples=500)
 @given(
     before=AROUND,
     after=AROUND,

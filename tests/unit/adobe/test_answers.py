@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanplate.adobe.answers import (
@@ -466,7 +466,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500)
 @given(body=st.dictionaries(KNOWN, JSON, max_size=6), route=st.sampled_from(sorted(ROUTES)))
 def test_any_json_from_adobe_is_an_answer_that_can_be_stored(body: dict[str, Any], route: str) -> None:
     answer = ROUTES[route].read(body, work_key="k")
@@ -483,7 +482,6 @@ def test_any_json_from_adobe_is_an_answer_that_can_be_stored(body: dict[str, Any
     assert (read_retry_after({}, body, now=0) or 0) >= 0
 
 
-@settings(max_examples=500)
 @given(body=st.dictionaries(KNOWN, JSON, max_size=5), location=st.text(max_size=10))
 def test_whatever_json_a_post_is_answered_with_it_is_a_job_or_unreadable(body: dict[str, Any], location: str) -> None:
     try:

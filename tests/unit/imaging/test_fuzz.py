@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -38,7 +38,6 @@ FORMATS = {
     "BMP": ["1", "L", "P", "RGB"],
     "WEBP": ["RGB", "RGBA"],
 }
-fuzzed = settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def png(width: int, height: int, data: bytes, depth: int = 1, colour: int = 0) -> bytes:
@@ -80,7 +79,6 @@ def pictures(draw: st.DrawFn) -> bytes:
     )
 
 
-@fuzzed
 @given(masks=st.lists(pictures() | st.binary(max_size=200), max_size=3), invert=st.booleans())
 @example(masks=[BOMB], invert=False)
 @example(masks=[png(24, 16, b"")], invert=False)
@@ -95,7 +93,6 @@ def test_any_masks_become_one_grey_picture_or_a_named_refusal(masks: list[bytes]
     assert abs(union.width / union.height - SIZE[0] / SIZE[1]) < 0.6
 
 
-@fuzzed
 @given(content=pictures() | st.binary(max_size=200))
 @example(content=BOMB)
 @example(content=png(24, 16, b""))
@@ -107,7 +104,6 @@ def test_whatever_ones_own_mask_is_it_fits_or_is_refused_by_name(content: bytes)
     assert quiet(union_of)([content], SIZE, invert=False).size == SIZE
 
 
-@fuzzed
 @given(content=pictures() | st.binary(max_size=200))
 @example(content=BOMB)
 @example(content=png(24, 16, b""))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanplate.adobe.errors import PostOutcomeUnknownError
@@ -409,7 +409,6 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=500)
 @given(request=ASKS, facts=st.dictionaries(st.text("abc", min_size=1), PLAIN, max_size=4))
 def test_numbers_and_words_come_back_as_they_went(request: AdobeRequest, facts: dict[str, Any]) -> None:
     job = Job("0" * 40, PHOTO, Options(), "masking", facts=facts, adobe_requests={request.name: request})

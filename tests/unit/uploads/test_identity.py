@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanplate.errors import InvalidOptionsError
@@ -94,7 +94,6 @@ def test_a_job_with_unreadable_options_is_no_other_job() -> None:
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
 
-@settings(max_examples=500)
 @given(key=WORDS, version=WORDS, labels=st.lists(WORDS, min_size=1, max_size=4), score=st.floats(0, 1))
 def test_an_id_is_legal_everywhere_and_the_record_leads_back_to_it(
     key: str, version: str, labels: list[str], score: float

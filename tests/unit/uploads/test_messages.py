@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanplate.errors import InvalidRequestError
@@ -103,14 +103,12 @@ def test_s3_encodes_keys_and_they_are_decoded_once(encoded: str, key: str) -> No
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
-@settings(max_examples=500)
 @given(KEYS)
 def test_whatever_the_key_what_s3_encodes_is_what_comes_out(key: str) -> None:
     (upload,) = read(notification(("ObjectCreated:CompleteMultipartUpload", quote_plus(key, safe="/"))))
     assert upload.photo.key == key
 
 
-@settings(max_examples=500)
 @given(KEYS | st.sampled_from(["a+b.jpg", "100%25.jpg", "a%2Bb.jpg"]))
 def test_keys_through_eventbridge_and_requests_are_taken_as_they_are(key: str) -> None:
     assert [upload.photo.key for upload in read(from_eventbridge(key))] == [key]
@@ -265,7 +263,6 @@ def spoilt(draw: st.DrawFn) -> Any:
     return message
 
 
-@settings(max_examples=1000)
 @given(spoilt() | JSON)
 def test_whatever_the_message_holds_it_is_photos_or_refused_by_name(message: Any) -> None:
     try:

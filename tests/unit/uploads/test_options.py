@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 from boto3.dynamodb.types import TypeSerializer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanplate.errors import (
@@ -314,7 +314,6 @@ JSON = st.recursive(
 NAMES = st.sampled_from([*options_to_dict(Options()), "Remove", "min-score", "x"])
 
 
-@settings(max_examples=500)
 @given(st.dictionaries(NAMES, JSON, max_size=4) | JSON)
 def test_whatever_json_a_sidecar_holds_it_is_options_or_refused_by_name(found: object) -> None:
     options = resolved(lambda: resolve(nearest=options_in_sidecar(json.dumps(found).encode())))
@@ -324,7 +323,6 @@ def test_whatever_json_a_sidecar_holds_it_is_options_or_refused_by_name(found: o
         assert str(options).encode()
 
 
-@settings(max_examples=500)
 @given(st.dictionaries(st.text(max_size=12) | NAMES, st.text(max_size=40), max_size=3))
 def test_any_metadata_is_options_or_a_named_refusal(metadata: dict[str, str]) -> None:
     options = resolved(lambda: resolve(metadata=options_in_metadata(metadata)))
@@ -352,7 +350,6 @@ VALID = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500)
 @given(VALID)
 def test_options_survive_their_record(nearest: dict[str, Any]) -> None:
     options = resolved(lambda: resolve(nearest=nearest))
