@@ -81,7 +81,7 @@ adobe: .venv/.ready-to-run
 	@$(PY) -m local adobe --port $(PORT) $(ARGS)
 
 test: check
-	@$(PY) -m pytest -n 7 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 8 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 unit: .venv/.ready-to-test
 	@$(PY) -m pytest -q -n 2 --dist loadgroup -m "not stack and not slow" tests/unit $(ARGS)

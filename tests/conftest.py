@@ -30,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in {item.path.parent.name, item.path.stem} & SHARING:
             if item.path.stem not in ALONE:
                 item.add_marker(pytest.mark.xdist_group(name))
+    # Most of an end-to-end test's time is waiting: they begin first, so that all others fill what they leave.
+    items.sort(key=lambda item: (item.get_closest_marker("end_to_end") is None, not _shares_a_stack(item)))
+
+
+def _shares_a_stack(item: pytest.Item) -> bool:
+    return "_system" in getattr(item, "fixturenames", ())
