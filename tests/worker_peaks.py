@@ -19,6 +19,7 @@ class WorkerPeaks:
 
     def __init__(self) -> None:
         self.most = 0.0
+        self._own = _command("self")
         # Not every kernel tells them; without, the peaks would look small.
         Path(f"/proc/self/task/{os.getpid()}/children").read_text()
         threading.Thread(target=self._look, daemon=True).start()
@@ -29,7 +30,13 @@ class WorkerPeaks:
             for started in Path("/proc/self/task").glob("*/children"):
                 with contextlib.suppress(OSError):
                     for process in started.read_text().split():
-                        self.most = max(self.most, high_water_mark(process))
+                        # Until it is another program, a child has its parent's memory for its own.
+                        if _command(process) != self._own:
+                            self.most = max(self.most, high_water_mark(process))
+
+
+def _command(pid: str) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def high_water_mark(pid: str = "self") -> float:
