@@ -94,3 +94,14 @@ def test_the_linter_refuses_what_the_layers_forbid(path: str, line: str) -> None
         cwd=ROOT, input=f"{line}\n", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert {found["code"] for found in json.loads(said.stdout)} & {"TID251", "TID252"}, said.stdout + said.stderr
+
+
+def test_modules_and_functions_that_are_deployed_stay_short(project: Project) -> None:
+    too_long = []
+    for path in [*project.package, *project.files("functions/*.py")]:
+        tree = project.tree(path)
+        too_long += [path] * (len(project.text(path).splitlines()) > 400)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 50:
+                too_long.append(f"{path}: {node.name}")
+    assert not too_long

@@ -305,9 +305,7 @@ class NotAnnouncedError(CleanplateError):
 class AwsUnavailableError(CleanplateError):
     """An AWS service refused a call or could not be reached; the step is repeated before the photo fails."""
 
-    what_to_do = (
-        "Send the photo again. If it fails again, see the logs: AWS is not reachable, or a role lacks a permission."
-    )
+    what_to_do = "Send it again. If it fails again, see the logs: AWS is not reachable, or a role lacks a permission."
     retryable = True
 
 

@@ -58,10 +58,7 @@ def send(
     check_not_in_flight(request, services.clock())
     # Before the slot is taken: what this needs may take longer than a slot holds.
     body = make_request()
-    try:
-        services.adobe.sign_in()
-    except AdobeError as error:
-        raise _after_refusal(job, request, error, route=route, services=services) from error
+    _sign_in(job, request, route, services)
     if slot_at is not None:
         take_turn(job, route=route, slot_at=slot_at, services=services)
     else:
@@ -88,6 +85,13 @@ def send(
     job = services.ledger.record_adobe_job(job, sent, now=now)
     services.limiter.record_success(route.name)
     return job
+
+
+def _sign_in(job: Job, request: AdobeRequest, route: Route, services: Services) -> None:
+    try:
+        services.adobe.sign_in()
+    except AdobeError as error:
+        raise _after_refusal(job, request, error, route=route, services=services) from error
 
 
 def _post(job: Job, request: AdobeRequest, route: Route, body: Request, services: Services) -> AdobeJob:
