@@ -410,6 +410,14 @@ FAULTS = [
         f"{PACKAGE}/models.py", "from typing import", "from cleanplate.errors import CleanplateError\nfrom typing import",
     ),
     Fault(
+        test_layers.test_modules_and_functions_that_are_deployed_stay_short,
+        f"{PACKAGE}/models.py", "from typing import", "\n" * 400 + "from typing import",
+    ),
+    Fault(
+        test_layers.test_modules_and_functions_that_are_deployed_stay_short,
+        f"{PACKAGE}/steps/submit.py", "    return job\n\n\ndef _sign_in", "\n" * 50 + "    return job\n\n\ndef _sign_in",
+    ),
+    Fault(
         test_layers.test_policy_has_neither_input_nor_output_nor_a_clock,
         f"{PACKAGE}/steps/mask_selection.py", "from __future__ import annotations\n", "from __future__ import annotations\nimport time\n",
         {"name": "steps/mask_selection"},
