@@ -347,11 +347,13 @@ def test_the_first_check_is_planned_with_a_slot_where_polls_count(make_walk: Cal
     assert asked.deadline_at == asked.submitted_at + 900
 
 
-@pytest.mark.parametrize(("answered_after", "check_after"), [(0.0, 6.3), (1.5, 6.0), (8.0, 0.3)])
+@pytest.mark.parametrize("answered_after", [0.0, 1.5, 8.0])
+@pytest.mark.parametrize("polls_count", ["true", "false"])
 def test_the_first_check_counts_from_adobes_answer(
-    walk: Walk, monkeypatch: pytest.MonkeyPatch, answered_after: float, check_after: float
+    make_walk: Callable[..., Walk], monkeypatch: pytest.MonkeyPatch, answered_after: float, polls_count: str
 ) -> None:
-    """It counts from there as long as its slot holds."""
+    """Where status requests take slots, it counts from there as long as its slot holds."""
+    walk = make_walk(COUNT_POLLS=polls_count, REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000")
     submit = AdobeClient.submit
 
     def slowly(client: AdobeClient, route: Route, body: Request) -> AdobeJob:
@@ -361,4 +363,8 @@ def test_the_first_check_counts_from_adobes_answer(
 
     monkeypatch.setattr(AdobeClient, "submit", slowly)
     asked = request(walk, walk.stage.claim()).adobe_requests["mask"]
-    assert asked.check_at - asked.submitted_at == pytest.approx(check_after, abs=0.01)
+    if polls_count == "false":
+        assert asked.check_at - asked.submitted_at == pytest.approx(6.0, abs=0.01)
+    else:
+        assert asked.slot_at <= asked.check_at <= asked.slot_at + 2
+        assert asked.check_at >= min(asked.submitted_at + 6, asked.slot_at + 2)

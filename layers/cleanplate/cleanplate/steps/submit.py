@@ -76,7 +76,7 @@ def send(
         adobe_job=adobe_job,
         submitted_at=now,
         deadline_at=now + services.request_deadline(status),
-        check_at=max(check.check_at, min(now + wait, check.check_at + _SLOT_HOLDS)),
+        check_at=_first_check_at(check, now + wait, services),
         slot_at=check.slot_at,
         outages=0,
         refusals=request.refusals + adobe_job.requests - 1,
@@ -110,6 +110,12 @@ def _post(job: Job, request: AdobeRequest, route: Route, body: Request, services
         raise
     except AdobeError as error:
         raise _after_refusal(job, request, error, begun=True, route=route, services=services) from error
+
+
+def _first_check_at(check: AdobeRequest, best: float, services: Services) -> float:
+    if not services.limiter.limits.polls_count:
+        return best
+    return max(check.check_at, min(best, check.check_at + _SLOT_HOLDS))
 
 
 def with_check(request: AdobeRequest, at: float, services: Services) -> AdobeRequest:
