@@ -1,4 +1,4 @@
-"""Look for garbage rarely: a worker holds a million objects of libraries, and every look through them takes a while."""
+"""Order the tests and give each group its worker, so that all workers are busy to the end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ ALONE = {"test_check"}
 
 
 def pytest_configure() -> None:
+    # A worker holds a million objects of libraries, and every look through them for garbage takes a while.
     gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """What is there before the first test is not looked at again."""
+    """Leave out of those looks what is there before the first test."""
     gc.collect()
     gc.freeze()
 
@@ -30,9 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in {item.path.parent.name, item.path.stem} & SHARING:
             if item.path.stem not in ALONE:
                 item.add_marker(pytest.mark.xdist_group(name))
-    # Most of an end-to-end test's time is waiting: they begin first, so that all others fill what they leave.
-    items.sort(key=lambda item: (item.get_closest_marker("end_to_end") is None, not _shares_a_stack(item)))
+    # Most of an end-to-end test's time is waiting: they begin first, the groups with a stack before the single ones.
+    items.sort(key=_rank)
 
 
-def _shares_a_stack(item: pytest.Item) -> bool:
-    return "_system" in getattr(item, "fixturenames", ())
+def _rank(item: pytest.Item) -> int:
+    if item.get_closest_marker("end_to_end") is None:
+        return 2
+    return 0 if item.get_closest_marker("xdist_group") else 1

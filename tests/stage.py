@@ -420,6 +420,16 @@ def ministack_dynamodb_client() -> DynamoDBClient:
 _SEQUENCE = itertools.count(1)
 
 
+def create_plain_table(client: DynamoDBClient) -> None:
+    """Create a table ``Jobs`` without the template's indexes."""
+    client.create_table(
+        TableName="Jobs",
+        KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 @lru_cache(maxsize=1)
 def session() -> boto3.Session:
     """Return the one session of all tests: each new one reads the services' descriptions again."""

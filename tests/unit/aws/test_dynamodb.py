@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from cleanplate.aws.dynamodb import Table, from_item, item_key, to_item, update_of
-from tests.stage import session
+from tests.stage import client_as_new, create_plain_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,13 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def client() -> Iterator[DynamoDBClient]:
     with mock_aws():
-        client = session().client("dynamodb")
-        client.create_table(
-            TableName="Jobs",
-            KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        client: DynamoDBClient = client_as_new("dynamodb")
+        create_plain_table(client)
         yield client
 
 

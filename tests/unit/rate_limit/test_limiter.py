@@ -14,7 +14,7 @@ from moto import mock_aws
 from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, Slot
-from tests.stage import client_as_new, ministack_dynamodb_client
+from tests.stage import client_as_new, create_plain_table, ministack_dynamodb_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -100,12 +100,7 @@ MANY_CALLS = {
 def client(request: pytest.FixtureRequest) -> Iterator[DynamoDBClient]:
     with mock_aws():
         client = ministack_dynamodb_client() if request.node.name in MANY_CALLS else client_as_new("dynamodb")
-        client.create_table(
-            TableName="Jobs",
-            KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_plain_table(client)
         yield client
 
 
