@@ -122,18 +122,22 @@ setup:
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-.venv/.ready-to-run: requirements/local.txt requirements/model.txt requirements/uv.txt local/dev/install.py
+.venv/.installers: requirements/installers.txt local/dev/install.py
+	@$(PYTHON) local/dev/install.py installers
+	@touch $@
+
+.venv/.ready-to-run: .venv/.installers requirements/local.txt requirements/model.txt
 	@$(PYTHON) local/dev/install.py run
 	@touch $@
 
-.venv/.ready-to-test: requirements/test.txt requirements/model.txt requirements/uv.txt local/dev/install.py
+.venv/.ready-to-test: .venv/.installers requirements/test.txt requirements/model.txt
 	@$(PYTHON) local/dev/install.py test
 	@touch $@ .venv/.ready-to-run
 
-.venv-sam/.ready: requirements/sam.txt requirements/uv.txt local/dev/install.py
+.venv-sam/.ready: .venv/.installers requirements/sam.txt
 	@$(PYTHON) local/dev/install.py sam
 	@touch $@
 
-.venv-audit/.ready: requirements/audit.txt requirements/uv.txt local/dev/install.py
+.venv-audit/.ready: .venv/.installers requirements/audit.txt
 	@$(PYTHON) local/dev/install.py audit
 	@touch $@

@@ -1,7 +1,8 @@
-"""Make the project's Python environments: ``python3 local/dev/install.py run|test|sam|audit``.
+"""Make the project's Python environments: ``python3 local/dev/install.py installers|run|test|sam|audit``.
 
 Needs nothing but Python's standard library, and runs far enough on an old Python to say that it is too old. Packages
-are pinned with hashes and installed by uv from the same indexes as pip; where uv does not run, pip does the work.
+are pinned with hashes and installed by the uv of ``.venv`` from the same indexes as pip; where uv does not run, the pip
+beside it does the work.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 OLDEST = (3, 11)
 
+#: Here lie pip and uv, which install into every environment: a pip for each would take seconds to make.
+MAIN = ROOT / ".venv"
+PYTHON, UV = MAIN / "bin" / "python", MAIN / "bin" / "uv"
 #: What is asked for -> the environment and the requirements that it needs.
 WANTED = {
+    "installers": (".venv", ()),
     "run": (".venv", ("local.txt", "model.txt")),
     "test": (".venv", ("test.txt", "model.txt")),
     "sam": (".venv-sam", ("sam.txt",)),
@@ -50,8 +55,12 @@ def main() -> int:
         )
         return 1
     name, requirements = WANTED[sys.argv[1]]
+    python = ROOT / name / "bin" / "python"
     try:
-        python = _environment(ROOT / name)
+        if not _runs(PYTHON, "-c", "import pip"):
+            _install_installers()
+        if not _runs(python, "-c", "pass"):
+            _make(ROOT / name)
         for file in requirements:
             _install(python, ROOT / "requirements" / file)
         _share_source(python)
@@ -61,19 +70,29 @@ def main() -> int:
     return 0
 
 
-def _environment(folder: pathlib.Path) -> pathlib.Path:
-    """Return the interpreter of a working environment in ``folder``, which is made where there is none."""
-    python = folder / "bin" / "python"
-    if not _runs(python, "-c", "import pip"):
+def _install_installers() -> None:
+    """Make ``.venv`` with pip and uv: by the pip of the Python that runs this, else by the one that Python ships."""
+    _make(MAIN)
+    wanted = ["install", "--quiet", "--require-hashes", "-r", str(ROOT / "requirements" / "installers.txt")]
+    if _failure_of([*_pip(sys.executable), "--python", str(PYTHON), *wanted]) is not None:
+        _make(MAIN, with_pip=True)
+        _failure_of([*_pip(PYTHON), *wanted])
+
+
+def _make(folder: pathlib.Path, *, with_pip: bool = False) -> None:
+    if not with_pip:
         print(f"Setting up {folder.name} (Python {sys.version.split()[0]}) ...", flush=True)
-        try:
-            venv.create(folder, clear=True, with_pip=True, symlinks=True)
-        except (subprocess.CalledProcessError, OSError) as error:
-            raise InstallError(
-                f"Python's venv module failed ({error}).\n"
-                "On Debian and Ubuntu: apt install python3-venv. Or name another interpreter: PYTHON=python3.12"
-            ) from None
-    return python
+    try:
+        venv.create(folder, clear=True, with_pip=with_pip, symlinks=True)
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise InstallError(
+            f"Python's venv module failed ({error}).\n"
+            "On Debian and Ubuntu: apt install python3-venv. Or name another interpreter: PYTHON=python3.12"
+        ) from None
+
+
+def _pip(python: pathlib.Path | str) -> list[str]:
+    return [str(python), "-m", "pip", "--disable-pip-version-check"]
 
 
 def _install(python: pathlib.Path, requirements: pathlib.Path) -> None:
@@ -82,16 +101,12 @@ def _install(python: pathlib.Path, requirements: pathlib.Path) -> None:
     wanted = ["--require-hashes", "-r", str(requirements)]
     if requirements.name in WITHOUT_DEPENDENCIES:
         wanted.append("--no-deps")
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    uv = python.parent / "uv"
-    pinned_uv = ["--require-hashes", "-r", str(ROOT / "requirements" / "uv.txt")]
-    settings = settings_of_pip(python)
-    if _runs(uv, "--version") or _failure_of([*pip, *pinned_uv]) is None:
+    if _runs(UV, "--version"):
         # Every index may be asked for everything: the hashes decide what is taken.
-        call = [str(uv), "pip", "install", "--quiet", "--index-strategy", "unsafe-best-match", "--python", str(python)]
-        if _failure_of([*call, *wanted], settings) is None:
+        call = [str(UV), "pip", "install", "--quiet", "--index-strategy", "unsafe-best-match", "--python", str(python)]
+        if _failure_of([*call, *wanted], settings_of_pip()) is None:
             return
-    failure = _failure_of([*pip, *wanted])
+    failure = _failure_of([*_pip(PYTHON), "--python", str(python), "install", "--quiet", *wanted])
     if failure is not None:
         raise InstallError(
             f"Installing {requirements.relative_to(ROOT)} failed:\n\n{failure}\n\n"
@@ -113,9 +128,9 @@ def _share_source(python: pathlib.Path) -> None:
     (pathlib.Path(site) / "cleanplate-source.pth").write_text(source + "\n")
 
 
-def settings_of_pip(python: pathlib.Path) -> dict[str, str]:
+def settings_of_pip() -> dict[str, str]:
     """Return pip's indexes as uv's settings, without touching what is set for uv already."""
-    shown = subprocess.run([str(python), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    shown = subprocess.run([*_pip(PYTHON), "config", "list"], capture_output=True, text=True, check=False)
     settings: dict[str, str] = {}
     # What the environment says comes last here, and wins, as it does with pip.
     for line in sorted(shown.stdout.splitlines(), key=lambda line: line.startswith(":env:")):

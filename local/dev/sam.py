@@ -1,6 +1,6 @@
 """SAM CLI, from an environment of its own: ``python -m local.dev.sam build``.
 
-uv lies beside it, for the layers' makefiles, and uses the same package indexes as pip.
+The layers' makefiles install with the uv of ``.venv``, from the same package indexes as pip.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from local.dev.install import settings_of_pip
+from local.dev.install import UV, settings_of_pip
 from local.paths import ROOT
 
 PYTHON = ROOT / ".venv-sam" / "bin" / "python"
@@ -24,7 +24,8 @@ def environment(*, offline: bool) -> dict[str, str]:
         **os.environ,
         # Every index may be asked for everything: the hashes in the requirements decide what is taken.
         "UV_INDEX_STRATEGY": os.environ.get("UV_INDEX_STRATEGY", "unsafe-best-match"),
-        **settings_of_pip(PYTHON),
+        **settings_of_pip(),
+        "CLEANPLATE_UV": os.environ.get("CLEANPLATE_UV", str(UV)),
         **({"AWS_DEFAULT_REGION": REGION} if offline else {}),
         "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)]),
         "SAM_CLI_TELEMETRY": "0",
