@@ -21,6 +21,11 @@ def pytest_configure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Leave out of those looks what is there before the first test."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Look once for objects that fail as they go; pytest then looks five times more, through all that is left."""
     gc.collect()
     gc.freeze()
 
