@@ -51,8 +51,8 @@ _MAX_REQUESTS = 4.2
 #: Seconds that an answer of Adobe's takes over the internet, and not on loopback. Assumed, not measured.
 _ADOBE_LATENCY = 0.3
 _WAITING = (10_000, 100_000)
-_ATTENDANT = "AdmitPhotosFunction"
-#: Of each class and route the first page, and who attends.
+_ADMITTING = "AdmitPhotosFunction"
+#: Of each class and route the first page, and the lease.
 _READS_OF_A_LOOK = 5.0
 #: Seconds of request_mask that a photo takes that is looked at in one call and let in in another, more than in one.
 _SECOND_CALL = 0.15
@@ -186,13 +186,13 @@ def _with_many(ours: Measured, photos: int, waiting: int) -> Bill:
     """The measured bill, and what a room of so many adds to it for each photo.
 
     Every one of them waits, which a few of those measured did not: a message to be let in, a second call of request_mask,
-    the writes to come and to go. How often the attendant looks and for how long it is there, and the writes for room and
+    the writes to come and to go. How often the room is looked into and for how long, and the writes for room and
     slots, are those of a simulated room of so many less those of a simulated room of the measured number.
     """
     few, many = _simulated(photos), _simulated(waiting)
-    went_at_once = 1 - ours.calls.get(f"{_ATTENDANT}: sqs SendMessageBatch", 0.0)
+    went_at_once = 1 - ours.calls.get(f"{_ADMITTING}: sqs SendMessageBatch", 0.0)
     looks = many.looks / waiting - few.looks / photos
-    attended = (many.last_mask - many.photos[0].born) / waiting - (few.last_mask - few.photos[0].born) / photos
+    admitting = (many.last_mask - many.photos[0].born) / waiting - (few.last_mask - few.photos[0].born) / photos
     bill = Bill(
         1, 1, {name: (ours.bill.per_thousand(name) / 1000, ours.bill.per_photo(name)) for name in ours.bill.items}
     )
@@ -200,8 +200,8 @@ def _with_many(ours: Measured, photos: int, waiting: int) -> Bill:
     bill.add("DynamoDB, reads", prices.READ_UNIT, _READS_OF_A_LOOK * looks)
     bill.add("SQS", prices.SQS, 4 * went_at_once)
     bill.add("Lambda, requests", prices.INVOCATION, went_at_once)
-    memory = ours.functions[_ATTENDANT][2] / 1024
-    bill.add("Lambda, duration", prices.GB_SECOND, memory * attended + 1.75 * _SECOND_CALL * went_at_once)
+    memory = ours.functions[_ADMITTING][2] / 1024
+    bill.add("Lambda, duration", prices.GB_SECOND, memory * admitting + 1.75 * _SECOND_CALL * went_at_once)
     return bill
 
 

@@ -42,7 +42,7 @@ class Photo:
 
 @dataclass
 class Run:
-    """One simulated run: photos in the room, an attendant who lets them in, Adobe that takes time."""
+    """One simulated run: photos in the room, what lets them in, Adobe that takes time."""
 
     limits: RateLimits
     photos: list[Photo]
@@ -105,7 +105,7 @@ class Run:
         self._room[waiting.urgency].append(waiting)
 
     def _look(self, now: float) -> None:
-        """One look of the attendant: as many as there is room for, in order."""
+        """One look into the room: as many as there is room for, in order."""
         self.looks += 1
         wait = self.limits.near / 2
         while photo := _choose([queue[0] for queue in self._room.values() if queue], self._admitted, set()):

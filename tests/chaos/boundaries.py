@@ -192,11 +192,11 @@ class HandledWalk(Walk):
                 continue
             room = self.stage.services.room
             if self.stage.waiting() == 0:
-                if room.attendance().until > self.stage.clock():
-                    self._attend(60_000)
+                if room.lease().until > self.stage.clock():
+                    self._admit(60_000)
                 return
-            self.stage.clock.pass_by(self._attend(look))
-            # Where nobody could be let in, a call that lasts looks at the bell alone.
+            self.stage.clock.pass_by(self._admit(look))
+            # Where nobody could be let in, a call that lasts looks at the lease alone.
             look = 50_000
         raise AssertionError(f"after {_MAX_RECEIVES} receives and looks somebody still waits")
 
@@ -217,7 +217,7 @@ class HandledWalk(Walk):
             )
         return True
 
-    def _attend(self, milliseconds: int) -> int:
+    def _admit(self, milliseconds: int) -> int:
         """One call of the function that lets photos in; for how long the machine waits then."""
         until = self.stage.clock() + milliseconds / 1000
         self.remaining = lambda: int(1000 * (until - self.stage.clock()))

@@ -170,7 +170,7 @@ def budget_keeps_room(walk: Walk) -> None:
     masks = walk.jobs_at_adobe().get("mask-objects", 0)
     assert masks == 2, f"{masks} masks were bought, and two fills are left"
     walk.execute()
-    walk.attend()
+    walk.admit()
     walk.execute()
 
 

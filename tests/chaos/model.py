@@ -24,7 +24,7 @@ from cleanplate.errors import (
     PostponedError,
 )
 from cleanplate.jobs.ledger import LEASE_SECONDS, Ledger
-from cleanplate.jobs.waiting_room import CLASSES, Attendance, Waiting, WaitingRoom
+from cleanplate.jobs.waiting_room import CLASSES, Lease, Waiting, WaitingRoom
 from cleanplate.models import TERMINAL, Job
 from cleanplate.models import AdobeRequest as OurRequest
 from cleanplate.rate_limit.polling import whole_seconds
@@ -204,13 +204,13 @@ def _before_events(params: dict[str, Any], **_: Any) -> None:
         _at("event")
 
 
-def _watched_enter(enter: Callable[..., Attendance]) -> Callable[..., Attendance]:
-    def watched(room: WaitingRoom, job: Job, **named: Any) -> Attendance:
-        attendance = enter(room, job, **named)
+def _watched_enter(enter: Callable[..., Lease]) -> Callable[..., Lease]:
+    def watched(room: WaitingRoom, job: Job, **named: Any) -> Lease:
+        lease = enter(room, job, **named)
         actor: Actor | None = getattr(_here, "actor", None)
         if actor is not None:
             actor.waits = True
-        return attendance
+        return lease
 
     return watched
 

@@ -117,7 +117,7 @@ def a_photo_whose_link_adobe_could_not_read_is_cleaned(system: System) -> bool:
 
 def a_photo_waits_for_adobe(system: System) -> bool:
     """Refused once for too many requests, it comes back by itself, though nobody had let photos in before."""
-    _until(system, lambda: _attended_until(system) <= time.time())
+    _until(system, lambda: _leased_until(system) <= time.time())
     key = _new_key("patient")
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 1}})
@@ -170,23 +170,23 @@ def a_message_comes_back_after_a_fault(system: System) -> bool:
     return hidden and _until(system, lambda: not any(left()))
 
 
-def an_attendant_is_sent_for(system: System) -> bool:
+def admitting_is_started_again(system: System) -> bool:
     """A photo waits, and who let photos in is gone: the sweeper starts another."""
     client, table = system.aws.client("dynamodb"), system.stack.jobs_table
-    _until(system, lambda: _attended_until(system) <= time.time())
+    _until(system, lambda: _leased_until(system) <= time.time())
     # Put off, but not for so long that whoever is sent for would still be there in the next trial.
     key, later = {"job_id": {"S": f"rights-{uuid.uuid4().hex}"}}, {"N": str(time.time() + 20)}
     waiting = {WAITING_IN: {"S": "normal/mask-objects"}, "not_before": later, "deadline_at": later}
     client.put_item(TableName=table, Item={**key, **waiting, "turn": {"N": "1"}, "entered_at": {"N": "1"}})
     try:
         answer = _invoke(system, "SweepJobsFunction", {})
-        return answer is not None and _until(system, lambda: _attended_until(system) > time.time())
+        return answer is not None and _until(system, lambda: _leased_until(system) > time.time())
     finally:
         client.delete_item(TableName=table, Key=key)
 
 
-def _attended_until(system: System) -> float:
-    return WaitingRoom(system.aws.client("dynamodb"), table=system.stack.jobs_table, routes=()).attendance().until
+def _leased_until(system: System) -> float:
+    return WaitingRoom(system.aws.client("dynamodb"), table=system.stack.jobs_table, routes=()).lease().until
 
 
 def an_unreadable_message_is_set_aside(system: System) -> bool:
@@ -430,7 +430,7 @@ SPECIAL: dict[Trial, Scenario] = {
     ),
     Trial("RequestMaskFunction", "OpenWaitingRoom", "states:StartExecution"): a_photo_waits_for_adobe,
     Trial("AdmitPhotosFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): a_photo_waits_where_the_pace_is_lost,
-    Trial("SweepJobsFunction", "OpenWaitingRoom", "states:StartExecution"): an_attendant_is_sent_for,
+    Trial("SweepJobsFunction", "OpenWaitingRoom", "states:StartExecution"): admitting_is_started_again,
     Trial("CheckJobFunction", "ReadPhotos", "s3:GetObject"): a_link_without_a_version_is_signed_again,
     Trial("CheckJobFunction", "ReadPhotos", "s3:GetObjectVersion"): a_photo_whose_link_adobe_could_not_read_is_cleaned,
     Trial("CheckJobFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): (

@@ -206,7 +206,7 @@ FAULTS = [
         TEMPLATE, "VisibilityTimeout: 1080", "VisibilityTimeout: 1000",
     ),
     Fault(
-        test_times.test_an_attendant_is_believed_to_be_there_longer_than_a_look_takes,
+        test_times.test_the_rooms_lease_outlasts_a_call_that_looks,
         f"{PACKAGE}/steps/admit_photos.py", "_LEASE = 120.0", "_LEASE = 20.0",
     ),
     Fault(

@@ -117,7 +117,7 @@ def test_both_queues_hide_a_message_six_times_as_long(project: Project) -> None:
     assert hidden == {6 * project.seconds("RequestMaskFunction")}
 
 
-def test_an_attendant_is_believed_to_be_there_longer_than_a_look_takes(project: Project) -> None:
+def test_the_rooms_lease_outlasts_a_call_that_looks(project: Project) -> None:
     lease, look = (_constant(project, f"{PACKAGE}/steps/admit_photos.py", name) for name in ("_LEASE", "_TIME_FOR_ONE"))
     assert lease > 3 * look
     assert look < project.seconds("AdmitPhotosFunction") / 10

@@ -35,7 +35,7 @@ def offer(walk: Walk, key: str = "dog.jpg", content: bytes = PHOTO) -> Photo:
 def approve(walk: Walk, request_id: str = "approval", key: str = "dog.jpg") -> None:
     """The event that approves the mask of a photo, and what follows."""
     request_mask(Upload(Photo(UPLOADS, key), request_id=request_id, approve=True), walk.stage.services)
-    walk.attend()
+    walk.admit()
     walk.execute()
 
 
@@ -125,13 +125,13 @@ def test_a_folder_is_told_done_once_more_when_its_masks_expire(make_walk: MakeWa
     walk = make_walk(FOLDER_QUIET_SECONDS=quiet)
     for number in range(2):
         offer(walk, f"{number}.jpg")
-    walk.attend()
+    walk.admit()
     (*_, offered) = folders_done(walk)
     assert (offered["mask_ready"], offered["failed"]) == (2, 0)
     walk.stage.clock.pass_by(MASK_KEPT_SECONDS + 1)
     expired_at = walk.stage.clock()
     sweep_jobs(lambda: 60.0, walk.stage.services)
-    walk.attend()
+    walk.admit()
     told = folders_done(walk)
     assert (told[-1]["mask_ready"], told[-1]["failed"]) == (0, 2)
     assert told[-1]["begun_at"] == told[-1]["ended_at"] == expired_at

@@ -287,7 +287,7 @@ def test_photos_whose_turn_has_not_come_wait_in_the_room_in_order(make_walk: Cal
         walk.stage.job(one.job_id).photo.key for one in walk.stage.services.room.photos("normal", "mask-objects")
     ]
     assert waiting == ["b.jpg", "c.jpg", "d.jpg"]
-    walk.attend()
+    walk.admit()
     walk.execute()
     jobs = walk.stage.jobs()
     assert [job.status for job in jobs] == ["cleaned"] * 4

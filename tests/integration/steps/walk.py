@@ -158,7 +158,7 @@ class Walk:
         """One message until it is done with, and the waiting room until it is empty; what ended the message, if a fault."""
         upload = Upload(photo, options=options, request_id=request_id, correlation_id=correlation_id)
         fault = self._deliver(lambda: request_mask(upload, self.stage.services))
-        self.attend()
+        self.admit()
         return fault
 
     def _deliver(self, handle: Callable[[], None]) -> Exception | None:
@@ -174,16 +174,16 @@ class Walk:
                 return None
         raise AssertionError("the message came back a dozen times")
 
-    def attend(self) -> None:
+    def admit(self) -> None:
         """The waiting room until nobody waits: photos are let in, and each goes on when its message is received."""
         for _ in range(1000):
-            attended = self.stage.services.room.attendance().until > self.stage.clock()
+            leased = self.stage.services.room.lease().until > self.stage.clock()
             received = self._receive_admitted()
             if not received and self.stage.waiting() == 0:
-                if attended:
+                if leased:
                     self.look_into_the_room(60)
                 return
-            # Where nobody could be let in, a call that lasts looks at the bell alone.
+            # Where nobody could be let in, a call that lasts looks at the lease alone.
             self.stage.clock.pass_by(self.look_into_the_room(20.5 if received else 50))
         raise AssertionError("photos wait for ever")
 

@@ -92,24 +92,24 @@ def test_the_first_turn_is_that_of_any_class_and_route(stage: Stage) -> None:
     assert stage.services.room.first_turn() == first.claimed_at
 
 
-def test_one_attends_at_a_time_until_its_lease_is_over(stage: Stage) -> None:
+def test_one_holds_the_lease_at_a_time_until_it_is_over(stage: Stage) -> None:
     room, now = stage.services.room, stage.clock()
-    assert room.attend("one", until=now + 120, now=now)
-    assert not room.attend("two", until=now + 120, now=now + 60)
-    assert room.attend("one", until=now + 180, now=now + 60)
-    assert room.attend("two", until=now + 400, now=now + 180)
-    assert room.attendance().owner == "two"
+    assert room.take_lease("one", until=now + 120, now=now)
+    assert not room.take_lease("two", until=now + 120, now=now + 60)
+    assert room.take_lease("one", until=now + 180, now=now + 60)
+    assert room.take_lease("two", until=now + 400, now=now + 180)
+    assert room.lease().owner == "two"
 
 
 def test_nobody_goes_while_somebody_has_just_entered(stage: Stage) -> None:
     room, now = stage.services.room, stage.clock()
-    room.attend("one", until=now + 120, now=now)
-    bell = room.attendance().bell
+    room.take_lease("one", until=now + 120, now=now)
+    entered = room.lease().entered
     enter(stage, "a.jpg")
-    assert not room.close("one", bell, now=now)
-    assert room.attendance().until == now + 120
-    assert room.close("one", room.attendance().bell, now=now + 1)
-    assert room.attendance().until == now + 1
+    assert not room.release("one", entered, now=now)
+    assert room.lease().until == now + 120
+    assert room.release("one", room.lease().entered, now=now + 1)
+    assert room.lease().until == now + 1
 
 
 def test_a_stay_is_two_writes_of_the_record_and_none_of_its_revision(stage: Stage) -> None:

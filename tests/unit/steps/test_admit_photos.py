@@ -24,7 +24,7 @@ def enter(stage: Stage, key: str, *, urgent: bool = False, route: str = ROUTE, n
     return job
 
 
-def attend(stage: Stage, owner: str = "one", seconds: float = 60.0) -> tuple[list[str], dict[str, object]]:
+def admit(stage: Stage, owner: str = "one", seconds: float = 60.0) -> tuple[list[str], dict[str, object]]:
     """One call: the keys that it lets in, in order of the messages, and what it answers."""
     until = stage.clock() + seconds
     answer = admit_photos(owner, lambda: until - stage.clock(), stage.services)
@@ -44,7 +44,7 @@ def _let_in(stage: Stage) -> list[str]:
 def test_photos_are_let_in_first_come_first_served(make_stage: MakeStage) -> None:
     stage = make_stage(**SLOW)
     keys = [enter(stage, f"{number:02}.jpg").photo.key for number in range(30)]
-    assert attend(stage)[0] == keys
+    assert admit(stage)[0] == keys
     assert stage.services.room.first_turn() is None
 
 
@@ -52,7 +52,7 @@ def test_one_photo_in_ten_is_a_normal_one_among_urgent_ones(make_stage: MakeStag
     stage = make_stage(**SLOW)
     normal = [enter(stage, f"normal {number}.jpg").photo.key for number in range(4)]
     urgent = [enter(stage, f"urgent {number:02}.jpg", urgent=True).photo.key for number in range(40)]
-    let_in, _ = attend(stage, seconds=90.0)
+    let_in, _ = admit(stage, seconds=90.0)
     assert [key for key in let_in if key.startswith("urgent")] == urgent
     assert [key for key in let_in if key.startswith("normal")] == normal
     assert [let_in.index(key) for key in normal] == [_FAIR * (number + 1) - 1 for number in range(4)]
@@ -62,10 +62,10 @@ def test_a_photo_that_was_put_off_goes_at_its_time_and_holds_nobody(make_stage: 
     stage = make_stage(**SLOW)
     later = enter(stage, "later.jpg", not_before=stage.clock() + 30)
     enter(stage, "now.jpg")
-    assert attend(stage, seconds=40.0)[0] == ["now.jpg"]
+    assert admit(stage, seconds=40.0)[0] == ["now.jpg"]
     assert stage.clock() < later.claimed_at + 30
     stage.clock.pass_by(30)
-    assert attend(stage, seconds=40.0)[0] == ["later.jpg"]
+    assert admit(stage, seconds=40.0)[0] == ["later.jpg"]
 
 
 def test_a_photo_past_its_deadline_is_sent_to_fail_without_a_slot(make_stage: MakeStage) -> None:
@@ -74,7 +74,7 @@ def test_a_photo_past_its_deadline_is_sent_to_fail_without_a_slot(make_stage: Ma
     stage.services.limiter.close_gate(3600.0, "429")
     stage.clock.pass_by(2 * 86_400)
     stage.services.limiter.close_gate(3600.0, "429")
-    assert attend(stage)[0] == ["late.jpg"]
+    assert admit(stage)[0] == ["late.jpg"]
     assert sum(stage.services.limiter.state().day_counts.values()) == 0
 
 
@@ -82,10 +82,10 @@ def test_what_holds_everybody_is_waited_out_by_the_machine(make_stage: MakeStage
     stage = make_stage(**SLOW)
     enter(stage, "dog.jpg")
     stage.services.limiter.close_gate(3600.0, "429")
-    let_in, answer = attend(stage)
+    let_in, answer = admit(stage)
     assert (let_in, answer) == ([], {"state": "waiting", "wait_seconds": 300})
     # It is believed to be there all that time.
-    assert stage.services.room.attendance().until > stage.clock() + 300
+    assert stage.services.room.lease().until > stage.clock() + 300
 
 
 def test_who_comes_while_the_index_lags_is_let_in_by_the_same_call(
@@ -111,25 +111,25 @@ def test_who_comes_while_the_index_lags_is_let_in_by_the_same_call(
 def test_an_empty_room_is_left_after_a_moment_without_a_bell(make_stage: MakeStage) -> None:
     stage = make_stage(**SLOW)
     begun = stage.clock()
-    assert attend(stage)[1] == {"state": "empty", "wait_seconds": 0}
+    assert admit(stage)[1] == {"state": "empty", "wait_seconds": 0}
     assert stage.clock() >= begun + _STILL
-    assert stage.services.room.attendance().until <= stage.clock()
+    assert stage.services.room.lease().until <= stage.clock()
 
 
 def test_a_room_that_was_emptied_is_left_after_a_moment(make_stage: MakeStage) -> None:
     stage = make_stage(**SLOW)
     enter(stage, "dog.jpg")
     begun = stage.clock()
-    assert attend(stage) == (["dog.jpg"], {"state": "empty", "wait_seconds": 0})
+    assert admit(stage) == (["dog.jpg"], {"state": "empty", "wait_seconds": 0})
     assert stage.clock() < begun + 4 * _STILL
 
 
-def test_a_second_attendant_goes_at_once(make_stage: MakeStage) -> None:
+def test_a_second_execution_ends_at_once(make_stage: MakeStage) -> None:
     stage = make_stage(**SLOW)
     enter(stage, "dog.jpg")
     now = stage.clock()
-    stage.services.room.attend("one", until=now + 120, now=now)
-    assert attend(stage, "two") == ([], {"state": "empty", "wait_seconds": 0})
+    stage.services.room.take_lease("one", until=now + 120, now=now)
+    assert admit(stage, "two") == ([], {"state": "empty", "wait_seconds": 0})
 
 
 @pytest.mark.parametrize("operation", ["sqs.SendMessageBatch", "dynamodb.UpdateItem"])
@@ -141,9 +141,9 @@ def test_who_is_cut_short_loses_no_photo(make_stage: MakeStage, operation: str, 
     let_in: list[str] = []
     try:
         with stage.killed(operation, when=when, after=after):
-            let_in += attend(stage)[0]
+            let_in += admit(stage)[0]
     except KilledError:
         let_in += _let_in(stage)
     stage.clock.pass_by(130)
-    let_in += attend(stage, "two")[0]
+    let_in += admit(stage, "two")[0]
     assert set(let_in) == keys

@@ -14,11 +14,11 @@ seen, so that none of them takes a photo out that has come back meanwhile.
 Order: the photo's class (urgent, normal), then the time of its claim. Photos of one class and one route stand in one
 partition, so that a route that is closed holds nobody else. ``not_before`` is when a photo that was put off may go.
 
-One attendant at a time lets photos in (``steps.admit_photos``). The item ``room#attendance`` holds who it is, until when it
-is expected to look again, and a bell that everybody rings who enters: the attendant goes only where the bell is still.
+One execution at a time lets photos in (``steps.admit_photos``). The item ``room#lease`` says which, until when it is
+expected to look again, and how many photos have entered so far: it ends only where that number has not moved.
 
-Cost: two writes for a photo that waits, one to come and one to go, each with one of the index; one more for the bell,
-and a read of who attends.
+Cost: two writes for a photo that waits, one to come and one to go, each with one of the index; one more to count it, and
+a read of the lease.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WAITING_PHOTOS, WAITING_IN, TURN = "WaitingPhotos", "waiting_in", "turn"
 #: Urgent photos, then the others.
 CLASSES = ("urgent", "normal")
-_ROOM = "room#attendance"
+_ROOM = "room#lease"
 _PAGE = 25
 
 
@@ -56,12 +56,12 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Attendance:
-    """Who lets photos in, until when it is expected to look again, and how often the bell was rung."""
+class Lease:
+    """Who lets photos in, until when it is expected to look again, and how many photos have entered so far."""
 
     owner: str = ""
     until: float = 0.0
-    bell: int = 0
+    entered: int = 0
 
 
 class WaitingRoom:
@@ -71,8 +71,8 @@ class WaitingRoom:
         self._table = Table(client, table)
         self._routes = routes
 
-    def enter(self, job: Job, *, route: str, not_before: float, now: float) -> Attendance:
-        """Put a photo into the room and ring; return who attends it.
+    def enter(self, job: Job, *, route: str, not_before: float, now: float) -> Lease:
+        """Put a photo into the room and count it; return who lets photos in.
 
         Raises :class:`JobMovedOnError` where this run of the job has ended or another has begun.
         """
@@ -91,8 +91,8 @@ class WaitingRoom:
         )
         if there is not None:
             raise JobMovedOnError(f"Job {job.job_id} has moved on since it was read.")
-        self._table.update(_ROOM, {}, add={"bell": 1})
-        return self.attendance()
+        self._table.update(_ROOM, {}, add={"entered": 1})
+        return self.lease()
 
     def leave(self, photo: Waiting) -> None:
         """Take a photo out, unless it has left, or left and come back."""
@@ -116,22 +116,22 @@ class WaitingRoom:
         firsts = (next(self.photos(urgency, route), None) for urgency in CLASSES for route in self._routes)
         return min((first.turn for first in firsts if first), default=None)
 
-    # --- attending ---
+    # --- the lease ---
 
-    def attendance(self) -> Attendance:
-        """Return who attends the room now."""
+    def lease(self) -> Lease:
+        """Return who lets photos in now."""
         item = self._table.get(_ROOM) or {}
-        return Attendance(item.get("owner", ""), item.get("until", 0.0), item.get("bell", 0))
+        return Lease(item.get("owner", ""), item.get("until", 0.0), item.get("entered", 0))
 
-    def attend(self, owner: str, *, until: float, now: float) -> bool:
-        """Be the room's attendant until then; False where somebody else is."""
+    def take_lease(self, owner: str, *, until: float, now: float) -> bool:
+        """Take or renew the lease; False where another has it."""
         free = "attribute_not_exists(#until) OR #until <= :now OR #owner = :owner"
         return self._table.update(_ROOM, {"owner": owner, "until": until}, condition=free, now=now) is None
 
-    def close(self, owner: str, bell: int, *, now: float) -> bool:
-        """Go; False where somebody has entered since the bell was looked at."""
-        still = "#owner = :owner AND (#bell = :bell OR attribute_not_exists(#bell))"
-        return self._table.update(_ROOM, {"until": now}, condition=still, owner=owner, bell=bell) is None
+    def release(self, owner: str, entered: int, *, now: float) -> bool:
+        """Give the lease back; False where a photo has entered since ``entered`` was read."""
+        still = "#owner = :owner AND (#entered = :entered OR attribute_not_exists(#entered))"
+        return self._table.update(_ROOM, {"until": now}, condition=still, owner=owner, entered=entered) is None
 
 
 def _partition(urgency: str, route: str) -> str:

@@ -112,9 +112,9 @@ def _tell_who_waits(services: Services) -> None:
     """Count how long the first waiting photo has waited, and see that an execution admits photos."""
     now, first = services.clock(), services.room.first_turn()
     count(Metric.SECONDS_WAITED, 0 if first is None else max(0.0, now - first))
-    attendance = services.room.attendance()
-    if first is not None and attendance.until <= now:
-        start_admitting(attendance.until, services)
+    lease = services.room.lease()
+    if first is not None and lease.until <= now:
+        start_admitting(lease.until, services)
 
 
 def _tell_of_the_day(services: Services) -> None:

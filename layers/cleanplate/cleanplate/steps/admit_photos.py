@@ -1,9 +1,9 @@
 """Let waiting photos in, in order, as many as Adobe's next moments have room for; only while somebody waits.
 
-One execution at a time attends the waiting room: the first photo that enters starts it, and it goes when the room is
+One execution at a time does so: the first photo that enters the waiting room starts it, and it ends when the room is
 empty. In it this function looks every few seconds; what it cannot let in for minutes, the machine waits out. Cut short
 anywhere it loses nothing: a photo leaves the room after its message is sent, and a photo that is sent twice is decided
-by the ledger. An attendant that is gone is replaced by the next photo that enters, or by the sweeper.
+by the ledger. Where that execution has failed, the next photo that enters starts another, or the sweeper does.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from cleanplate.uploads.messages import admitted_message
 
 #: What one look may take. Seconds.
 _TIME_FOR_ONE = 20.0
-#: How long an attendant is believed to be there after its last look. Seconds; longer than a call may be cut short for.
+#: How long the lease holds after a look. Seconds; longer than a call may be cut short for.
 _LEASE = 120.0
-#: How long the room must be empty and its bell still before the attendant goes: an index lags behind. Seconds.
+#: How long the room must be empty and nobody enter before the execution ends: an index lags behind. Seconds.
 _STILL = 5.0
 #: What holds all photos is waited out by the machine from so many seconds on, and so many at a time.
 _LONG, _LONGEST = 30.0, 300.0
@@ -32,22 +32,22 @@ _HOLD_ALL = frozenset({"gate", "day", "budget"})
 
 
 def admit_photos(owner: str, seconds_left: Callable[[], float], services: Services) -> dict[str, Any]:
-    """Return ``waiting`` and for how long nobody can be let in, or ``empty`` where nobody waits or somebody else attends."""
+    """Return ``waiting`` and for how long nobody can be let in, or ``empty`` where nobody waits or another has the lease."""
     room, admitted = services.room, _Admitted()
     still_since = services.clock()
-    bell, said_until = -1, 0.0
+    entered, leased_until = -1, 0.0
     while seconds_left() > _TIME_FOR_ONE:
         now = services.clock()
-        if now > said_until - _LEASE / 2:
-            said_until = now + _LEASE
-            if not room.attend(owner, until=said_until, now=now):
+        if now > leased_until - _LEASE / 2:
+            leased_until = now + _LEASE
+            if not room.take_lease(owner, until=leased_until, now=now):
                 return {"state": "empty", "wait_seconds": 0}
-        attendance = room.attendance()
-        if attendance.bell != bell:
-            bell, still_since = attendance.bell, now
+        lease = room.lease()
+        if lease.entered != entered:
+            entered, still_since = lease.entered, now
         found = _Room(services)
         if not found.somebody:
-            if now - still_since >= _STILL and room.close(owner, bell, now=now):
+            if now - still_since >= _STILL and room.release(owner, entered, now=now):
                 return {"state": "empty", "wait_seconds": 0}
             services.sleep(_STILL / 2)
             continue
@@ -55,7 +55,7 @@ def admit_photos(owner: str, seconds_left: Callable[[], float], services: Servic
         wait, holds_all = _admit(found, admitted, services)
         if holds_all and wait > _LONG:
             wait = min(wait, _LONGEST)
-            room.attend(owner, until=services.clock() + wait + _LEASE, now=services.clock())
+            room.take_lease(owner, until=services.clock() + wait + _LEASE, now=services.clock())
             return {"state": "waiting", "wait_seconds": math.ceil(wait)}
         services.sleep(min(max(wait, services.limiter.limits.near / 2), services.limiter.limits.near))
     return {"state": "waiting", "wait_seconds": 0}

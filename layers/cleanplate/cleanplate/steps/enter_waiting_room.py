@@ -24,9 +24,9 @@ def enter_waiting_room(job: Job, not_before: float, services: Services) -> None:
     Raises :class:`JobMovedOnError` where this run of the job has ended or another has begun.
     """
     route = job.options.fill_route if job.own_mask else job.options.mask_route
-    attendance = services.room.enter(job, route=route, not_before=not_before, now=services.clock())
-    if attendance.until <= services.clock():
-        start_admitting(attendance.until, services)
+    lease = services.room.enter(job, route=route, not_before=not_before, now=services.clock())
+    if lease.until <= services.clock():
+        start_admitting(lease.until, services)
 
 
 def start_admitting(last_until: float, services: Services) -> None:

@@ -130,7 +130,7 @@ def take_turn(job: Job, *, route: Route, slot_at: float, services: Services) -> 
     Without ``slot_at`` it may only go where nobody waits. Raises :class:`PostponedError` where it has to wait.
     """
     now = services.clock()
-    if not slot_at and services.room.attendance().until > now:
+    if not slot_at and services.room.lease().until > now:
         raise _postponed(job, "Other photos wait for a slot at Adobe.", now)
     within = services.limiter.limits.near if slot_at else _PATIENCE
     slot = services.limiter.reserve("mask", route=route.name, within=within, instead_of=slot_at)
