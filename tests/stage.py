@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from functools import cache, cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Final
-
-import boto3
-import moto.core.models
-from botocore import UNSIGNED
-from botocore.awsrequest import AWSResponse
-from botocore.config import Config
-from ministack.services import dynamodb as ministack_dynamodb
-from moto.core.botocore_stubber import MockRawResponse
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.routes import ROUTES
-from cleanplate.aws import clients
 from cleanplate.aws.storage import Storage
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.jobs.waiting_room import WaitingRoom
@@ -30,6 +20,7 @@ from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.services import Services, rate_limits
 from cleanplate.settings import Settings, read_settings
 from cleanplate.uploads.identity import job_id
+from tests.aws import REGION, client_as_new, ministack_dynamodb_client, moto_dynamodb_client
 from tests.schemas import check_event
 
 if TYPE_CHECKING:
@@ -39,10 +30,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
-# Only boto3 is to meet moto: for requests it would set up 1,300 patterns for every stage, and try them on every call.
-moto.core.models.RESPONSES_METHODS.clear()
-
-REGION: Final = "eu-west-1"
 UPLOADS, RESULTS, WORK, TABLE = "the-uploads", "the-results", "the-work", "the-jobs"
 ACCOUNT = "123456789012"
 _MACHINES = ("clean-photo", "waiting-room")
@@ -112,7 +99,7 @@ class Stage:
     ) -> None:
         self.clock = Clock()
         self._s3_url = endpoint_url
-        self.dynamodb: DynamoDBClient = ministack_dynamodb_client() if ministack_table else client_as_new("dynamodb")
+        self.dynamodb: DynamoDBClient = ministack_dynamodb_client() if ministack_table else moto_dynamodb_client()
         self.dynamodb.create_table(
             TableName=TABLE,
             AttributeDefinitions=[
@@ -151,7 +138,6 @@ class Stage:
         )
         self._heard: list[dict[str, Any]] = []
         self._speak_our_time(self.dynamodb)
-        _one_call_at_a_time(self.dynamodb)
         self.settings: Settings = read_settings(
             {
                 **ENVIRONMENT,
@@ -387,82 +373,7 @@ def _without_delay(params: dict[str, Any], **_: Any) -> None:
         entry.pop("DelaySeconds", None)
 
 
-def _one_call_at_a_time(client: Any) -> None:
-    # Each of DynamoDB's calls is atomic; moto's are not when threads call at once.
-    lock, send = threading.Lock(), client._endpoint.make_request
-
-    def send_alone(*arguments: Any) -> Any:
-        with lock:
-            return send(*arguments)
-
-    client._endpoint.make_request = send_alone
-
-
-def ministack_dynamodb_client() -> DynamoDBClient:
-    """Return a client of ministack's DynamoDB, in this process and empty."""
-    ministack_dynamodb.reset()
-    client: DynamoDBClient = client_as_new("dynamodb", "http://ministack.invalid")
-
-    def answer(request: Any, **_: Any) -> AWSResponse:
-        headers = {name.lower(): value.decode() for name, value in request.headers.items() if isinstance(value, bytes)}
-        handling = ministack_dynamodb.handle_request("POST", "/", headers, request.body, {})
-        try:
-            handling.send(None)
-        except StopIteration as ended:
-            status, answered, body = ended.value
-            return AWSResponse(request.url, status, answered, MockRawResponse(body))
-        raise AssertionError("ministack waits for something")
-
-    client.meta.events.register("before-send.dynamodb", answer)  # type: ignore[arg-type] # this event takes an answer
-    return client
-
-
 _SEQUENCE = itertools.count(1)
-
-
-def create_plain_table(client: DynamoDBClient) -> None:
-    """Create a table ``Jobs`` without the template's indexes."""
-    client.create_table(
-        TableName="Jobs",
-        KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-
-
-@lru_cache(maxsize=1)
-def session() -> boto3.Session:
-    """Return the one session of all tests: each new one reads the services' descriptions again."""
-    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-
-
-def client_as_new(service: str, endpoint_url: str | None = None) -> Any:
-    """Return the one client of a service, without what earlier tests hung on it: to make one takes 10 ms and more."""
-    client, attributes, registered = _client(service, endpoint_url)
-    vars(client).clear()
-    vars(client).update(attributes)
-    vars(client._endpoint).pop("make_request", None)
-    while registered:
-        client.meta.events._emitter.unregister(*registered.pop())
-    return client
-
-
-@cache
-def _client(service: str, endpoint_url: str | None) -> tuple[Any, dict[str, Any], list[tuple[str, Any]]]:
-    """A client, its attributes as they are at first, and what is registered later. S3's signs, since it makes links."""
-    lean = Config(signature_version=UNSIGNED, user_agent="tests")
-    config = clients.s3_config(endpoint=bool(endpoint_url)) if service == "s3" else lean
-    client = session().client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
-    registered: list[tuple[str, Any]] = []
-    emitter = client.meta.events._emitter
-    register = emitter._register_section
-
-    def note(event: str, handler: Any, *rest: Any, **named: Any) -> None:
-        registered.append((event, handler))
-        register(event, handler, *rest, **named)
-
-    emitter._register_section = note
-    return client, dict(vars(client)), registered
 
 
 def _no_adobe() -> AdobeClient:

@@ -25,8 +25,9 @@ from cleanplate.aws import clients, metrics
 from cleanplate.errors import CleanplateError
 from cleanplate.models import Photo
 from local.paths import ROOT
+from tests.aws import client_as_new
 from tests.integration.steps.walk import Walk
-from tests.stage import KilledError, client_as_new
+from tests.stage import KilledError
 
 Moment = Literal["before", "after"]
 #: Called at each boundary with its name, such as ``s3.PutObject`` or ``POST /v1/mask-objects``; may raise, may block.

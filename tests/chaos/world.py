@@ -25,9 +25,10 @@ from cleanplate.adobe import connections, tokens
 from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.tokens import Credentials
 from local.adobe import Settings, StandIn
+from tests.aws import REGION
 from tests.integration.conftest import client_for
 from tests.integration.steps.walk import S3OverHttp, Walk
-from tests.stage import REGION, Stage
+from tests.stage import Stage
 
 if TYPE_CHECKING:
     import requests

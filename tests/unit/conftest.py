@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from moto import mock_aws
 
-from tests.stage import REGION, Stage
+from tests.aws import REGION
+from tests.stage import Stage
 
 #: Fixtures that put buckets and tables into this process.
 STACKS = {"stage", "make_stage", "client"}

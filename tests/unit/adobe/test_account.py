@@ -13,7 +13,8 @@ from cleanplate.adobe.errors import (
 )
 from cleanplate.adobe.tokens import Credentials
 from cleanplate.settings import read_settings
-from tests.stage import ENVIRONMENT, REGION, Stage
+from tests.aws import REGION
+from tests.stage import ENVIRONMENT, Stage
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from cleanplate.aws.dynamodb import Table, from_item, item_key, to_item, update_of
-from tests.stage import client_as_new, create_plain_table
+from tests.aws import client_as_new, create_plain_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

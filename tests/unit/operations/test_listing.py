@@ -26,7 +26,8 @@ from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import fresh
 from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.messages import Upload, read_uploads
-from tests.stage import RESULTS, UPLOADS, KilledError, Stage, client_as_new
+from tests.aws import client_as_new
+from tests.stage import RESULTS, UPLOADS, KilledError, Stage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

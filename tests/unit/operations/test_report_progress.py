@@ -15,7 +15,8 @@ from cleanplate.rate_limit import breakers, reservations
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.pace import Pace
 from cleanplate.rate_limit.state import FILL_ROUTE, Kind, RateLimitState, fresh
-from tests.stage import UPLOADS, Stage, client_as_new
+from tests.aws import client_as_new
+from tests.stage import UPLOADS, Stage
 from tests.unit.cleanplate_cli.test_forecast import SCENES, Played, play
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from cleanplate.steps.request_mask import request_mask
 from cleanplate.uploads.identity import job_id, refused_id
 from cleanplate.uploads.messages import Upload, read_uploads, retry_message
 from cleanplate.uploads.options import options_from_dict, request_options, resolve_options
-from tests.stage import RESULTS, Stage, client_as_new
+from tests.aws import client_as_new
+from tests.stage import RESULTS, Stage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -14,7 +14,7 @@ from moto import mock_aws
 from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, Slot
-from tests.stage import client_as_new, create_plain_table, ministack_dynamodb_client
+from tests.aws import client_as_new, create_plain_table, ministack_dynamodb_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

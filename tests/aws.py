@@ -1,0 +1,154 @@
+"""AWS in a test's own process: moto, ministack's table, and boto3's clients of both, made once.
+
+Both emulators do for every call what would do once in a process, and one run of the tests makes a hundred thousand calls.
+What is put right here changes what a call costs and nothing that it answers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from functools import cache, lru_cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+import moto.core.models
+from botocore import UNSIGNED
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.config import Config
+from botocore.parsers import create_parser
+from ministack.services import dynamodb as ministack_dynamodb
+from moto import backend_index
+from moto.core.base_backend import BaseBackend
+
+from cleanplate.aws import clients
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+REGION: Final = "eu-west-1"
+
+
+# --- what emulators do again for each call ----------------------------------------------------------------------------
+
+# Only boto3 is to meet moto: for requests it would set up 1,300 patterns for every stage, and try them on every call.
+moto.core.models.RESPONSES_METHODS.clear()
+# moto tries the patterns of 200 services in order of the alphabet; these are the ones that are called.
+_CALLED = ("s3", "dynamodb", "sqs", "events", "stepfunctions", "secretsmanager")
+backend_index.backend_url_patterns.sort(key=lambda pattern: pattern[0] not in _CALLED)
+
+_make_urls = vars(BaseBackend)["urls"].fget
+_urls: dict[tuple[type, str | None], Any] = {}
+
+
+def _urls_made_once(backend: BaseBackend) -> Any:
+    # For each call moto makes a service's table of URLs, and for S3's it loads a module again.
+    which = (type(backend), os.environ.get("MOTO_S3_CUSTOM_ENDPOINTS"))
+    if which not in _urls:
+        _urls[which] = _make_urls(backend)
+    return _urls[which]
+
+
+BaseBackend.urls = property(_urls_made_once)  # type: ignore[assignment]
+
+# ministack copies the item several times in each write; so it takes a fifth of the time.
+ministack_dynamodb.copy = SimpleNamespace(deepcopy=lambda value: pickle.loads(pickle.dumps(value, -1)))
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def session() -> boto3.Session:
+    """Return the one session of all tests: each new one reads the services' descriptions again."""
+    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+
+
+def client_as_new(service: str, endpoint_url: str | None = None) -> Any:
+    """Return the one client of a service, without what earlier tests hung on it: to make one takes 10 ms and more."""
+    client, attributes, registered = _client(service, endpoint_url)
+    vars(client).clear()
+    vars(client).update(attributes)
+    vars(client._endpoint).pop("make_request", None)
+    while registered:
+        client.meta.events._emitter.unregister(*registered.pop())
+    return client
+
+
+@cache
+def _client(service: str, endpoint_url: str | None) -> tuple[Any, dict[str, Any], list[tuple[str, Any]]]:
+    """A client, its attributes as they are at first, and what is registered later. S3's signs, since it makes links."""
+    lean = Config(signature_version=UNSIGNED, user_agent="tests")
+    config = clients.s3_config(endpoint=bool(endpoint_url)) if service == "s3" else lean
+    client = session().client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+    # botocore would put it together twice for each call.
+    client._user_agent_creator = SimpleNamespace(to_string=lambda: "tests")
+    registered: list[tuple[str, Any]] = []
+    emitter = client.meta.events._emitter
+    register = emitter._register_section
+
+    def note(event: str, handler: Any, *rest: Any, **named: Any) -> None:
+        registered.append((event, handler))
+        register(event, handler, *rest, **named)
+
+    emitter._register_section = note
+    return client, dict(vars(client)), registered
+
+
+def moto_dynamodb_client() -> DynamoDBClient:
+    """Return a client of moto's DynamoDB, whose calls are atomic as DynamoDB's are, also when threads call at once."""
+    client: Any = client_as_new("dynamodb")
+    lock, send = threading.Lock(), client._endpoint.make_request
+
+    def send_alone(*arguments: Any) -> Any:
+        with lock:
+            return send(*arguments)
+
+    client._endpoint.make_request = send_alone
+    return client  # type: ignore[no-any-return]
+
+
+def ministack_dynamodb_client() -> DynamoDBClient:
+    """Return a client of ministack's DynamoDB, in this process and empty.
+
+    ministack gets what boto3 has checked and serialised, and boto3 parses what it answers; what lies between, a request
+    over HTTP, is left out.
+    """
+    ministack_dynamodb.reset()
+    client: Any = client_as_new("dynamodb", "http://ministack.invalid")
+    parser, lock = create_parser("json"), threading.Lock()
+
+    def answer(model: Any, params: dict[str, Any], context: Any, **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        headers = {name.lower(): value for name, value in params["headers"].items()}
+        with lock:
+            status, answered, body = _run(ministack_dynamodb.handle_request("POST", "/", headers, params["body"], {}))
+        content = body if isinstance(body, bytes) else body.encode()
+        response = {"status_code": status, "headers": HeadersDict(answered), "body": content, "context": context}
+        parsed = parser.parse(response, model.output_shape)
+        if status >= 300:
+            client._endpoint._add_modeled_error_fields(response, parsed, model, parser)
+        return AWSResponse(params["url"], status, answered, None), parsed
+
+    client.meta.events.register_last("before-call.dynamodb", answer)
+    return client  # type: ignore[no-any-return]
+
+
+def _run(handling: Any) -> Any:
+    """Return what a coroutine returns that waits for nothing."""
+    try:
+        handling.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise AssertionError("ministack waits for something")
+
+
+def create_plain_table(client: DynamoDBClient) -> None:
+    """Create a table ``Jobs`` without the template's indexes."""
+    client.create_table(
+        TableName="Jobs",
+        KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
