@@ -15,7 +15,6 @@ class JobRequest:
     image: str
     masks: tuple[str, ...] = ()
     colour_decontamination: float = 0.0
-    granular: bool = False
     mode: str = "cutout"
     media_type: str = ""
     trim: bool = False
@@ -110,24 +109,6 @@ def mask_objects(body: Any) -> JobRequest:
     """Read ``{"image":{"source":{"url":…}}}``"""
     read = _Reader(body)
     request = JobRequest(image=read.text(".image.source.url"))
-    read.done()
-    return request
-
-
-def mask_body_parts(body: Any) -> JobRequest:
-    """Read ``{"image":X,"mask":X,"useGranularLabels"?:bool}``"""
-    read = _Reader(body)
-    image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
-    request = JobRequest(image=image, masks=(mask,), granular=read.flag(".useGranularLabels"))
-    read.done()
-    return request
-
-
-def refine_mask(body: Any) -> JobRequest:
-    """Read ``{"image":X,"mask":X,"colorDecontamination"?:bool}``"""
-    read = _Reader(body)
-    image, mask = read.text(".image.source.url"), read.text(".mask.source.url")
-    request = JobRequest(image=image, masks=(mask,), colour_decontamination=float(read.flag(".colorDecontamination")))
     read.done()
     return request
 

@@ -116,8 +116,6 @@ def routes_in_words() -> list[str]:
         "",
         "  POST /ims/token/v3            a token (also /v2)",
         "  POST /v1/mask-objects         masks of what stands out       GET /v1/status/{jobId}",
-        "  POST /v1/mask-body-parts      bands from head to foot",
-        "  POST /v1/refine-mask          a mask led by the photo's edges",
         "  POST /v1/fill-masked-areas    the photo, filled",
         "  POST /v2/remove-background    cut-out or mask                GET /v2/status/{jobId}",
         "  POST /v3/images/fill-async    Firefly's fill; 422 where the prompt says unsafe; GET /v3/status/{jobId}",

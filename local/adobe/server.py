@@ -73,8 +73,6 @@ class Server:
         work = JobWork(self.settings, self.clock, self.counters, self.storage, self.studio)
         return [
             ("v1", "/v1/mask-objects", bodies.mask_objects, work.mask_objects),
-            ("v1", "/v1/mask-body-parts", bodies.mask_body_parts, work.mask_body_parts),
-            ("v1", "/v1/refine-mask", bodies.refine_mask, work.refine_mask),
             ("v1", "/v1/fill-masked-areas", bodies.fill_masked_areas, work.fill_masked_areas),
             ("v2", "/v2/remove-background", bodies.remove_background, work.remove_background),
             ("v3", "/v3/images/fill-async", bodies.firefly_fill, work.firefly_fill),

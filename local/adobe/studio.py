@@ -129,27 +129,6 @@ class Studio:
 
         return await self._masks.get(_key(image), make)
 
-    async def mask_body_parts(self, image: bytes, mask: bytes, granular: bool) -> Masks:
-        """Return the masked figure cut into bands from head to foot: nothing here knows what an arm is."""
-        _matching(image, [mask])
-        return await self._masks.get(
-            _key(image, mask, f"parts {granular}"), lambda: self._run(lambda: _bands(pictures.grey_of(mask), granular))
-        )
-
-    async def refine_mask(self, image: bytes, mask: bytes, colour: bool) -> Picture:
-        """Return the mask with its edge led by the photo's own edges; with ``colour`` the cut-out instead (RGBA)."""
-        _matching(image, [mask])
-
-        def work() -> Picture:
-            photo, refined = pictures.colour_of(image), pictures.grey_of(mask)
-            if not self._fast:
-                refined = _guided(photo, refined)
-            box = pictures.box_of(refined)
-            made = _cut_out(photo, refined, 1.0) if colour else refined
-            return Picture(pictures.write(made), PNG, box)
-
-        return await self._single.get(_key(image, mask, f"refine {colour}"), lambda: self._run(work))
-
     async def fill_masked_areas(self, image: bytes, masks: list[bytes]) -> Picture:
         """Return the photo with all masked areas filled."""
         _matching(image, masks)
@@ -239,46 +218,9 @@ def _ellipse(width: int, height: int) -> Grey:
     return np.asarray(image, dtype=np.uint8)
 
 
-# From head to foot, as shares of the figure's height, with names from the guide's 28 granular labels.
-_COARSE = (("Face", 0.0, 0.25), ("Upper Clothes", 0.25, 0.6), ("Lower Clothes", 0.6, 1.0))
-_GRANULAR = (
-    ("Hair", 0.0, 0.08),
-    ("Face", 0.08, 0.2),
-    ("Neck", 0.2, 0.25),
-    ("Upper Clothes", 0.25, 0.6),
-    ("Lower Clothes", 0.6, 0.92),
-    ("Left Shoe", 0.92, 1.0),
-)
-
-
-def _bands(mask: Grey, granular: bool) -> Masks:
-    box = pictures.box_of(mask)
-    parts = []
-    for name, start, end in _GRANULAR if granular else _COARSE:
-        rows = slice(box.y + round(box.height * start), box.y + round(box.height * end))
-        part = np.zeros_like(mask)
-        part[rows] = mask[rows]
-        if (part >= 128).any():
-            parts.append(_one_mask(part, 0.5, name))
-    return Masks(tuple(parts), ())
-
-
 def _two_levels(mask: Grey) -> Grey:
     hard: Grey = np.where(mask >= 128, 255, 0).astype(np.uint8)
     return hard
-
-
-def _guided(photo: Colour, mask: Grey, radius: int = 8, smoothing: float = 1e-3) -> Grey:
-    """Return a guided filter (He, Sun, Tang 2010) with the photo's brightness as guide."""
-    size = 2 * radius + 1
-    guide = photo.astype(np.float32).mean(axis=2) / 255.0
-    alpha = mask.astype(np.float32) / 255.0
-    mean_guide, mean_alpha = ndimage.uniform_filter(guide, size), ndimage.uniform_filter(alpha, size)
-    variance = ndimage.uniform_filter(guide * guide, size) - mean_guide**2
-    slope = (ndimage.uniform_filter(guide * alpha, size) - mean_guide * mean_alpha) / (variance + smoothing)
-    offset = mean_alpha - slope * mean_guide
-    refined = ndimage.uniform_filter(slope, size) * guide + ndimage.uniform_filter(offset, size)
-    return np.asarray((refined * 255.0 + 0.5).clip(0, 255), dtype=np.uint8)
 
 
 def _cut_out(photo: Colour, mask: Grey, decontamination: float) -> Colour:

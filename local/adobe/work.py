@@ -18,7 +18,7 @@ from local.adobe.counters import Counters
 from local.adobe.jobs import Job, Payload, Sign
 from local.adobe.links import Storage
 from local.adobe.settings import Settings
-from local.adobe.studio import Masks, Picture, Studio
+from local.adobe.studio import Picture, Studio
 
 MAX_FIREFLY_BYTES = 15_000_000
 
@@ -60,22 +60,6 @@ class JobWork:
                 ],
                 "backgroundMasks": [_mask_json(picture, picture.name, sign) for picture in masks.background],
             }
-
-        return payload
-
-    async def mask_body_parts(self, job: Job) -> Payload:
-        image, (mask,) = await self._inputs(job)
-        parts: Masks = await self._studio.mask_body_parts(image, mask, job.request.granular)
-        return lambda sign: {"masks": [_mask_json(picture, picture.name, sign) for picture in parts.semantic]}
-
-    async def refine_mask(self, job: Job) -> Payload:
-        image, (mask,) = await self._inputs(job)
-        colour = bool(job.request.colour_decontamination)
-        picture = await self._studio.refine_mask(image, mask, colour)
-
-        def payload(sign: Sign) -> Json:
-            made = {**_picture_json(picture, sign), "boundingBox": picture.box.as_json()}
-            return {"image" if colour else "mask": made}
 
         return payload
 

@@ -89,8 +89,6 @@ class TestBodies:
             ("/v1/mask-objects", {}, ".image.source.url"),
             ("/v1/mask-objects", {"image": {"source": {"url": 3}}}, ".image.source.url"),
             ("/v1/mask-objects", [], "object"),
-            ("/v1/mask-body-parts", {"image": source("https://x.amazonaws.com/a")}, ".mask.source.url"),
-            ("/v1/refine-mask", {"mask": source("https://x.amazonaws.com/a")}, ".image.source.url"),
             ("/v1/fill-masked-areas", {"image": source("https://x.amazonaws.com/a")}, ".masks"),
             ("/v1/fill-masked-areas", {"image": source("https://x.amazonaws.com/a"), "masks": []}, ".masks"),
             ("/v1/fill-masked-areas", {"image": source("https://x.amazonaws.com/a"), "masks": [{}]}, ".masks[0]"),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from local.adobe import Settings, StandIn
-from tests.integration.adobe_stand_in.wire import Bucket, Client, disc, picture, png, source
+from tests.integration.adobe_stand_in.wire import Bucket, Client, picture, png, source
 
 pytestmark = pytest.mark.integration
 
@@ -69,22 +69,6 @@ def test_fill_unites_several_masks(client: Client, bucket: Bucket, photo: str, m
     filled = np.asarray(picture(client.download(status["image"]["destination"]["url"]).content))
     assert filled[:20, :20].std(axis=(0, 1)).max() == 0
     assert filled[38:42, 58:62].std(axis=(0, 1)).max() == 0
-
-
-def test_body_parts_are_bands_of_the_given_mask(client: Client, photo: str, mask_link: str) -> None:
-    body = {"image": source(photo), "mask": source(mask_link), "useGranularLabels": True}
-    parts = client.finish(client.post("/v1/mask-body-parts", body))["masks"]
-    assert "Hair" in [part["label"] for part in parts]
-    assert all(part["boundingBox"]["height"] < 16 for part in parts)
-
-
-def test_refine_mask_gives_a_mask_or_a_cut_out(client: Client, photo: str, mask_link: str) -> None:
-    body = {"image": source(photo), "mask": source(mask_link)}
-    plain = client.finish(client.post("/v1/refine-mask", body))
-    assert set(plain["mask"]) == {"destination", "mediaType", "boundingBox"}
-    assert picture(client.download(plain["mask"]["destination"]["url"]).content).mode == "L"
-    colour = client.finish(client.post("/v1/refine-mask", body | {"colorDecontamination": True}))
-    assert picture(client.download(colour["image"]["destination"]["url"]).content).mode == "RGBA"
 
 
 @pytest.mark.parametrize(
@@ -179,8 +163,6 @@ def test_a_retired_route_answers_502_for_ever(client: Client) -> None:
     "path",
     [
         "/v1/mask-objects",
-        "/v1/mask-body-parts",
-        "/v1/refine-mask",
         "/v1/fill-masked-areas",
         "/v2/remove-background",
         "/sensei/mask",
@@ -296,16 +278,3 @@ class TestWithRealPixels:
         status = real.finish(real.mask(bucket.put("pair.png", png(pair))))
         labels = [mask["label"] for mask in status["semanticMasks"]]
         assert labels[:2] == ["subject", "object"]
-
-    def test_soft_edges_of_refined_masks_follow_the_photo(self, real: Client, flower_link: str, bucket: Bucket) -> None:
-        mask = bucket.put("disc-flower.png", disc((320, 214)))
-        status = real.finish(real.post("/v1/refine-mask", {"image": source(flower_link), "mask": source(mask)}))
-        refined = np.asarray(picture(real.download(status["mask"]["destination"]["url"]).content))
-        assert ((refined > 20) & (refined < 235)).any()
-
-
-def test_filled_pictures_can_be_jpeg(start: Callable[..., Client], photo: str, mask_link: str) -> None:
-    client = start(fill_format="jpeg")
-    status = client.finish(client.fill(photo, mask_link))
-    assert status["image"]["mediaType"] == "image/jpeg"
-    assert picture(client.download(status["image"]["destination"]["url"]).content).format == "JPEG"
