@@ -1,4 +1,4 @@
-"""What a step works with, on moto instead of AWS and with a clock that a test sets."""
+"""What a step works with, on moto and ministack instead of AWS and with a clock that a test sets."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ class KilledError(BaseException):
 
 
 class Stage:
-    """Buckets, table, queue, state machine and bus, and the tools on top of them.
+    """Buckets, table, queue, state machine and bus, and the services on top of them.
 
-    With ``ministack_table`` the table is ministack's, in this process: a call takes a fifth of the time that moto's
-    takes, which stays as the second opinion wherever there are few calls.
+    The table is ministack's, in this process: a call takes a fifth of the time that moto's takes, which is the second
+    opinion where the table's writes themselves are looked at (``moto_table``).
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class Stage:
         *,
         endpoint_url: str | None = None,
         make_adobe: Callable[[], AdobeClient] | None = None,
-        ministack_table: bool = False,
+        moto_table: bool = False,
         **environment: str,
     ) -> None:
         self.clock = Clock()
         self._s3_url = endpoint_url
-        self.dynamodb: DynamoDBClient = ministack_dynamodb_client() if ministack_table else moto_dynamodb_client()
+        self.dynamodb: DynamoDBClient = moto_dynamodb_client() if moto_table else ministack_dynamodb_client()
         self.dynamodb.create_table(
             TableName=TABLE,
             AttributeDefinitions=[

@@ -70,7 +70,7 @@ class Grounds:
             mock.start()
             self._renew()
             client = lru_cache(maxsize=1)(lambda: self._client(unreachable))
-            stage = Stage(endpoint_url=self.bridge.url, make_adobe=client, ministack_table=True, **settings)
+            stage = Stage(endpoint_url=self.bridge.url, make_adobe=client, **settings)
             self.bridge.stage = stage
             return Walk(stage, self.adobe)
 

@@ -32,8 +32,8 @@ MATRICES = {
     "test_viewing",
 }
 
-#: Modules that call the table hundreds of times: theirs is ministack's.
-MANY_CALLS = {"test_admit_photos", "test_folder_counts", "test_write_folder_page"}
+#: Modules about what is kept in the table: theirs is moto's, which refuses what DynamoDB refuses and ministack does not.
+STORES = {"test_ledger", "test_result_owners", "test_waiting_room"}
 
 #: The same inputs in every run of the tests; ``make prove`` tries others, and many more of them.
 settings.register_profile(
@@ -80,7 +80,7 @@ def make_stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Make AWS in this process with settings of the stack, and the services of a step on top of it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
-        yield partial(Stage, ministack_table=request.path.stem in MANY_CALLS)
+        yield partial(Stage, moto_table=request.path.stem in STORES)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +46,8 @@ def walked(stage: Stage) -> Job:
     return job
 
 
-def test_record_manifest_and_event_say_the_same(stage: Stage) -> None:
+def test_record_manifest_and_event_say_the_same(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(moto_table=True)
     job = walked(stage)
     conclude(job, "cleaned", FOUND, stage.services)
     manifest = stage.manifest("dog.jpg.json")

@@ -250,7 +250,8 @@ def said(stage: Stage) -> list[dict[str, Any]]:
     return [event["Detail"] for event in stage.published("Folder") if event["DetailType"] == "Folder Done"]
 
 
-def test_a_folder_says_once_that_its_last_photo_is_done(stage: Stage) -> None:
+def test_a_folder_says_once_that_its_last_photo_is_done(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(moto_table=True)
     jobs = [stage.claim(f"shoot/{number}.jpg") for number in range(3)]
     other = stage.claim("elsewhere/dog.jpg")
     clean(stage, jobs[0])
@@ -362,7 +363,7 @@ def test_photos_that_end_at_the_same_time_say_it_once(stage: Stage) -> None:
 
 @pytest.fixture
 def quiet_stage(make_stage: Callable[..., Stage]) -> Stage:
-    return make_stage(ministack_table=True, FOLDER_QUIET_SECONDS="60")
+    return make_stage(FOLDER_QUIET_SECONDS="60")
 
 
 def look(stage: Stage, most: int = 100) -> int:

@@ -22,10 +22,11 @@ def there(stage: Stage, urgency: str = NORMAL, route: str = ROUTE) -> list[Waiti
     return list(stage.services.room.photos(urgency, route))
 
 
-def test_photos_stand_in_order_of_their_claims(stage: Stage) -> None:
+def test_photos_stand_in_order_of_their_claims(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """However late they enter, and though more of them than fit into a page of the index."""
+    monkeypatch.setattr("cleanplate.jobs.waiting_room._PAGE", 3)
     jobs = []
-    for number in range(60):
+    for number in range(8):
         stage.clock.pass_by(1)
         jobs.append(stage.claim(f"{number}.jpg"))
     for job in reversed(jobs):

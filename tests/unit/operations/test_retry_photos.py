@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -299,8 +299,8 @@ def test_an_unreadable_message_is_set_aside_with_its_reason(stage: Stage, queues
     assert set(message["MessageAttributes"]["reason"]["StringValue"]) == {"x"}
 
 
-@pytest.mark.usefixtures("queues")
-def test_the_ledger_finds_failed_jobs_of_one_bucket_alone(stage: Stage) -> None:
+def test_the_ledger_finds_failed_jobs_of_one_bucket_alone(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(moto_table=True)
     job = failed(stage, "1.jpg")
     ledger: Ledger = stage.ledger
     assert ledger.failed(job.photo.bucket, "", after="") == ([job], "")

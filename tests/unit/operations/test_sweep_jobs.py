@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +53,8 @@ def test_a_job_within_its_time_is_left_alone(stage: Stage) -> None:
     assert stage.job(job.job_id) == job
 
 
-def test_a_late_job_ends_by_name_and_its_execution_is_stopped(stage: Stage) -> None:
+def test_a_late_job_ends_by_name_and_its_execution_is_stopped(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(moto_table=True)
     job = sent(stage)
     execution = start(stage, job)
     stage.clock.pass_by(900 + SLACK + STEP)
