@@ -27,16 +27,17 @@ def pytest_collection_finish() -> None:
 def pytest_sessionfinish() -> None:
     """Look once for objects that fail as they go; pytest then looks five times more, through all that is left."""
     gc.collect()
-    gc.freeze()
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if isinstance(collector, pytest.Module) and collector.path.stem not in ALONE:
+        for name in SHARING & {collector.path.parent.name, collector.path.stem}:
+            collector.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.hookimpl(tryfirst=True)  # Before xdist writes the groups into the tests' names.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for name in {item.path.parent.name, item.path.stem} & SHARING:
-            if item.path.stem not in ALONE:
-                item.add_marker(pytest.mark.xdist_group(name))
-    # Most of an end-to-end test's time is waiting: they begin first, the groups with a stack before the single ones.
+    """Put the end-to-end tests first, whose time is mostly waiting, the groups with a stack before the single ones."""
     items.sort(key=_rank)
 
 

@@ -10,8 +10,8 @@ import threading
 
 import numpy as np
 import patchmatch
+import scipy  # type: ignore[import-untyped]
 from PIL import Image
-from scipy import ndimage  # type: ignore[import-untyped]
 
 from local.adobe.pictures import Colour, Grey, Levels, Truth, box_of
 
@@ -59,7 +59,7 @@ def _fill_window(photo: Colour, hole: Truth, subject: Truth | None) -> Colour:
     scale = min(1.0, WORKING_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = photo if scale == 1 else np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
-    grown = ndimage.binary_dilation(_resized(hole, size), iterations=GROW)
+    grown = scipy.ndimage.binary_dilation(_resized(hole, size), iterations=GROW)
     avoid = np.zeros_like(grown) if subject is None else _resized(subject, size) & ~grown
     if (grown | avoid).mean() > MAX_AVOIDED:  # hardly anything would be left to copy from
         avoid[:] = False
@@ -83,10 +83,10 @@ def _mixed(photo: Colour, hole: Truth, patched: Colour, grown: Truth) -> Colour:
     new = np.asarray(Image.fromarray(patched).resize(size, Image.Resampling.BICUBIC, box=source))
     grey = Image.fromarray(grown.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR, box=source)
     inside = np.asarray(grey) > 0
-    weight = ndimage.gaussian_filter(inside.astype(np.float32), seam)
+    weight = scipy.ndimage.gaussian_filter(inside.astype(np.float32), seam)
     weight = np.maximum(weight, hole[box].astype(np.float32))
     # Nothing may change far from the hole: the blur's tail is cut off.
-    weight[~ndimage.binary_dilation(inside, iterations=round(2 * seam))] = 0.0
+    weight[~scipy.ndimage.binary_dilation(inside, iterations=round(2 * seam))] = 0.0
     old = photo[box]
     mixed = photo.copy()
     mixed[box] = (old + (new.astype(np.float32) - old) * weight[..., None] + 0.5).clip(0, 255)
@@ -130,7 +130,7 @@ def _corrected(photo: Colour, patched: Colour, hole: Truth, avoid: Truth) -> Col
     step = max(1, -(-max(height, width) // _CORRECTION_SIDE))
     outside = _near(~(hole | avoid), hole)
     # Right at the seam PatchMatch blends, so that what it put there is seen only some pixels further in.
-    depth = ndimage.distance_transform_edt(hole)
+    depth = scipy.ndimage.distance_transform_edt(hole)
     inside = (depth > _REACH) & (depth <= 3 * _REACH)
     difference = _local_mean(photo, outside) - _local_mean(patched, inside)
     ring = inside & (_local_share(outside) > 0.02) & (_local_share(inside) > 0.02)
@@ -150,19 +150,19 @@ _REACH = 5  # pixels on either side of the seam that are compared
 
 
 def _near(these: Truth, others: Truth) -> Truth:
-    near: Truth = these & ndimage.binary_dilation(others, iterations=_REACH)
+    near: Truth = these & scipy.ndimage.binary_dilation(others, iterations=_REACH)
     return near
 
 
 def _local_share(where: Truth) -> Levels:
-    share: Levels = ndimage.uniform_filter(where.astype(np.float32), 6 * _REACH + 1)
+    share: Levels = scipy.ndimage.uniform_filter(where.astype(np.float32), 6 * _REACH + 1)
     return share
 
 
 def _local_mean(picture: Colour, where: Truth) -> Levels:
     """Return the mean colour around each pixel of those pixels that ``where`` marks."""
     share = np.maximum(_local_share(where), 1e-4)
-    sums = [ndimage.uniform_filter(picture[..., c] * where.astype(np.float32), 6 * _REACH + 1) for c in range(3)]
+    sums = [scipy.ndimage.uniform_filter(picture[..., c] * where.astype(np.float32), 6 * _REACH + 1) for c in range(3)]
     return np.dstack([total / share for total in sums])
 
 
@@ -173,9 +173,9 @@ def _membrane(values: Levels, fixed: Truth, hole: Truth) -> Levels:
     sheet = np.where(fixed[..., None], values, start).astype(np.float32)
     around = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.float32)[..., None] / 4
     for _ in range(_SWEEPS):
-        sheet[free] = ndimage.convolve(sheet, around, mode="nearest")[free]
+        sheet[free] = scipy.ndimage.convolve(sheet, around, mode="nearest")[free]
     # Outside the hole the sheet continues the nearest value, so that scaling it up is right at the seam.
-    nearest = ndimage.distance_transform_edt(~hole, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(~hole, return_distances=False, return_indices=True)
     continued: Levels = sheet[tuple(nearest)]
     return continued
 

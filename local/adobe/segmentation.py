@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
+import scipy  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage  # type: ignore[import-untyped]
 
 from local.adobe.pictures import Box, Colour, Grey, box_of
 
@@ -108,7 +108,7 @@ def regions_of(saliency: Saliency) -> list[Region]:
     height, width = saliency.shape
     step = max(1, -(-max(height, width) // _WORKING_SIDE))
     small = saliency[::step, ::step]
-    pieces, count = ndimage.label(small >= _SUBJECT)
+    pieces, count = scipy.ndimage.label(small >= _SUBJECT)
     if not count:
         return []
     areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
@@ -117,7 +117,7 @@ def regions_of(saliency: Saliency) -> list[Region]:
     if not order:
         return []
     # Each pixel of the soft edge goes to the nearest piece, so that the pieces' masks add up to the whole.
-    nearest = ndimage.distance_transform_edt(pieces == 0, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(pieces == 0, return_distances=False, return_indices=True)
     owners = pieces[tuple(nearest)]
     owners = owners.repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
     whole = soft_mask(saliency)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
+import scipy  # type: ignore[import-untyped]
 from PIL import Image, ImageDraw
-from scipy import ndimage  # type: ignore[import-untyped]
 
 from local.adobe import inpainting, pictures
 from local.adobe.bodies import JobRequest
@@ -228,7 +228,7 @@ def _cut_out(photo: Colour, mask: Grey, decontamination: float) -> Colour:
     colours = photo
     sure = mask >= 250
     if decontamination > 0 and sure.any():
-        nearest = ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True)
+        nearest = scipy.ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True)
         own = photo[tuple(nearest)].astype(np.float32)
         edge = ((mask > 0) & ~sure)[..., None] * np.float32(decontamination)
         colours = (photo + (own - photo) * edge + 0.5).astype(np.uint8)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy  # type: ignore[import-untyped]
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
-from scipy import ndimage  # type: ignore[import-untyped]
 
 from local.demo.photographs import magnify, photograph
 
@@ -93,10 +93,10 @@ def _outline(size: tuple[int, int], ellipses: Sequence[tuple[int, int, int, int]
 def _bright(photo: Image.Image) -> Image.Image:
     """Return a cut-out of the largest bright thing on a dark ground, without its edge."""
     levels = np.asarray(photo.convert("L").filter(ImageFilter.GaussianBlur(2)))
-    pieces, _ = ndimage.label(levels > 90)
+    pieces, _ = scipy.ndimage.label(levels > 90)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    thing = ndimage.binary_opening(ndimage.binary_fill_holes(pieces == sizes.argmax()), iterations=4)
+    thing = scipy.ndimage.binary_opening(scipy.ndimage.binary_fill_holes(pieces == sizes.argmax()), iterations=4)
     return Image.fromarray(thing.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(1))
 
 

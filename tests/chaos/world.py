@@ -70,7 +70,7 @@ class Grounds:
             mock.start()
             self._renew()
             client = lru_cache(maxsize=1)(lambda: self._client(unreachable))
-            stage = Stage(endpoint_url=self.bridge.url, make_adobe=client, **settings)
+            stage = Stage(endpoint_url=self.bridge.url, make_adobe=client, moto_table=False, **settings)
             self.bridge.stage = stage
             return Walk(stage, self.adobe)
 

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,15 +36,16 @@ GROUPS = {
 }  # fmt: skip
 
 
-@pytest.hookimpl(tryfirst=True)  # Before xdist writes the groups into the tests' names.
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Mark every module of this folder."""
+    if isinstance(collector, pytest.Module):
+        collector.add_marker(pytest.mark.end_to_end)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Give each group its worker, and so its stack (``--dist loadgroup``)."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.end_to_end)
-            if "_system" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, "end_to_end")))
+    if "_system" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, "end_to_end")))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,13 +9,11 @@ from cleanplate.adobe.connections import make_session
 from cleanplate.adobe.tokens import Credentials, TokenSource
 from tests.integration.scripted import Scripted
 
-HERE = Path(__file__).parent
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.integration)
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Mark every module below this folder."""
+    if isinstance(collector, pytest.Module):
+        collector.add_marker(pytest.mark.integration)
 
 
 def client_for(

@@ -15,8 +15,6 @@ import boto3
 import jsonata
 import pytest
 from moto import mock_aws
-from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
-from moto.stepfunctions.parser.asl.jsonata import jsonata as evaluator
 
 from local.embedded_aws.template import read_yaml
 from local.paths import ROOT
@@ -116,6 +114,9 @@ def _evaluate(text: str) -> Any:
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[tuple[str, Answer]]], dict[str, Any]]]:
     """Give the machine the answers of its functions; how it ended, and the states that it entered."""
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+    from moto.stepfunctions.parser.asl.jsonata import jsonata as evaluator
+
     monkeypatch.setattr(evaluator, "_eval_jsonata", _evaluate)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = boto3.client("stepfunctions", region_name="us-east-1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,18 +51,20 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("repeatable")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collectstart(collector: pytest.Collector) -> None:
     """Mark what takes longer than a moment: ``make unit`` leaves it to ``make test``.
 
-    That is what works on a stack in this process, and what tries hundreds of inputs.
+    That is what tries hundreds of inputs, and what works on a stack in this process.
     """
-    for item in items:
-        if not item.path.is_relative_to(Path(__file__).parent):
-            continue
-        if STACKS & set(getattr(item, "fixturenames", ())):
-            item.add_marker("stack")
-        if item.path.stem in MATRICES or is_hypothesis_test(getattr(item, "obj", None)):
-            item.add_marker("slow")
+    if isinstance(collector, pytest.Module) and collector.path.stem in MATRICES:
+        collector.add_marker(pytest.mark.slow)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if not STACKS.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.stack)
+    if is_hypothesis_test(getattr(item, "obj", None)):
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from aws_xray_sdk import global_sdk_config
-from aws_xray_sdk.core import xray_recorder
-from aws_xray_sdk.core.context import Context
-from aws_xray_sdk.ext.requests.patch import _xray_traced_requests
 
 from cleanplate.adobe.connections import make_session
 from tests.integration.scripted import Act, Scripted, close, reply, reset
@@ -34,7 +30,12 @@ class Kept:
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+    from aws_xray_sdk import global_sdk_config
+    from aws_xray_sdk.core import xray_recorder
+    from aws_xray_sdk.core.context import Context
+
     found = Kept()
+    xray_recorder._emitter._socket.close()  # the SDK would leave it open
     for name, value in (("_emitter", found), ("_sampling", False), ("_context", Context())):
         monkeypatch.setattr(xray_recorder, name, value)
     # Powertools turns the SDK off for the whole process where a handler is imported outside Lambda.
@@ -47,6 +48,9 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
 
 @pytest.mark.parametrize("act", [reply(200, b"x"), reply(403, b"x"), reset, close, None], ids=range(5))
 def test_a_trace_holds_no_signature_and_no_token(server: Scripted, kept: Kept, act: Act | None) -> None:
+    from aws_xray_sdk.core import xray_recorder
+    from aws_xray_sdk.ext.requests.patch import _xray_traced_requests
+
     session = make_session(server.url)
     if act is None:
         server.shut()
