@@ -40,28 +40,35 @@ class World:
             **{name: about.get("Default", f"<{name}>") for name, about in template["Parameters"].items()},
             **(parameters or {}),
         }
+        self._resolved: dict[str, dict[str, Any]] = {}
+        self._decided: dict[str, bool] = {}
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What was chosen, and the defaults of the rest."""
         return dict(self._parameters)
 
-    @cached_property
+    def has(self, name: str) -> bool:
+        """Return whether a resource would be created."""
+        return self.holds(self.template["Resources"][name].get("Condition"))
+
+    @property
     def resources(self) -> dict[str, dict[str, Any]]:
         """What would be created, with every function of CloudFormation worked out."""
-        return {
-            name: self.resolve(resource)
-            for name, resource in self.template["Resources"].items()
-            if self.holds(resource.get("Condition"))
-        }
+        return {name: self._resource(name) for name in self.template["Resources"] if self.has(name)}
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Logical id -> properties of one type."""
+        """Return logical id -> properties of one type."""
         return {
-            name: resource.get("Properties", {})
-            for name, resource in self.resources.items()
-            if resource["Type"] == kind
+            name: self._resource(name).get("Properties", {})
+            for name, resource in self.template["Resources"].items()
+            if resource["Type"] == kind and self.has(name)
         }
+
+    def _resource(self, name: str) -> dict[str, Any]:
+        if name not in self._resolved:
+            self._resolved[name] = self.resolve(self.template["Resources"][name])
+        return self._resolved[name]
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
@@ -83,8 +90,12 @@ class World:
         return self.machines["CleanPhotoStateMachine"]
 
     def holds(self, condition: str | None) -> bool:
-        """Whether a named condition is true here; no condition is."""
-        return condition is None or bool(self.resolve(self.template["Conditions"][condition]))
+        """Return whether a named condition is true here; no condition is."""
+        if condition is None:
+            return True
+        if condition not in self._decided:
+            self._decided[condition] = bool(self.resolve(self.template["Conditions"][condition]))
+        return self._decided[condition]
 
     def refused_by(self) -> list[str]:
         """Return what the template's rules say against these parameters."""

@@ -49,6 +49,11 @@ def _tree(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+@cache
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(text)))
+
+
 class Project:
     """This checkout, with some files' text replaced: ``None`` stands for a file that is not there."""
 
@@ -70,6 +75,10 @@ class Project:
     def tree(self, path: str) -> ast.Module:
         """One Python file, parsed."""
         return _tree(self.text(path))
+
+    def nodes(self, path: str) -> tuple[ast.AST, ...]:
+        """Every node of one Python file."""
+        return _nodes(self.text(path))
 
     def step_path(self, step: str) -> str:
         """Return the path of the module that does a function's work: a step of a photo, or an operation."""

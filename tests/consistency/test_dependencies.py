@@ -6,6 +6,8 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 
 from local.embedded_aws.template import parse_yaml
@@ -54,13 +56,18 @@ def test_every_pin_that_is_wished_for_is_the_one_that_is_compiled(project: Proje
 
 def test_deployed_code_imports_only_what_layers_or_runtime_bring(project: Project) -> None:
     brought = _pins(project, _REQUIREMENTS).keys() | _RUNTIME
-    homes = packages_distributions()
     for path in [*project.package, *project.files("functions/*.py")]:
         for name in _third_party(project.tree(path)):
-            home = {found.lower().replace("_", "-") for found in homes.get(name, [name])}
+            home = {found.lower().replace("_", "-") for found in _homes().get(name, [name])}
             assert home & brought, f"{path} imports {name}, which is in no layer"
 
 
+@cache
+def _homes() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+@cache
 def _third_party(tree: ast.Module) -> set[str]:
     """The top-level names of what a module imports when it runs; types alone are not needed then."""
     typing_only = {

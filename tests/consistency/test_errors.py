@@ -36,7 +36,7 @@ def _classes(project: Project) -> dict[str, tuple[str, ast.ClassDef]]:
     found = {
         node.name: (base.id, node)
         for path in project.package
-        for node in ast.walk(project.tree(path))
+        for node in project.nodes(path)
         if isinstance(node, ast.ClassDef)
         for base in node.bases
         if isinstance(base, ast.Name)
@@ -111,7 +111,7 @@ def test_every_raise_of_an_error_by_name_is_read_in_the_terms_of_a_step(project:
     """A time-out that the machine retries must not end as the nameless StepCrashedError."""
     mapping = next(
         node
-        for node in ast.walk(project.tree(f"{PACKAGE}/error_names.py"))
+        for node in project.nodes(f"{PACKAGE}/error_names.py")
         if isinstance(node, ast.FunctionDef) and node.name == "error_named"
     )
     mapped = {

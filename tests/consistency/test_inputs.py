@@ -53,7 +53,7 @@ def test_nothing_deployed_runs_programs_or_evaluates_text(project: Project) -> N
     paths = _deployed(project)
     assert len(paths) > 40
     for path in paths:
-        for node in ast.walk(ast.parse(project.text(path))):
+        for node in project.nodes(path):
             names: list[str] = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -83,7 +83,7 @@ def test_the_one_program_that_is_run_is_ours(project: Project) -> None:
 def test_nothing_deployed_opens_a_path(project: Project) -> None:
     """Scratch files have no name; what lies in S3 is read through storage.py alone."""
     for path in _deployed(project):
-        for node in ast.walk(ast.parse(project.text(path))):
+        for node in project.nodes(path):
             if not isinstance(node, ast.Call):
                 continue
             called = node.func

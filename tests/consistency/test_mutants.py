@@ -14,6 +14,7 @@ from tests.consistency import (
     test_dependencies,
     test_docs,
     test_errors,
+    test_facts,
     test_functions,
     test_inputs,
     test_layers,
@@ -35,6 +36,7 @@ _MODULES = (
     test_dependencies,
     test_docs,
     test_errors,
+    test_facts,
     test_functions,
     test_inputs,
     test_layers,
@@ -365,6 +367,11 @@ FAULTS = [
     Fault(
         test_docs.test_the_generated_tables_are_up_to_date,
         "docs/failures.md", "| `EmptyPhotoError` |", "| `NoBytesError` |", {"page": "docs/failures.md"},
+    ),
+    Fault(test_facts.test_a_test_that_the_proof_page_names_is_there, "docs/proof.md", ".py::test_", ".py::test_no_such_"),
+    Fault(
+        test_facts.test_every_fact_is_held_by_a_test_or_told_on_a_page,
+        "docs/proof.md", "## Facts that no emulator shows\n", "## Facts that no emulator shows\n\n| a fact | a word |\n",
     ),
     Fault(test_repository.test_the_docs_name_commands_that_exist, "README.md", "make deploy", "make publish"),
     Fault(

@@ -34,10 +34,11 @@ REQUEST = {
 
 
 def test_the_files_are_what_the_types_say(project: Project) -> None:
-    for path, text in render().items():
+    rendered = render()
+    for path, text in rendered.items():
         assert project.text(path) == text, f"{path} is out of date: run `.venv/bin/python -m local.dev.schemas`."
     written = set(project.files("events/schemas/*.json"))
-    assert written == {path for path in render() if path.startswith("events/schemas/")}
+    assert written == {path for path in rendered if path.startswith("events/schemas/")}
 
 
 def test_every_schema_is_one_of_the_2020_12_dialect() -> None:

@@ -81,9 +81,7 @@ def _variables(tree: ast.AST) -> set[str]:
 def _optional(project: Project) -> set[str]:
     """Fields that may be empty, because not every function has them."""
     reading = next(
-        node
-        for node in ast.walk(project.tree(SETTINGS))
-        if isinstance(node, ast.FunctionDef) and node.name == "read_settings"
+        node for node in project.nodes(SETTINGS) if isinstance(node, ast.FunctionDef) and node.name == "read_settings"
     )
     return {
         keyword.arg or ""
@@ -162,7 +160,7 @@ def test_every_field_of_the_settings_is_used(project: Project) -> None:
         node.attr
         for path in project.package
         if path != SETTINGS
-        for node in ast.walk(project.tree(path))
+        for node in project.nodes(path)
         if isinstance(node, ast.Attribute)
     }
     # Both buckets of photos are read through the settings' own properties.
@@ -282,7 +280,7 @@ def _accept(project: Project, chosen: dict[str, str]) -> None:
 def test_every_parameter_that_a_message_names_exists(project: Project) -> None:
     said = {
         word
-        for node in ast.walk(project.tree(f"{PACKAGE}/errors.py"))
+        for node in project.nodes(f"{PACKAGE}/errors.py")
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.search(r"\b[Rr]ais(?:e|ing)\b", node.value)

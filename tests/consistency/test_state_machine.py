@@ -145,7 +145,7 @@ def test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads(project: 
     raised = [
         node.exc.args[0]
         for step in ("check_job", "fill_masked_areas")
-        for node in ast.walk(project.tree(f"{PACKAGE}/steps/{step}.py"))
+        for node in project.nodes(f"{PACKAGE}/steps/{step}.py")
         if isinstance(node, ast.Raise)
         and isinstance(node.exc, ast.Call)
         and isinstance(node.exc.func, ast.Name)
@@ -160,7 +160,7 @@ def test_the_words_of_not_ready_are_the_seconds_that_the_machine_reads(project: 
 def test_every_step_that_a_task_names_is_one_that_check_job_knows(project: Project) -> None:
     step = next(
         node.value
-        for node in ast.walk(project.tree(f"{PACKAGE}/steps/check_job.py"))
+        for node in project.nodes(f"{PACKAGE}/steps/check_job.py")
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "Step"
     )
     named = {
@@ -176,7 +176,7 @@ def test_the_payload_of_every_task_is_what_its_function_reads(project: Project) 
         folder = project.folder_called_by(state)
         read = {
             node.slice.value
-            for node in ast.walk(project.tree(f"{folder}/app.py"))
+            for node in project.nodes(f"{folder}/app.py")
             if isinstance(node, ast.Subscript)
             and isinstance(node.value, ast.Name)
             and node.value.id == "event"

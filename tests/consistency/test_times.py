@@ -47,7 +47,7 @@ def _posting(project: Project) -> set[str]:
     steps = {
         path
         for path in project.files(f"{PACKAGE}/steps/*.py")
-        for node in ast.walk(project.tree(path))
+        for node in project.nodes(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "send"
     }
     return {
@@ -61,7 +61,7 @@ def _posting(project: Project) -> set[str]:
 def _own_steps(project: Project, path: str) -> list[str]:
     return [
         f"{PACKAGE}/{node.module.removeprefix('cleanplate.').replace('.', '/')}.py"
-        for node in ast.walk(project.tree(path))
+        for node in project.nodes(path)
         if isinstance(node, ast.ImportFrom)
         and node.module
         and node.module.startswith(("cleanplate.steps.", "cleanplate.operations."))

@@ -29,17 +29,18 @@ class Fault:
     more: dict[str, Any] = field(default_factory=dict)
 
     def plant(self, template: Template) -> Template:
-        """A copy of the template with the fault in it."""
-        faulty = copy.deepcopy(template)
+        """Return the template with the fault in it; what lies beside the way to it is the template's own."""
+        faulty = copy.copy(template)
         place: Any = faulty
         last: Any
         *path, last = [int(step) if step.isdigit() else step for step in self.at.split("/")]
         for step in path:
+            place[step] = copy.copy(place[step])
             place = place[step]
         if self.value is _GONE:
             del place[last]
         else:
-            before = place[last] if isinstance(place, list) or last in place else None
+            before = copy.deepcopy(place[last]) if isinstance(place, list) or last in place else None
             place[last] = self.value(before) if callable(self.value) else self.value
             assert place[last] != before, "this is no fault"
         return faulty

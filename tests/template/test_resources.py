@@ -340,7 +340,7 @@ def test_a_webhook_without_a_secret_is_refused(template: Template) -> None:
 
 def test_nothing_speaks_of_a_resource_that_its_conditions_leave_out(template: Template) -> None:
     for world in worlds(template):
-        missing = {(who, whom) for who, whom in world.references() if whom not in world.resources}
+        missing = {(who, whom) for who, whom in world.references() if not world.has(whom)}
         assert not missing, world.parameters
 
 
