@@ -86,7 +86,7 @@ class OutFolder:
                 if _lies_in(file, folder):
                     raise OutError(
                         f"{file} lies in OUT={folder}, where the results go. Photos and results need folders of their "
-                        f"own: for example OUT={folder.with_name(folder.name + '-cleaned')}"
+                        f"own: for example OUT={folder.resolve()}-cleaned"
                     )
             if not is_ours(folder) and any(folder.iterdir()):
                 raise OutError(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import signal
 import sys
+import threading
 
 from local.adobe.control import routes_in_words
 from local.adobe.server import Server
 from local.adobe.settings import Settings, add_arguments, from_arguments
-from local.adobe.stand_in import LISTENING, StandInError, serve
+from local.adobe.stand_in import ENDS_WITH_PARENT, LISTENING, StandInError, serve
 
 CANNOT_START = 2
 
@@ -23,23 +26,27 @@ def main(words: list[str] | None = None) -> int:
         "Masks and fills are real computations, and not Adobe's quality.",
     )
     add_arguments(parser)
+    parser.add_argument(ENDS_WITH_PARENT, action="store_true", help=argparse.SUPPRESS)
     try:
-        settings = from_arguments(parser.parse_args(words))
+        args = parser.parse_args(words)
+        settings = from_arguments(args)
     except ValueError as error:
         print(f"{error}", file=sys.stderr)
         return CANNOT_START
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, ends_with_parent=args.ends_with_parent))
     except StandInError as error:
         print(error, file=sys.stderr)
         return CANNOT_START
     return 0
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, *, ends_with_parent: bool) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopping.set)
+    if ends_with_parent:
+        threading.Thread(target=_stop_with_parent, args=(loop, stopping), daemon=True).start()
     runner, url = await serve(Server(settings))
     print(f"{LISTENING}{url}", flush=True)
     for line in _welcome(settings):
@@ -48,6 +55,14 @@ async def _run(settings: Settings) -> None:
     await stopping.wait()
     await runner.cleanup()
     print("Stopped.", flush=True)
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    # The parent holds the other end of standard input, which ends even where the parent is killed.
+    while os.read(0, 1024):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop is gone already
+        loop.call_soon_threadsafe(stopping.set)
 
 
 def _welcome(settings: Settings) -> list[str]:

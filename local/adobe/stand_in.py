@@ -25,6 +25,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _ROOT = Path(__file__).resolve().parents[2]
 LISTENING = "Adobe's stand-in is listening on "
+#: The option of a stand-in whose standard input is held by its parent, so that not even a killed one leaves it behind.
+ENDS_WITH_PARENT = "--ends-with-parent"
 
 
 class StandInError(RuntimeError):
@@ -104,8 +106,9 @@ class StandIn(Startable):
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            if self._process.stdout:
-                self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe:
+                    pipe.close()
             self._process = None
 
     # --- control, over the same routes that everybody can use -----------------------------------------------------------
@@ -165,10 +168,12 @@ class StandIn(Startable):
             await runner.cleanup()
 
     def _start_process(self) -> None:
-        command = [sys.executable, "-m", "local.adobe", *to_arguments(self.settings)]
+        command = [sys.executable, "-m", "local.adobe", ENDS_WITH_PARENT, *to_arguments(self.settings)]
         if not self.settings.quiet:
             command.append("--quiet")  # nobody reads the pipe after the first line
-        self._process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=None, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, text=True
+        )
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line.startswith(LISTENING):
             self.stop()

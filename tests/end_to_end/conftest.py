@@ -175,6 +175,10 @@ class System:
         until = time.monotonic() + deadline
         found: list[JobSnapshot] = []
         while time.monotonic() < until:
+            if not any(self.version_of(event) == dropped.version_id for event in self._heard):
+                # Hearing of it costs less than looking for it in the table again and again.
+                self._hear()
+                continue
             found = self.find(dropped)
             if found and all(snapshot.ended for snapshot in found):
                 snapshot = found[0]
@@ -210,21 +214,40 @@ class System:
             assert time.monotonic() < until, f"nobody refused {correlation_id}"
             self._hear()
 
+    def folders_done(self, folder: str) -> list[dict[str, Any]]:
+        """The detail of every ``Folder Done`` about a folder, when the bus has fallen silent."""
+        quiet = 0
+        while quiet < 3:
+            quiet = 0 if self._hear() else quiet + 1
+        return [
+            event["detail"]
+            for event in self._heard
+            if event["detail-type"] == "Folder Done" and event["detail"]["folder"] == folder
+        ]
+
     @staticmethod
     def key_of(event: Mapping[str, Any]) -> str | None:
         """Return the key of the photo that an event is about."""
         about = event["detail"].get("photo") or event["detail"].get("request")
         return about.get("key") if isinstance(about, dict) else None
 
-    def _hear(self) -> None:
-        """Keep what has come over the bus, for whichever test asks for it."""
+    @staticmethod
+    def version_of(event: Mapping[str, Any]) -> str | None:
+        """Return the version of the photo whose outcome an event tells."""
+        version: str | None = (event["detail"].get("photo") or {}).get("version_id")
+        return version
+
+    def _hear(self) -> int:
+        """Keep what comes over the bus within a second, for whichever test asks for it; return how many events came."""
         sqs = self.aws.client("sqs")
         answer = sqs.receive_message(QueueUrl=self.events_queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-        for message in answer.get("Messages", []):
+        messages = answer.get("Messages", [])
+        for message in messages:
             event = json.loads(message["Body"])
             check_event(event)
             self._heard.append(event)
             sqs.delete_message(QueueUrl=self.events_queue, ReceiptHandle=message["ReceiptHandle"])
+        return len(messages)
 
     def _listen(self) -> str:
         """Send every event of ours to a queue."""

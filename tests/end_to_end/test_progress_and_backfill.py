@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,21 +29,6 @@ def done(system: System, photos: int, **asked: Any) -> dict[str, Any]:
         lambda: request(system, **asked),
         lambda told: told.get("photos") == photos and not told["waiting"] and not told["in_work"],
     )
-
-
-def folders_done(system: System, folder: str) -> list[dict[str, Any]]:
-    """The detail of every 'Folder Done' about a folder, when the bus has fallen silent."""
-    found: dict[str, dict[str, Any]] = {}
-    quiet = 0
-    while quiet < 3:
-        answer = system.aws.client("sqs").receive_message(
-            QueueUrl=system.events_queue, MaxNumberOfMessages=10, WaitTimeSeconds=1, VisibilityTimeout=2
-        )
-        new = {message["MessageId"]: json.loads(message["Body"]) for message in answer.get("Messages", [])}
-        quiet = 0 if new.keys() - found.keys() else quiet + 1
-        found |= new
-    events = [event for event in found.values() if event["detail-type"] == "Folder Done"]
-    return [event["detail"] for event in events if event["detail"]["folder"] == folder]
 
 
 @contextmanager
@@ -75,7 +59,7 @@ def test_a_folder_is_reported_on_and_says_when_it_is_done(system: System, photo:
     assert (told["cleaned"], told["failed"], told["failed_for"]) == (3, 1, {"NotAPhotoError": 1})
     assert told["done_at"] is None
     assert request(system)["photos"] >= 4
-    events = folders_done(system, folder)
+    events = system.folders_done(folder)
     # Each end of the folder says so once; the last of them is the end of all four.
     assert [event["photos"] for event in events].count(4) == 1
     (last,) = [event for event in events if event["photos"] == 4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from cleanplate_cli.out_folder import OutFolder
 from cleanplate_cli.run import RunArgs
 
 Given = Callable[..., RunArgs]
+OUTPUTS = ("UploadsBucketName", "ResultsBucketName", "WorkBucketName", "ReportProgressFunctionName")
 
 
 @pytest.fixture
@@ -104,3 +106,48 @@ def test_what_aws_refuses_is_said_in_words(
     said = capsys.readouterr().err
     assert str(error) in said
     assert "AWS_PROFILE" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "."], "There is no photo in"),
+        (["run", "nowhere.jpg"], "No photo is at nowhere.jpg"),
+        (["run"], "Name the photos"),
+        (["run", "dog.jpg", "--out", "."], "lies in OUT="),
+        (["redo", "dog.jpg"], "No photo dog.jpg was cleaned into"),
+        (["run", "x.jpg", "--option", "removes=dog"], "has an unknown option 'removes'; accepted are remove"),
+        (["run", "x.jpg", "--grow", "lots"], "The option grow is 'lots'"),
+        (["status", "--stack", "nowhere.json"], "nowhere.json is not there. `make up` writes it while it runs."),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(__main__, "_signals", list)
+    if "dog.jpg" in words and "run" in words:
+        Path("dog.jpg").write_bytes(b"photo")
+    if "--stack" not in words:
+        # Nothing of it is used before a photo goes there.
+        Path("stack.json").write_text(
+            json.dumps(
+                {
+                    "endpoint_url": "http://127.0.0.1:9",
+                    "region": "us-east-1",
+                    "access_key_id": "test",
+                    "secret_access_key": "test",
+                    "event_bus": "default",
+                    "outputs": dict.fromkeys(OUTPUTS, "mine"),
+                }
+            )
+        )
+        words = [*words, "--stack", "stack.json"]
+    assert __main__.main(words) == __main__.CANNOT_START
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
