@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 UPLOADS, RESULTS = "cleanplate-uploads-123456789012", "cleanplate-results-123456789012"
 #: What the makefiles of the layers call, and SAM CLI itself.
 _PROGRAMS = ("sh", "bash", "env", "make", "cp", "find", "mkdir", "rm", "python3.11")
-# The machine's own waits never end, so that it leaves every step to the tests.
-_FOR_EVER = 10_000.0
+#: In place of the deployed machine, so that every step is left to the tests. Seconds.
+_WAITING = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 86_400, "End": True}}}
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def stage(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     with ExitStack() as opened:
         settings = Settings(port=0, allow_loopback=True, quiet=True, pixels="fast", duration=0.5, limits=False)
         adobe = opened.enter_context(StandIn(settings))
-        aws = opened.enter_context(EmbeddedAws(wait_scale=_FOR_EVER))
+        aws = opened.enter_context(EmbeddedAws())
         for bucket in (UPLOADS, RESULTS):
             aws.client("s3").create_bucket(Bucket=bucket)
         aws.client("s3").put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
@@ -150,6 +151,9 @@ def stage(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
                 "ExistingUploadsBucket": UPLOADS,
                 "ExistingResultsBucket": RESULTS,
             },
+        )
+        aws.client("stepfunctions").update_state_machine(
+            stateMachineArn=stack.state_machine_arn, definition=json.dumps(_WAITING)
         )
         logs = tmp_path_factory.mktemp("logs")
         yield Stage(aws, adobe, stack, build.folder, logs, program, opened)

@@ -129,9 +129,16 @@ def _python_3_13() -> Path | None:
     return None
 
 
-def test_what_the_emulator_runs_is_what_was_built(build: Build) -> None:
+def test_every_built_handler_is_loaded_from_the_build(build: Build) -> None:
+    program = (
+        "import runpy, sys, cleanplate\n"
+        "for path in sys.argv[1:]: assert callable(runpy.run_path(path)['lambda_handler'])\n"
+        "print(cleanplate.__file__)"
+    )
+    handlers = [str(build.folder / name / "app.py") for name in Project().functions]
     said = subprocess.run(
-        [sys.executable, "-S", "-c", "import cleanplate; print(cleanplate.__file__)"],
-        env={"PYTHONPATH": os.pathsep.join(map(str, search_path(build.folder)))}, capture_output=True, text=True, check=True,
+        [sys.executable, "-S", "-c", program, *handlers],
+        env={"PYTHONPATH": os.pathsep.join(map(str, search_path(build.folder))), "AWS_DEFAULT_REGION": "us-east-1"},
+        capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     assert Path(said).is_relative_to(build.folder)
