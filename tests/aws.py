@@ -19,8 +19,10 @@ from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 from botocore.parsers import create_parser
+from botocore.utils import parse_timestamp
 from ministack.services import dynamodb as ministack_dynamodb
 from moto import backend_index
+from moto.backends import get_backend
 from moto.core.base_backend import BaseBackend
 
 from cleanplate.aws import clients
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 REGION: Final = "eu-west-1"
+ACCOUNT: Final = "123456789012"
 
 
 # --- what emulators do again for each call ----------------------------------------------------------------------------
@@ -63,7 +66,9 @@ ministack_dynamodb.copy = SimpleNamespace(deepcopy=lambda value: pickle.loads(pi
 @lru_cache(maxsize=1)
 def session() -> boto3.Session:
     """Return the one session of all tests: each new one reads the services' descriptions again."""
-    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    made = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    made._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=cache(parse_timestamp))
+    return made
 
 
 def client_as_new(service: str, endpoint_url: str | None = None) -> Any:
@@ -79,12 +84,14 @@ def client_as_new(service: str, endpoint_url: str | None = None) -> Any:
 
 @cache
 def _client(service: str, endpoint_url: str | None) -> tuple[Any, dict[str, Any], list[tuple[str, Any]]]:
-    """A client, its attributes as they are at first, and what is registered later. S3's signs, since it makes links."""
+    """A client, its attributes as they are at first, and what is registered later."""
     lean = Config(signature_version=UNSIGNED, user_agent="tests")
     config = clients.s3_config(endpoint=bool(endpoint_url)) if service == "s3" else lean
     client = session().client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
     # botocore would put it together twice for each call.
-    client._user_agent_creator = SimpleNamespace(to_string=lambda: "tests")
+    client._user_agent_creator.to_string = lambda: "tests"
+    client.meta.events.register("choose-signer.s3", _sign_only_links)
+    client.meta.events.register("request-created.s3", _name_a_key)
     registered: list[tuple[str, Any]] = []
     emitter = client.meta.events._emitter
     register = emitter._register_section
@@ -95,6 +102,20 @@ def _client(service: str, endpoint_url: str | None) -> tuple[Any, dict[str, Any]
 
     emitter._register_section = note
     return client, dict(vars(client)), registered
+
+
+def _sign_only_links(signature_version: str, **_: Any) -> Any:
+    # moto wants to see that a request is signed, and looks at no signature.
+    return None if signature_version.endswith("-query") else UNSIGNED
+
+
+def _name_a_key(request: Any, **_: Any) -> None:
+    request.headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential=test/20270115/{REGION}/s3/aws4_request"
+
+
+def moto_backend(service: str) -> Any:
+    """Return what moto keeps of a service, to set something up without a call."""
+    return get_backend(service)[ACCOUNT]["aws" if service == "s3" else REGION]
 
 
 def moto_dynamodb_client() -> DynamoDBClient:

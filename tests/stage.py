@@ -20,7 +20,14 @@ from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.services import Services, rate_limits
 from cleanplate.settings import Settings, read_settings
 from cleanplate.uploads.identity import job_id
-from tests.aws import REGION, client_as_new, ministack_dynamodb_client, moto_dynamodb_client
+from tests.aws import (
+    ACCOUNT,
+    REGION,
+    client_as_new,
+    ministack_dynamodb_client,
+    moto_backend,
+    moto_dynamodb_client,
+)
 from tests.schemas import check_event
 
 if TYPE_CHECKING:
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 UPLOADS, RESULTS, WORK, TABLE = "the-uploads", "the-results", "the-work", "the-jobs"
-ACCOUNT = "123456789012"
 _MACHINES = ("clean-photo", "waiting-room")
 _QUEUES = ("uploads", "admitted", "dead_letter")
 NOW = 1_800_000_000.25
@@ -160,8 +166,8 @@ class Stage:
         """S3 with the three buckets."""
         client: S3Client = client_as_new("s3", self._s3_url)
         for bucket in (UPLOADS, RESULTS, WORK):
-            client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-        client.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
+            moto_backend("s3").create_bucket(bucket, REGION)
+        moto_backend("s3").put_bucket_versioning(UPLOADS, "Enabled")
         return client
 
     @cached_property
@@ -181,12 +187,9 @@ class Stage:
         """Step Functions with the two machines."""
         client: SFNClient = client_as_new("stepfunctions")
         for name in _MACHINES:
-            made = client.create_state_machine(
-                name=name,
-                definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
-                roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine",
-            )
-            assert made["stateMachineArn"] in (self.machine_arn, self.room_arn)
+            role = f"arn:aws:iam::{ACCOUNT}:role/machine"
+            made = moto_backend("stepfunctions").create_state_machine(name, "{}", role)
+            assert made.arn in (self.machine_arn, self.room_arn)
         return client
 
     @cached_property
@@ -288,8 +291,15 @@ class Stage:
 
     def manifest(self, key: str) -> dict[str, Any]:
         """The manifest at a key of the results bucket."""
-        found: dict[str, Any] = json.loads(self.results()[key])
+        found: dict[str, Any] = json.loads(self.content(RESULTS, key))
         return found
+
+    def content(self, bucket: str, key: str) -> bytes:
+        """An object's content, empty where there is none."""
+        try:
+            return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except self.s3.exceptions.NoSuchKey:
+            return b""
 
     def executions(self) -> list[tuple[str, dict[str, Any]]]:
         """Name and input of every execution that was started."""

@@ -24,7 +24,7 @@ from cleanplate.adobe.routes import ROUTES, FillMaskedAreas
 from cleanplate.models import Photo
 from cleanplate.steps import fill_masked_areas as filling
 from tests.chaos.boundaries import HandledWalk, Moment
-from tests.chaos.promises import Verdict, folders_untold, judge
+from tests.chaos.promises import Verdict, judge, unpublished_folders
 from tests.chaos.report import Report
 from tests.chaos.world import MakeWalk, logs, world
 from tests.integration.steps.walk import mask_bytes, photo_bytes
@@ -246,7 +246,7 @@ def walk_once(make: MakeWalk, scenario: Scenario, *cuts: Cut) -> Walked:
         told = heard.getvalue() + json.dumps(walk.answers)
         events = walk.stage.published("")
         verdict = judge(walk, events, uploads=scenario.uploads, logs=told)
-        verdict = replace(verdict, breaches=(*verdict.breaches, *folders_untold(walk, events)))
+        verdict = replace(verdict, breaches=(*verdict.breaches, *unpublished_folders(walk, events)))
         ends = tuple(sorted(str(job.outcome.get("reason", job.status)) for job in walk.stage.jobs()))
     return Walked(verdict, tuple(knife.passed), ends, knife.made)
 

@@ -197,6 +197,9 @@ class Walk:
         return int(answer["wait_seconds"])
 
     def _receive_admitted(self) -> bool:
+        if "sqs" not in vars(self.stage):
+            # Nobody has sent anything.
+            return False
         received = self.stage.sqs.receive_message(
             QueueUrl=self.stage.settings.admitted_queue_url, MaxNumberOfMessages=10, VisibilityTimeout=600
         ).get("Messages", [])
