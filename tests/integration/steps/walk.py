@@ -243,6 +243,9 @@ class Walk:
 
     def _check(self, event: dict[str, Any]) -> dict[str, Any] | None:
         self.polls += 1
+        if not event["waited"]:
+            # What is ready in a moment is ready for all tests, however busy the machine is.
+            self._give_adobe(0.5)
         job, wait = check_job(event["job_id"], event["step"], self.stage.services, waited=event["waited"])
         if wait:
             assert wait >= 1
@@ -255,11 +258,17 @@ class Walk:
         return None
 
     def _pass_by(self, seconds: float) -> None:
-        """Time passes for us; in a minute or more Adobe, which works by the clock on the wall, does something too."""
-        until = time.monotonic() + (2 if seconds >= 60 else 0)
-        while time.monotonic() < until and self._is_adobe_at_work():
-            time.sleep(0.01)
+        """Let time pass for us; in a minute or more Adobe, which works by the clock on the wall, does something too."""
+        if seconds >= 60:
+            self._give_adobe(2)
         self.stage.clock.pass_by(seconds)
+
+    def _give_adobe(self, seconds: float) -> None:
+        """Wait until Adobe has done all that it was asked for, but no longer than so many seconds."""
+        until, pause = time.monotonic() + seconds, 0.005
+        while self._is_adobe_at_work() and time.monotonic() < until:
+            time.sleep(pause)
+            pause *= 2
 
     def _is_adobe_at_work(self) -> bool:
         ours = [job for job in self.adobe.jobs() if job["jobId"] not in self._others]
@@ -267,11 +276,8 @@ class Walk:
 
     def settle(self) -> None:
         """Wait until Adobe has done all that it was asked for."""
-        for _ in range(500):
-            if not self._is_adobe_at_work():
-                return
-            time.sleep(0.01)
-        raise AssertionError("Adobe is still at work")
+        self._give_adobe(10)
+        assert not self._is_adobe_at_work(), "Adobe is still at work"
 
     # --- looking ---
 
