@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import re
 import shlex
 import sys
@@ -22,6 +23,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from local.embedded_aws.function import EXPORTS
 from local.embedded_aws.server import EmbeddedAws
 from local.embedded_aws.template import read_yaml, resources
 from local.errors import DeployError
@@ -81,7 +83,7 @@ def deploy(
     if unknown:
         raise DeployError(f"{template.name} has no parameter {', '.join(sorted(unknown))}; correct the name.")
 
-    package = _Package(aws, template.parent, environment or {})
+    package = Package(aws, template.parent, environment or {})
     prepared = _prepare(copy.deepcopy(document), package, max_concurrency)
     url = package.upload(f"{name}.template.json", json.dumps(prepared).encode())
     cloudformation = aws.client("cloudformation")
@@ -120,7 +122,7 @@ def log_group(aws: EmbeddedAws, function: str) -> str:
 # --- code ---
 
 
-class _Package:
+class Package:
     """Puts code where the embedded AWS finds it, as `sam package` does for AWS."""
 
     def __init__(self, aws: EmbeddedAws, root: Path, environment: Mapping[str, str]) -> None:
@@ -136,25 +138,30 @@ class _Package:
         return f"{self._aws.endpoint_url}/{ARTIFACTS_BUCKET}/{key}"
 
     def function(self, logical_id: str, folder: Path) -> dict[str, str]:
-        """Zip one function's folder with its bootstrap."""
+        """Zip one function's folder with its bootstrap, and with what allows it to be forked instead."""
         files = {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(folder.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         }
-        return self._zip(f"{logical_id}.zip", {**files, "bootstrap": self._bootstrap().encode()})
+        files["bootstrap"] = self._bootstrap().encode()
+        if not self._environment:  # which may matter to a library when it is imported
+            files[EXPORTS] = json.dumps(self._exports()).encode()
+        return self._zip(f"{logical_id}.zip", files)
 
     def layer(self, logical_id: str) -> dict[str, str]:
         """Stand for a layer; its content is read where it is edited."""
         return self._zip(f"{logical_id}.zip", {"python/README": b"Served from the checkout by each bootstrap.\n"})
 
+    def _exports(self) -> dict[str, str]:
+        path = os.pathsep.join(str(layer) for layer in self.layers)
+        return {"PYTHONPATH": path, "POWERTOOLS_TRACE_DISABLED": "true", **self._environment}
+
     def _bootstrap(self) -> str:
-        path = ":".join(str(layer) for layer in self.layers)
-        exports = {"PYTHONPATH": path, "POWERTOOLS_TRACE_DISABLED": "true", **self._environment}
         return "\n".join(
             [
                 "#!/bin/sh",
-                *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+                *(f"export {name}={shlex.quote(value)}" for name, value in self._exports().items()),
                 f'exec {shlex.quote(sys.executable)} -m awslambdaric "$_HANDLER"',
                 "",
             ]
@@ -174,7 +181,7 @@ class _Package:
 # --- the template ---
 
 
-def _prepare(template: dict[str, Any], package: _Package, max_concurrency: int) -> dict[str, Any]:
+def _prepare(template: dict[str, Any], package: Package, max_concurrency: int) -> dict[str, Any]:
     """Return the template with its code packaged, for functions that bring their own runtime."""
     for logical_id, properties in resources(template, _LAYER):
         content = package.root / str(properties["ContentUri"])

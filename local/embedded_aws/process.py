@@ -5,7 +5,7 @@ a function behind. It runs a few functions at a time, and the others wait their 
 Loopback counts as TLS for ``aws:SecureTransport``: the buckets' and queues' policies refuse anything less, and on
 AWS every client comes by https. And it knows what ministack does not yet: the condition key ``events:source``, ranges
 of an object's version, and that a batch of messages takes the right to send one. And a function's last lines are in its
-log however busy the machine is.
+log however busy the machine is. Functions are forked where that can be done, which takes a quarter of a start's time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ import threading
 import time
 from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import lambda_svc, s3
+
+from local.embedded_aws import function
 
 #: How the name of the process's own folder begins.
 FOLDER = "cleanplate-aws-"
@@ -55,6 +58,11 @@ def _keep_to_lanes(lanes: int) -> None:
             return execute(*arguments, **named)
 
     lambda_svc._execute_function_provided_warm = execute_in_a_lane  # noqa: SLF001
+
+
+def _fork_functions() -> None:
+    if function.prepare_to_fork():
+        lambda_runtime.subprocess = SimpleNamespace(**{**vars(lambda_runtime.subprocess), "Popen": function.start})
 
 
 def _count_loopback_as_tls() -> None:
@@ -135,13 +143,10 @@ def main() -> None:
     """Serve until told to stop. The one argument is how many functions may run at once."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _keep_to_lanes(int(sys.argv.pop()))
+    _fork_functions()
     _count_loopback_as_tls()
     _know_whose_events()
     _let_batches_be_sent_like_messages()
     _read_ranges_of_versions()
     _log_all_that_a_function_said()
     app.main()
-
-
-if __name__ == "__main__":
-    main()

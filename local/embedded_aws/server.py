@@ -49,6 +49,8 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DY
 LOOPBACK = "127.0.0.1"
 #: The same as in local.embedded_aws.process, which is not imported here: it loads all of ministack.
 _FOLDER = "cleanplate-aws-"
+#: Not as a module of its own name: the processes of functions, which are forked, would import it again.
+_PROGRAM = "from local.embedded_aws.process import main; main()"
 
 
 class EmbeddedAws(Startable):
@@ -118,7 +120,7 @@ class EmbeddedAws(Startable):
         with self.log.open("wb") as log:
             # In a session of its own: Ctrl-C is ours to handle, and stopping the group stops its functions too.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.embedded_aws.process", str(self._lanes)],
+                [sys.executable, "-c", _PROGRAM, str(self._lanes)],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.PIPE,

@@ -77,11 +77,15 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(checkout: Path, tmp_path: Path) -> Iterator[Start]:
-    """Open a door; whatever a test leaves open is closed. Temporary files go to the test's own folder."""
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test's own folder for temporary files, with a name short enough for a socket in it."""
+    return tmp_path_factory.mktemp("t")
+
+
+@pytest.fixture
+def start(checkout: Path, temporary: Path) -> Iterator[Start]:
+    """Open a door; whatever a test leaves open is closed."""
     opened: list[subprocess.Popen[str]] = []
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
 
     def start(*words: str, **environment: str) -> subprocess.Popen[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ADOBE_", "AWS_"))}
@@ -150,7 +154,9 @@ def read_until(process: subprocess.Popen[str], *words: str, deadline: float = 60
     raise AssertionError(f"{words!r} was never said: {heard}")
 
 
-def test_run_goes_on_where_it_was_interrupted(start: Start, photo: bytes, adobe: StandIn, tmp_path: Path) -> None:
+def test_run_goes_on_where_it_was_interrupted(
+    start: Start, photo: bytes, adobe: StandIn, temporary: Path, tmp_path: Path
+) -> None:
     mine, out = tmp_path / "my photos", tmp_path / "out put"
     mine.mkdir()
     good = [mine / "a dog's cup.jpg", mine / "endless.jpg"]
@@ -180,7 +186,7 @@ def test_run_goes_on_where_it_was_interrupted(start: Start, photo: bytes, adobe:
     page = (out / "index.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 3
     assert "NotAPhotoError" in page
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
     # A second run passes over what is done, and leaves alone what somebody put beside it.
     adobe.clear_rules()
@@ -206,7 +212,7 @@ def test_run_goes_on_where_it_was_interrupted(start: Start, photo: bytes, adobe:
     assert {file.read_bytes() for file in good} == {photo}
 
 
-def test_a_killed_up_leaves_nothing_running(start: Start, checkout: Path, tmp_path: Path) -> None:
+def test_a_killed_up_leaves_nothing_running(start: Start, checkout: Path, temporary: Path) -> None:
     """Where no service is named it starts a stand-in for Adobe, which ends with it as the embedded AWS does."""
     up = start("up")
     stack = read_stack(checkout, up)
@@ -222,12 +228,12 @@ def test_a_killed_up_leaves_nothing_running(start: Start, checkout: Path, tmp_pa
     while alive(started) and time.monotonic() < until:
         time.sleep(0.1)
     assert alive(started) == set()
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(temporary.iterdir()) == []
     assert (checkout / ".local" / "stack.json").exists(), "what the next one is not to be put off by"
 
 
 def test_up_serves_any_s3_client_and_leaves_nothing(
-    start: Start, checkout: Path, photo: bytes, adobe: StandIn, tmp_path: Path
+    start: Start, checkout: Path, photo: bytes, adobe: StandIn, temporary: Path
 ) -> None:
     # As a killed one leaves it.
     (checkout / ".local").mkdir(exist_ok=True)
@@ -267,7 +273,7 @@ def test_up_serves_any_s3_client_and_leaves_nothing(
     assert f"s3://{stack['uploads_bucket']}" in heard
     assert alive(started) == set()
     assert not (checkout / ".local" / "stack.json").exists()
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def commands(pids: set[int]) -> list[str]:
