@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from cleanplate.adobe.client import AdobeClient
 from cleanplate.adobe.routes import ROUTES
+from cleanplate.aws.dynamodb import from_item
 from cleanplate.aws.storage import Storage
 from cleanplate.jobs.ledger import Ledger
+from cleanplate.jobs.records import job_from_item
 from cleanplate.jobs.waiting_room import WaitingRoom
 from cleanplate.models import Job, Options, Photo
 from cleanplate.rate_limit.limiter import RateLimiter
@@ -268,8 +270,7 @@ class Stage:
 
     def jobs(self) -> list[Job]:
         """Every job in the ledger, oldest first."""
-        ids = [item["job_id"]["S"] for item in self.items()]
-        found = [self.job(name) for name in ids if "#" not in name]
+        found = [job_from_item(from_item(item)) for item in self.items() if "#" not in item["job_id"]["S"]]
         return sorted(found, key=lambda job: (job.claimed_at, job.job_id))
 
     def items(self) -> list[dict[str, Any]]:

@@ -31,7 +31,8 @@ MATRICES = {
     "test_viewing",
 }
 
-#: Modules about what is kept in the table: theirs is moto's, which refuses what DynamoDB refuses and ministack does not.
+#: Modules about what is kept in the table: theirs is moto's, which refuses what DynamoDB refuses and ministack does not,
+#: but for the parameters of a test, which write the same in the same way.
 STORES = {"test_ledger", "test_result_owners", "test_waiting_room"}
 
 #: The same inputs in every run of the tests; ``make prove`` tries others, and many more of them.
@@ -81,7 +82,7 @@ def make_stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Make AWS in this process with settings of the stack, and the services of a step on top of it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
-        yield partial(Stage, moto_table=request.path.stem in STORES)
+        yield partial(Stage, moto_table=request.path.stem in STORES and not hasattr(request.node, "callspec"))
 
 
 @pytest.fixture

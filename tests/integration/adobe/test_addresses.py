@@ -244,7 +244,7 @@ def test_a_stream_without_end_is_left_at_the_cap(server: Scripted) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, gzip"])
 def test_what_unpacks_to_much_more_is_never_unpacked(server: Scripted, coding: str) -> None:
     """Neither in the file nor in memory."""
-    packed = _packed_zeros(300, 31 if "gzip" in coding else 15)
+    packed = _packed_zeros(200, 31 if "gzip" in coding else 15)
     if coding == "gzip, gzip":
         packer = zlib.compressobj(9, wbits=31)
         packed = packer.compress(packed) + packer.flush()
@@ -258,7 +258,7 @@ def test_what_unpacks_to_much_more_is_never_unpacked(server: Scripted, coding: s
 
 
 def test_an_answer_in_words_that_unpacks_to_much_more_is_cut(server: Scripted) -> None:
-    server.script = [reply(200, _packed_zeros(300, 31), Content_Encoding="gzip")]
+    server.script = [reply(200, _packed_zeros(200, 31), Content_Encoding="gzip")]
     before = _peak_megabytes()
     with pytest.raises(AdobeUnavailableError):
         client_for(server.url).get_status(OBJECTS, AdobeJob("j1", f"{server.url}/v1/status/j1"))
@@ -274,7 +274,7 @@ def test_a_token_that_drips_is_not_waited_for(server: Scripted, impatient: None)
 
 @cache
 def _packed_zeros(megabytes: int, wbits: int) -> bytes:
-    packer = zlib.compressobj(6, wbits=wbits)
+    packer = zlib.compressobj(1, wbits=wbits, strategy=zlib.Z_RLE)
     return b"".join([*(packer.compress(bytes(1_000_000)) for _ in range(megabytes)), packer.flush()])
 
 

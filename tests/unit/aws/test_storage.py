@@ -115,7 +115,7 @@ def test_a_photo_over_the_cap_is_not_read(stage: Stage) -> None:
     assert into.getvalue() == b""
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(-50, 700_000), st.integers(0, 300_000), st.sampled_from([0, 1, 2])), max_size=6))
 def test_a_photo_that_is_read_in_pieces_reads_like_a_file(stage: Stage, walk: list[tuple[int, int, int]]) -> None:
     content = bytes(range(256)) * 2500
@@ -241,7 +241,7 @@ def with_adobe_job(stage: Stage, adobe_job_id: str) -> Job:
     )
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANSWERS)
 def test_an_answer_is_read_as_it_was_stored(stage: Stage, answer: Answer) -> None:
     job = with_adobe_job(stage, "urn:ff:1")

@@ -250,9 +250,7 @@ def run_once(top: Path, photos: list[str], out: str, results: dict[str, bytes]) 
         folder.save("index.html", b"page")
 
 
-@settings(
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None, max_examples=250
-)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     tree=_TREES,
     links=_LINKS,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -141,7 +142,7 @@ class TestDayLimit:
     LIMITS = RateLimits(per_minute=60, per_day=100)
     DAY = 86_400.0
 
-    @settings(max_examples=40)
+    @settings(max_examples=settings().max_examples // 4)
     @given(st.lists(st.floats(0, DAY / 5), min_size=50, max_size=400), st.integers(0, 1))
     def test_no_sliding_day_holds_more_than_the_limit(self, pauses: list[float], only_masks: int) -> None:
         state, now, slots = fresh(self.LIMITS, NOW), NOW, []
@@ -513,7 +514,9 @@ class TestForecast:
 
 
 class TestItem:
-    def used(self) -> RateLimitState:
+    @staticmethod
+    @cache
+    def used() -> RateLimitState:
         limits = RateLimits(polls_count=True, daily_budget=9000)
         state = fresh(limits, NOW - 90_000)
         for n in range(9000):
