@@ -69,7 +69,7 @@ class Fault:
 
     ``what`` and ``says`` are for people: what happens, and what comes of it. ``options`` go along as the photo's
     metadata, ``settings`` are the stack's. ``closed`` is a request that finds nobody listening. A ``representative``
-    fault stands for others: some of these are tried by every test run, all faults by ``make prove``.
+    fault stands for others: a quick ``make prove`` plays these alone.
     """
 
     name: str

@@ -370,8 +370,9 @@ class Explored:
 
 
 def explore(start: World = _START, rules: Rules = _SOUND, *, to_the_first_breach: bool = False) -> Explored:
-    """Breadth first through every state that can be reached."""
+    """Go breadth first through every state that can be reached; one of two that differ in the deliveries' order is enough."""
     came: dict[World, tuple[World, Move] | None] = {start: None}
+    alike = {_in_order(start): start}
     kinds: dict[str, tuple[World, Move]] = {}
     backwards: dict[World, list[World]] = {}
     wrong: list[str] = []
@@ -387,8 +388,9 @@ def explore(start: World = _START, rules: Rules = _SOUND, *, to_the_first_breach
         for move, after in moves(world, rules):
             steps += 1
             kinds.setdefault(move.kind, (world, move))
-            backwards.setdefault(after, []).append(world)
-            if after not in came:
+            known = alike.setdefault(_in_order(after), after)
+            backwards.setdefault(known, []).append(world)
+            if known is after:
                 came[after] = (world, move)
                 waiting.append(after)
     ends = [world for world in came if over(world)]
@@ -403,6 +405,12 @@ def explore(start: World = _START, rules: Rules = _SOUND, *, to_the_first_breach
         wrong += [f"hang: {' / '.join(move.kind for move in _way(came, world))}" for world in stuck[:3]]
     ways = {kind: (*_way(came, world), move) for kind, (world, move) in kinds.items()}
     return Explored(len(came), steps, len(ends), tuple(wrong), ways)
+
+
+def _in_order(world: World) -> World:
+    """Return the world with its two deliveries, which are alike, in one order."""
+    first, second, *others = world.processes
+    return world if first <= second else world._replace(processes=(second, first, *others))
 
 
 def seen_to_break(rules: Rules) -> str:

@@ -1,4 +1,4 @@
-"""Some of the faults that stand for all others; ``make prove`` tries every one."""
+"""Faults of each place, outcome and way to act; ``make prove`` plays every one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,46 @@ from tests.chaos.faults import FAULTS, FILL, MASK_ROUTES, Fault
 from tests.chaos.world import MakeWalk
 
 REPRESENTATIVE = [fault for fault in FAULTS if fault.representative]
-#: One representative fault in so many is played here, all faults by ``make prove``.
-ONE_IN = 8
+PLAYED_HERE = (
+    "identity-service/mask-objects/down-in-mid-walk",
+    "mask-request/mask-objects/refused",
+    "mask-request/mask-objects/lost-202",
+    "mask-request/mask-objects/lost-202-to-approve",
+    "mask-status/mask-objects/unknown-word",
+    "mask-download/mask-objects/too-large",
+    "mask-picture/mask-objects/no-masks",
+    "fill-request/fill-masked-areas/hang",
+    "fill-request/firefly-fill/unsafe",
+    "fill-status/fill-masked-areas/502-for-ever",
+    "fill-download/fill-masked-areas/reset-in-body",
+    "fill-picture/fill-masked-areas/other-size",
+)
+PLAYED = [fault for fault in FAULTS if fault.name in PLAYED_HERE]
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("fault", REPRESENTATIVE[::ONE_IN], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", PLAYED, ids=lambda fault: fault.name)
 def test_a_fault_comes_to_what_is_said_of_it(make_walk: MakeWalk, fault: Fault) -> None:
     verdict, unexpected = play(make_walk, fault)
     assert verdict.breaches == ()
     assert not unexpected
+
+
+def test_each_place_outcome_and_way_to_act_is_played_here() -> None:
+    def kinds(faults: Sequence[Fault]) -> set[object]:
+        ways = {(bool(fault.closed), fault.impatient, bool(fault.settings), len(fault.rules) > 1) for fault in faults}
+        return (
+            {fault.where for fault in faults}
+            | {fault.expected.outcome for fault in faults}
+            | {
+                (name, each)
+                for way in ways
+                for name, each in zip(("closed", "slow", "settings", "rules"), way, strict=True)
+            }
+        )
+
+    assert len(PLAYED) == len(PLAYED_HERE)
+    assert kinds(PLAYED) == kinds(FAULTS)
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:

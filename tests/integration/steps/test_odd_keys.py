@@ -16,19 +16,12 @@ from tests.integration.steps.walk import Walk, photo_bytes
 KEYS = [
     "../../etc/passwd.jpg",
     "/etc/passwd",
-    "a/../../../tmp/b.jpg",
-    "$(reboot).jpg",
-    "`reboot`; reboot | reboot & reboot.jpg",
-    "new\nline\r\n.jpg",
-    "nothing\x00.jpg",
+    "-rf * $(reboot) `reboot`; reboot | reboot & reboot.jpg",
+    "new\nline\r\nnothing\x00.jpg",
     "%2e%2e%2f%00.jpg",
-    "-rf *.jpg",
-    "file:///etc/passwd.jpg",
     "https://example.com/a.jpg?X-Amz-Signature=1",
-    "<script>alert(1)</script>.jpg",
-    "{0}{key}%s%n${jndi:ldap:x}{{7*7}}.jpg",
+    "<script>alert(1)</script>{0}{key}%s%n${jndi:ldap:x}{{7*7}}.jpg",
     "e\u0301\u202egpj.\U0001f4f7 名前.jpg",
-    "n" * 996 + ".jpg",
     "é" * 495 + ".jpg",
 ]
 _PROGRAMS = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.", "ctypes.")
@@ -37,7 +30,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def _is_ours(command: list[str]) -> bool:
-    """The one program that is run holds a JPEG's blocks; it is given a library, two open files and two rows."""
+    """Return whether it is the one program that is run: it holds a JPEG's blocks; it is given a library, two open files and two rows."""
     program = [sys.executable, "-I", "-S", str(jpeg_blocks._WORKER), jpeg_blocks.find_library()]
     return command[:5] == program and all(each.isdigit() for each in command[5:])
 
