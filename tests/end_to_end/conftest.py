@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
+from cleanplate.adobe.routes import ROUTES
 from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job
+from cleanplate.rate_limit.limiter import RateLimiter
+from cleanplate.rate_limit.limits import RateLimits
 from local.adobe import Settings, StandIn
 from local.demo.job_watcher import JobSnapshot, look, read_manifest, read_object
 from local.demo.photographs import photograph
@@ -99,6 +102,7 @@ class System:
         self.events_queue = self._listen()
         self._heard: list[dict[str, Any]] = []
         self.pages(wanted=False)
+        self.expect_quick_jobs()
 
     @property
     def adobe(self) -> StandIn:
@@ -121,6 +125,12 @@ class System:
     def pages(self, *, wanted: bool) -> None:
         """Have pages written of folders that are done, or not: each costs processor time that most tests can do without."""
         self.heard("WriteFolderPageFunction", wanted=wanted)
+
+    def expect_quick_jobs(self) -> None:
+        """Let the stack know how quick the stand-in is: it would wait for six seconds before its first status request."""
+        limiter = RateLimiter(self.aws.client("dynamodb"), self.stack.jobs_table, RateLimits())
+        for route in ROUTES:
+            limiter.observe(route, 1.0)
 
     def heard(self, function: str, *, wanted: bool) -> None:
         """Have a function told of the events that its one rule names, or not."""

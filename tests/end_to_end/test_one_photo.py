@@ -17,10 +17,3 @@ def test_a_photo_comes_back_clean(system: System, photo: bytes) -> None:
     events = system.published("Straße 1+1 [50%] 📷.jpg")
     assert [event["detail-type"] for event in events] == ["Photo Cleaned"]
     assert events[0]["detail"] == ended.manifest
-
-
-def test_a_file_that_is_no_photo_is_a_named_failure_and_costs_nothing(system: System) -> None:
-    ended = system.clean(b"no photograph at all", "letter.jpg")
-
-    assert (ended.outcome, ended.reason) == ("failed", "NotAPhotoError")
-    assert system.adobe.counters()["jobs"] == {}

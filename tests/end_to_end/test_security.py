@@ -44,6 +44,7 @@ def keyed(_system: System, key: str) -> Iterator[System]:
     }
     system = copy.copy(_system)
     system.stack = deploy(cloud.aws, parameters, name="keyed", max_concurrency=2)
+    system.expect_quick_jobs()
     for bucket in (system.stack.uploads_bucket, system.stack.results_bucket, system.stack.work_bucket):
         # In the template, and dropped by the embedded AWS.
         system.aws.client("s3").put_bucket_encryption(

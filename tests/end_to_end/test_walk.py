@@ -1,4 +1,4 @@
-"""The whole walk in the embedded AWS: every mask route, every way to say what to remove, every way to be refused."""
+"""The whole walk in the embedded AWS: one photo of each kind, every way to be refused, requests and repeats."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import io
 import json
 import time
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.end_to_end.conftest import Ended, System
+from tests.end_to_end.conftest import DEADLINE, Ended, System
 
 
 def _png(image: Image.Image) -> bytes:
@@ -42,51 +44,96 @@ def _history(system: System, ended: Ended) -> list[dict[str, Any]]:
     return [json.loads(json.dumps(event, default=str)) for page in pages for event in page["events"]]
 
 
-# --- the four mask routes ---
+# --- one batch, uploaded at once ---
+
+ODD_KEYS = (
+    "a b/c+d/100%/[x] (é)/Ünïcödé 🎬 = 1.jpg",
+    "..//./%2Fnot%20decoded+twice%2B",
+    "../etc/$(reboot)`reboot`;reboot|reboot&{{7*7}}${jndi:ldap:x}.jpg",
+)
+#: One for each thing that may be bad, with its reason; tests/integration/steps/test_walk.py has the others.
+BAD = {
+    "no-photo": "NotAPhotoError",
+    "cut": "TruncatedPhotoError",
+    "metadata": "InvalidOptionsError",
+    "sidecar": "InvalidOptionsError",
+    "mask": "OwnMaskSizeError",
+}
 
 
-@pytest.mark.parametrize("route", ["mask-objects", "remove-background", "create-mask"])
-def test_every_route_to_a_mask_ends_in_a_clean_photo(system: System, photo: bytes, route: str) -> None:
-    ended = system.clean(photo, mask_route=route)
+@dataclass(frozen=True)
+class Batch:
+    """How each photo of it ended, by what it is for, and what the stand-in counted meanwhile."""
 
+    ended: Mapping[str, Ended]
+    counters: Mapping[str, Any]
+
+    def posts(self, name: str) -> int:
+        """Return how many jobs Adobe was asked for, for one photo."""
+        key = self.ended[name].snapshot.key
+        photos = self.counters["photos"].items()
+        return sum(route["posts"] for path, routes in photos if path.endswith(key) for route in routes.values())
+
+
+@pytest.fixture(scope="module")
+def batch(_system: System, photo: bytes) -> Batch:
+    """Photos of every kind side by side: what is bad must touch no other."""
+    system, folder = _system, uuid.uuid4().hex
+    system.adobe.clear_rules()
+    system.adobe.clear_counters()
+    labels = {"do": "labels", "names": ["dog", "ball", "tree"]}
+    system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": f"{folder}/nothing", "fault": labels})
+    system.drop(b"{remove: dog", f"{folder}/sidecar.jpg.json")
+    system.drop(_own_mask((10, 10)), f"{folder}/mask.mask.png")
+    with Image.open(io.BytesIO(photo)) as image:
+        png = _png(image)
+    dropped = {
+        "jpeg": system.drop(photo, f"{folder}/dog.jpg", mask_route="create-mask"),
+        "png": system.drop(png, f"{folder}/dog.png", mask_route="remove-background"),
+        "firefly": system.drop(photo, f"{folder}/fill_route=firefly-fill/dog.jpg", prompt="wet sand"),
+        "nothing": system.drop(photo, f"{folder}/nothing.jpg", remove="unicorn*"),
+        **{key: system.drop(photo, f"{folder}/{key}") for key in ODD_KEYS},
+        "no-photo": system.drop(b"no photo", f"{folder}/no-photo.jpg"),
+        "cut": system.drop(photo[: len(photo) // 2], f"{folder}/cut.jpg"),
+        "metadata": system.drop(photo, f"{folder}/metadata.jpg", remov="dog"),
+        "sidecar": system.drop(photo, f"{folder}/sidecar.jpg"),
+        "mask": system.drop(photo, f"{folder}/mask.jpg"),
+    }
+    ended = {name: system.wait(one, deadline=2 * DEADLINE) for name, one in dropped.items()}
+    return Batch(ended, system.adobe.counters())
+
+
+@pytest.mark.parametrize(
+    ("name", "mask", "fill"),
+    [
+        ("jpeg", "create-mask", "fill-masked-areas"),
+        ("png", "remove-background", "fill-masked-areas"),
+        ("firefly", "mask-objects", "firefly-fill"),
+    ],
+)
+def test_every_route_ends_in_a_clean_photo(batch: Batch, photo: bytes, name: str, mask: str, fill: str) -> None:
+    ended = batch.ended[name]
     assert (ended.outcome, ended.reason) == ("cleaned", "")
     assert ended.result is not None
     assert _size(ended.result) == _size(photo)
     assert [(request["ask"], request["route"], request["posts"]) for request in ended.manifest["adobe_jobs"]] == [
-        ("mask", route, 1),
-        ("fill-1", "fill-masked-areas", 1),
+        ("mask", mask, 1),
+        ("fill-1", fill, 1),
     ]
+    assert batch.posts(name) == 2
 
 
-def test_a_mask_of_ones_own_is_used_and_none_is_bought(system: System, photo: bytes) -> None:
-    stem = f"own/{uuid.uuid4().hex}"
-    system.drop(_own_mask(_size(photo)), f"{stem}.mask.png")
-    ended = system.clean(photo, f"{stem}.jpg")
-
+@pytest.mark.parametrize("name", ["jpeg", "png", *ODD_KEYS])
+def test_a_result_lies_at_the_photos_own_key_however_odd(batch: Batch, name: str) -> None:
+    ended = batch.ended[name]
     assert ended.outcome == "cleaned"
-    assert [request["ask"] for request in ended.manifest["adobe_jobs"]] == ["fill-1"]
-    assert ended.manifest["options"]["mask_route"] == "own-mask"
+    assert ended.manifest["result"]["key"] == ended.snapshot.key
 
 
-# --- what to remove ---
-
-
-def test_a_sidecar_goes_before_metadata_and_metadata_before_folders(system: System, photo: bytes) -> None:
-    key = f"remove=cow/min_score=0.125/{uuid.uuid4().hex}.jpg"
-    system.drop(b'{"remove": ["everything"]}', f"{key}.json")
-    ended = system.clean(photo, key, remove="horse")
-
-    assert ended.manifest["options"]["remove"] == ["everything"]
-    assert ended.manifest["options"]["min_score"] == 0.125
-    assert ended.outcome == "cleaned"
-
-
-def test_nothing_to_remove_passes_the_original_on_and_says_what_was_seen(system: System, photo: bytes) -> None:
-    system.adobe.add_rules(
-        {"route": "POST /v1/mask-objects", "fault": {"do": "labels", "names": ["dog", "ball", "tree"]}}
-    )
-    ended = system.clean(photo, remove="unicorn*")
-
+def test_nothing_to_remove_passes_the_original_on_and_says_what_was_seen(
+    system: System, batch: Batch, photo: bytes
+) -> None:
+    ended = batch.ended["nothing"]
     assert ended.outcome == "nothing_to_remove"
     assert ended.result == photo
     assert "dog" in ended.manifest["labels_seen"]
@@ -94,40 +141,26 @@ def test_nothing_to_remove_passes_the_original_on_and_says_what_was_seen(system:
     assert [request["ask"] for request in ended.manifest["adobe_jobs"]] == ["mask"]
 
 
-def test_firefly_fills_a_photo_of_a_folder_that_says_so(system: System, photo: bytes) -> None:
-    ended = system.clean(photo, f"fill_route=firefly-fill/{uuid.uuid4().hex}.jpg", prompt="wet sand")
-
-    assert ended.outcome == "cleaned"
-    assert [request["route"] for request in ended.manifest["adobe_jobs"]] == ["mask-objects", "firefly-fill"]
-    assert system.adobe.counters()["jobs"] == {"/v1/mask-objects": 1, "/v3/images/fill-async": 1}
-
-
-# --- keys ---
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "a b/c+d/100%/[x] (é)/Ünïcödé 🎬 = 1.jpg",
-        "..//./%2Fnot%20decoded+twice%2B",
-        "../etc/$(reboot)`reboot`;reboot|reboot&{{7*7}}${jndi:ldap:x}.jpg",
-    ],
-)
-def test_a_result_lies_at_the_photos_own_key_however_odd(system: System, photo: bytes, key: str) -> None:
-    ended = system.clean(photo, f"{uuid.uuid4().hex}/{key}")
-
-    assert ended.outcome == "cleaned"
-    assert ended.manifest["result"]["key"] == ended.snapshot.key
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_a_named_failure_that_costs_nothing(system: System, batch: Batch, name: str) -> None:
+    ended = batch.ended[name]
+    assert (ended.outcome, ended.reason) == ("failed", BAD[name])
+    assert ended.manifest["what_to_do"]
+    assert batch.posts(name) == 0
+    events = system.published(ended.snapshot.key)
+    assert [(event["detail-type"], event["detail"]["reason"]) for event in events] == [("Photo Failed", BAD[name])]
 
 
-def test_two_photos_that_differ_only_in_their_extension_stay_two(system: System, photo: bytes) -> None:
-    stem = uuid.uuid4().hex
-    with Image.open(io.BytesIO(photo)) as image:
-        other = _png(image)
-    first, second = system.drop(photo, f"{stem}.jpg"), system.drop(other, f"{stem}.png")
+def test_an_execution_holds_no_secret_and_takes_few_transitions(system: System, batch: Batch) -> None:
+    history = _history(system, batch.ended["jpeg"])
+    text = json.dumps(history)
 
-    keys = {system.wait(dropped).manifest["result"]["key"] for dropped in (first, second)}
-    assert keys == {f"{stem}.jpg", f"{stem}.png"}
+    for secret in ("X-Amz-", "canary", "Bearer", "http://", "https://"):
+        assert secret not in text
+    entered = [event["stateEnteredEventDetails"]["name"] for event in history if event["type"].endswith("StateEntered")]
+    checks = sum(name.startswith("Check") for name in entered)
+    # Four, and two more for each check that had to be waited for by the machine.
+    assert len(entered) == 4 + 2 * (checks - 2)
 
 
 # --- paid once ---
@@ -168,14 +201,6 @@ def test_one_upload_heard_of_six_times_is_paid_once(system: System, photo: bytes
     assert len(system.published(dropped.key, deadline=3, count=2)) == 1
 
 
-def test_a_photo_uploaded_again_is_a_job_of_its_own(system: System, photo: bytes) -> None:
-    first = system.clean(photo, f"{uuid.uuid4().hex}.jpg")
-    second = system.clean(photo, first.snapshot.key)
-
-    assert first.snapshot.job_id != second.snapshot.job_id
-    assert second.outcome == "cleaned"
-
-
 def _until_empty(system: System, deadline: float = 90.0) -> None:
     until = time.monotonic() + deadline
     while time.monotonic() < until:
@@ -188,48 +213,7 @@ def _until_empty(system: System, deadline: float = 90.0) -> None:
     raise AssertionError(f"The uploads queue is not empty. {system.aws.last_words(60)}")
 
 
-# --- refused by name, before a cent is spent ---
-
-
-def _cut(photo: bytes) -> bytes:
-    return photo[: len(photo) // 2]
-
-
-@pytest.mark.parametrize(
-    ("what", "reason"),
-    [
-        # One for each thing that may be bad; tests/integration/steps/test_walk.py has the others.
-        ({"cut": True}, "TruncatedPhotoError"),
-        ({"metadata": {"remov": "dog"}}, "InvalidOptionsError"),
-        ({"sidecar": b"{remove: dog"}, "InvalidOptionsError"),
-        ({"mask": _own_mask((10, 10))}, "OwnMaskSizeError"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
-)
-def test_bad_input_is_a_named_failure_that_costs_nothing(
-    system: System, photo: bytes, what: dict[str, Any], reason: str
-) -> None:
-    stem = f"bad/{uuid.uuid4().hex}"
-    if "sidecar" in what:
-        system.drop(what["sidecar"], f"{stem}.jpg.json")
-    if "mask" in what:
-        system.drop(what["mask"], f"{stem}.mask.png")
-    content = _cut(photo) if "cut" in what else photo
-    ended = system.clean(content, f"{stem}.jpg", **what.get("metadata", {}))
-
-    assert (ended.outcome, ended.reason) == ("failed", reason)
-    assert ended.manifest["what_to_do"]
-    assert _posts(system) == 0
-    events = system.published(ended.snapshot.key)
-    assert [(event["detail-type"], event["detail"]["reason"]) for event in events] == [("Photo Failed", reason)]
-
-
-def test_a_bad_photo_touches_no_other_of_its_batch(system: System, photo: bytes) -> None:
-    good = [system.drop(photo) for _ in range(3)]
-    bad = system.drop(b"no photo")
-
-    assert system.wait(bad).outcome == "failed"
-    assert [system.wait(dropped).outcome for dropped in good] == ["cleaned"] * 3
+# --- nothing is begun ---
 
 
 def test_folder_markers_and_sidecars_start_nothing(system: System) -> None:
@@ -280,46 +264,16 @@ def test_refused_credentials_fail_by_name_and_a_request_retries(system: System, 
     assert (ended.outcome, ended.reason) == ("failed", "CredentialsRefusedError")
     assert ended.manifest["retryable"] is True
     assert system.adobe.counters()["jobs"] == {}
-    system.aws.client("events").put_events(
-        Entries=[
-            {
-                "Source": "a.shop",
-                "DetailType": "Photo Cleaning Requested",
-                "Detail": json.dumps({"bucket": system.stack.uploads_bucket, "key": ended.snapshot.key}),
-            }
-        ]
-    )
+    _request(system, {"bucket": system.stack.uploads_bucket, "key": ended.snapshot.key})
     events = system.published(ended.snapshot.key, deadline=30, count=2)
     assert [event["detail-type"] for event in events] == ["Photo Failed", "Photo Cleaned"]
 
 
-def test_a_failed_adobe_job_fails_the_photo_with_adobes_words(system: System, photo: bytes) -> None:
-    system.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": "failed"})
-    ended = system.clean(photo)
-
-    assert (ended.outcome, ended.reason) == ("failed", "AdobeJobFailedError")
-    assert ended.manifest["message"]
+# --- requests ---
 
 
-# --- what the machine carries ---
-
-
-def test_an_execution_holds_no_secret_and_takes_few_transitions(system: System, photo: bytes) -> None:
-    ended = system.clean(photo)
-    history = _history(system, ended)
-    text = json.dumps(history)
-
-    for secret in ("X-Amz-", "canary", "Bearer", "http://", "https://"):
-        assert secret not in text
-    entered = [event["stateEnteredEventDetails"]["name"] for event in history if event["type"].endswith("StateEntered")]
-    checks = sum(name.startswith("Check") for name in entered)
-    # Four, and two more for each check that had to be waited for by the machine.
-    assert len(entered) == 4 + 2 * (checks - 2)
-
-
-@pytest.mark.parametrize(
-    ("detail", "why"),
-    [
+def test_a_request_that_is_refused_is_answered(system: System) -> None:
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"key": "a.jpg"}, "bucket"),
         ({"bucket": "no-such-bucket-of-ours", "key": "a.jpg"}, "none of this stack's"),
         ({"bucket": True, "key": "a.jpg", "options": {}}, "bucket"),
@@ -327,37 +281,32 @@ def test_an_execution_holds_no_secret_and_takes_few_transitions(system: System, 
         ({"bucket": "x", "key": "a.jpg", "options": "dog"}, "options"),
         ({"bucket": "x", "key": "a.jpg", "opitons": {"remove": "dog"}}, "did you mean 'options'"),
         ({}, "bucket"),
-    ],
-)
-def test_a_request_that_is_refused_is_answered(system: System, detail: dict[str, Any], why: str) -> None:
-    name = f"order {uuid.uuid4()}"
-    system.aws.client("events").put_events(
-        Entries=[
-            {
-                "Source": "a.shop",
-                "DetailType": "Photo Cleaning Requested",
-                "Detail": json.dumps({**detail, "correlation_id": name}),
-            }
-        ]
-    )
-    answer = system.refused(name)
-    assert answer["reason"] == "InvalidRequestError"
-    assert why in answer["message"]
-    assert answer["request_id"]
-    assert answer["request"] == {**detail, "correlation_id": name}
+    ]
+    requests = {f"order {uuid.uuid4()}": (detail, why) for detail, why in refused}
+    for name, (detail, _) in requests.items():
+        _request(system, {**detail, "correlation_id": name})
+    for name, (detail, why) in requests.items():
+        answer = system.refused(name)
+        assert answer["reason"] == "InvalidRequestError"
+        assert why in answer["message"]
+        assert answer["request_id"]
+        assert answer["request"] == {**detail, "correlation_id": name}
 
 
-def test_a_request_event_cleans_a_photo_with_other_options(system: System, photo: bytes) -> None:
-    first = system.clean(photo)
-    detail = {
-        "bucket": system.stack.uploads_bucket,
-        "key": first.snapshot.key,
-        "options": {"remove": ["everything"], "output_format": "png"},
-    }
-    system.aws.client("events").put_events(
-        Entries=[{"Source": "a.shop", "DetailType": "Photo Cleaning Requested", "Detail": json.dumps(detail)}]
-    )
-    events = system.published(first.snapshot.key, deadline=30, count=2)
+def test_a_photo_is_cleaned_again_by_an_upload_and_by_a_request(system: System, batch: Batch, photo: bytes) -> None:
+    first = batch.ended["jpeg"]
+    key = first.snapshot.key
+    second = system.clean(photo, key)
+    assert first.snapshot.job_id != second.snapshot.job_id
+    assert second.outcome == "cleaned"
 
-    assert [event["detail-type"] for event in events] == ["Photo Cleaned", "Photo Cleaned"]
-    assert events[1]["detail"]["result"]["key"] == f"{first.snapshot.key}.png"
+    options = {"remove": ["everything"], "output_format": "png"}
+    _request(system, {"bucket": system.stack.uploads_bucket, "key": key, "options": options})
+    events = system.published(key, deadline=30, count=3)
+    assert [event["detail-type"] for event in events] == ["Photo Cleaned"] * 3
+    assert events[2]["detail"]["result"]["key"] == f"{key}.png"
+
+
+def _request(system: System, detail: dict[str, Any]) -> None:
+    entry: Any = {"Source": "a.shop", "DetailType": "Photo Cleaning Requested", "Detail": json.dumps(detail)}
+    system.aws.client("events").put_events(Entries=[entry])
