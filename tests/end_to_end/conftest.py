@@ -30,13 +30,12 @@ from tests.schemas import check_event
 DEADLINE = 60.0
 #: One that the stack may read, besides its own; a test creates it.
 OTHER_BUCKET = "their-archive"
-#: Modules that share a stack, by the name of their group; what is not named here shares one more. Most of their time is
+#: Modules that share a stack, by the name of their group; what is not named here shares one more. Much of their time is
 #: waiting, so the groups wait beside each other.
 GROUPS = {
-    "test_folder_by_a_stack": "folders", "test_invoke": "folders",
-    "test_operate": "operating", "test_progress_and_backfill": "operating",
-    "test_alarms": "alarms", "test_walk": "walk",
-}  # fmt: skip
+    "test_alarms": "alarms",
+    **dict.fromkeys(("test_folder_by_a_stack", "test_invoke", "test_operate", "test_progress_and_backfill"), "folders"),
+}
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
@@ -77,12 +76,17 @@ class Ended:
 
 
 def until(
-    look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool], deadline: float = DEADLINE
+    look: Callable[[], dict[str, Any]],
+    is_so: Callable[[dict[str, Any]], bool],
+    deadline: float = DEADLINE,
+    *,
+    every: float = 0.2,
 ) -> dict[str, Any]:
+    """Return what ``look`` gives once it is so; it is called every so many seconds."""
     end = time.monotonic() + deadline
     while not is_so(found := look()):
         assert time.monotonic() < end, found
-        time.sleep(0.2)
+        time.sleep(every)
     return found
 
 
