@@ -22,7 +22,8 @@ def test_no_test_has_a_name_longer_than_seventy_characters(project: Project) -> 
     long = [
         f"{path}: {node.name}"
         for path in project.files("tests/*.py")
-        for node in project.nodes(path)
+        for top in project.tree(path).body
+        for node in (top, *getattr(top, "body", ()))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and len(node.name) > _LONGEST_NAME
     ]
     assert not long
