@@ -19,7 +19,7 @@ def test_a_test_that_the_proof_page_names_is_there(project: Project) -> None:
         assert test in functions, f"{file}::{test}"
 
 
-def test_every_fact_is_held_by_a_test_or_told_on_a_page(project: Project) -> None:
+def test_every_fact_is_held_by_a_test_or_stands_on_a_page(project: Project) -> None:
     part = project.text(_PAGE).split("## Facts that no emulator")[1].split("\n## ")[0]
     facts = re.findall(r"^\| (?!---|AWS \||Adobe \|)(.+?) \| (.+) \|$", part, re.MULTILINE)
     assert len(facts) > 20

@@ -149,7 +149,7 @@ FAULTS = [
         TEMPLATE, "SaveResultFunctionArn: !GetAtt SaveResultFunction.Arn", "SaveResultFunctionArn: !GetAtt CheckJobFunction.Arn",
     ),
     Fault(
-        test_state_machine.test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it,
+        test_state_machine.test_every_word_that_a_choice_waits_for_is_returned_by_a_step,
         "statemachine/backfill.asl.yaml", "= 'nothing_there'", "= 'nothing_here'",
     ),
     Fault(
@@ -370,7 +370,7 @@ FAULTS = [
     ),
     Fault(test_facts.test_a_test_that_the_proof_page_names_is_there, "docs/proof.md", ".py::test_", ".py::test_no_such_"),
     Fault(
-        test_facts.test_every_fact_is_held_by_a_test_or_told_on_a_page,
+        test_facts.test_every_fact_is_held_by_a_test_or_stands_on_a_page,
         "docs/proof.md", "## Facts that no emulator shows\n", "## Facts that no emulator shows\n\n| a fact | a word |\n",
     ),
     Fault(test_repository.test_the_docs_name_commands_that_exist, "README.md", "make deploy", "make publish"),

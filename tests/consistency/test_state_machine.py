@@ -116,7 +116,7 @@ def _tasks_before_choices(project: Project) -> list[tuple[str, dict[str, Any], s
     return found
 
 
-def test_every_word_that_a_choice_waits_for_is_said_by_the_step_before_it(project: Project) -> None:
+def test_every_word_that_a_choice_waits_for_is_returned_by_a_step(project: Project) -> None:
     for task, choice, said in _tasks_before_choices(project):
         unsaid = _asked(choice, "state") - said
         assert not unsaid, f"the step of {task} never says {sorted(unsaid)}"

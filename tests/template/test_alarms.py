@@ -119,7 +119,7 @@ def test_every_functions_metrics_have_the_stacks_name(template: Template) -> Non
     assert shared["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
-def test_every_alarm_tells_the_topic_that_it_began_and_that_it_is_over(template: Template) -> None:
+def test_every_alarm_notifies_the_topic_when_it_begins_and_ends(template: Template) -> None:
     for name, alarm in World(template).of_type("AWS::CloudWatch::Alarm").items():
         assert alarm["AlarmActions"] == alarm["OKActions"] == ["NotificationsTopic"], name
         assert alarm["AlarmDescription"], name

@@ -201,7 +201,7 @@ FAULTS = [
         test_alarms.test_every_functions_metrics_have_the_stacks_name,
         _p("SweepJobsFunction", "Environment/Variables/POWERTOOLS_SERVICE_NAME"), "cleanplate",
     ),
-    Fault(test_alarms.test_every_alarm_tells_the_topic_that_it_began_and_that_it_is_over, _p("ThrottledAlarm", "AlarmActions"), []),
+    Fault(test_alarms.test_every_alarm_notifies_the_topic_when_it_begins_and_ends, _p("ThrottledAlarm", "AlarmActions"), []),
     Fault(
         test_alarms.test_silence_rings_for_the_sweeper_alone_and_not_at_a_first_deploy,
         _p("SweeperSilentAlarm", "InsufficientDataActions"),

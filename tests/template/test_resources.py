@@ -103,9 +103,9 @@ def test_photos_results_and_records_outlive_the_stack(template: Template) -> Non
 def test_s3_notifies_of_uploads_by_an_existing_event(template: Template) -> None:
     for world in worlds(template):
         for name, bucket in world.of_type("AWS::S3::Bucket").items():
-            for told in bucket.get("NotificationConfiguration", {}).get("QueueConfigurations", []):
-                assert told["Event"] in S3_EVENTS
-                assert (name, told["Queue"]) == ("UploadsBucket", "UploadsQueue.Arn")
+            for notification in bucket.get("NotificationConfiguration", {}).get("QueueConfigurations", []):
+                assert notification["Event"] in S3_EVENTS
+                assert (name, notification["Queue"]) == ("UploadsBucket", "UploadsQueue.Arn")
 
 
 def test_only_the_uploads_bucket_notifies(template: Template) -> None:
@@ -119,8 +119,10 @@ def test_only_the_uploads_bucket_notifies(template: Template) -> None:
 
 def test_the_uploads_prefix_is_kept_to_in_both_ways(template: Template) -> None:
     new = World(template, {"UploadsPrefix": "incoming/"})
-    (told,) = new.of_type("AWS::S3::Bucket")["UploadsBucket"]["NotificationConfiguration"]["QueueConfigurations"]
-    assert told["Filter"] == {"S3Key": {"Rules": [{"Name": "prefix", "Value": "incoming/"}]}}
+    (notification,) = new.of_type("AWS::S3::Bucket")["UploadsBucket"]["NotificationConfiguration"][
+        "QueueConfigurations"
+    ]
+    assert notification["Filter"] == {"S3Key": {"Rules": [{"Name": "prefix", "Value": "incoming/"}]}}
     existing = World(template, {"UploadsPrefix": "incoming/", "ExistingUploadsBucket": "theirs"})
     pattern = existing.of_type("AWS::Events::Rule")["UploadedRule"]["EventPattern"]
     assert pattern["detail"] == {"bucket": {"name": ["theirs"]}, "object": {"key": [{"prefix": "incoming/"}]}}
@@ -349,7 +351,7 @@ def test_the_functions_get_the_names_of_existing_buckets(template: Template) -> 
         uploads = world.parameters["ExistingUploadsBucket"] or "UploadsBucket"
         results = world.parameters["ExistingResultsBucket"] or "ResultsBucket"
         for function in world.of_type("AWS::Lambda::Function").values():
-            told = function["Environment"]["Variables"]
-            assert (told["UPLOADS_BUCKET"], told["RESULTS_BUCKET"]) == (uploads, results)
+            variables = function["Environment"]["Variables"]
+            assert (variables["UPLOADS_BUCKET"], variables["RESULTS_BUCKET"]) == (uploads, results)
         assert world.outputs["UploadsBucketName"]["Value"] == uploads
         assert world.outputs["ResultsBucketName"]["Value"] == results

@@ -61,7 +61,7 @@ def test_whatever_bytes_a_sidecar_has_they_are_options_or_refused_by_name(conten
     except InvalidOptionsError:
         return
     assert len(content) <= MAX_SIDECAR_BYTES
-    # What is kept with the job, told in events and sent to Adobe stays small.
+    # What is kept with the job, published in events and sent to Adobe stays small.
     assert len(json.dumps(parsed)) <= 2 * MAX_SIDECAR_BYTES
 
 

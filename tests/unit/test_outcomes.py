@@ -62,25 +62,34 @@ def test_a_manifest_describes_the_whole_job(stage: Stage) -> None:
     job = walked(stage)
     stage.clock.pass_by(2)
     conclude(job, "cleaned", FOUND, stage.services)
-    told = stage.manifest("dog.jpg.json")
-    assert (told["schema"], told["outcome"], told["job_id"], told["run"]) == ("cleanplate/1", "cleaned", job.job_id, 1)
-    assert (told["photo"]["bucket"], told["photo"]["key"], told["photo"]["version_id"]) == (UPLOADS, "dog.jpg", "v1")
-    assert told["options"]["remove"] == ["subject"]
-    assert told["masks"] == FOUND["masks"]
-    assert told["result"] == RESULT
-    assert [job["job_id"] for job in told["adobe_jobs"]] == ["urn:mask", "urn:fill-1"]
-    assert told["requests"] == {"posts": 2, "polls": 4}
-    assert told["timings"] == {"total": 15, "mask": 6.5, "fill-1": 6.5}
-    assert told["possible_duplicate"] is False
-    assert told["manifest"] == {"key": "dog.jpg.json"}
+    manifest = stage.manifest("dog.jpg.json")
+    assert (manifest["schema"], manifest["outcome"], manifest["job_id"], manifest["run"]) == (
+        "cleanplate/1",
+        "cleaned",
+        job.job_id,
+        1,
+    )
+    assert (manifest["photo"]["bucket"], manifest["photo"]["key"], manifest["photo"]["version_id"]) == (
+        UPLOADS,
+        "dog.jpg",
+        "v1",
+    )
+    assert manifest["options"]["remove"] == ["subject"]
+    assert manifest["masks"] == FOUND["masks"]
+    assert manifest["result"] == RESULT
+    assert [job["job_id"] for job in manifest["adobe_jobs"]] == ["urn:mask", "urn:fill-1"]
+    assert manifest["requests"] == {"posts": 2, "polls": 4}
+    assert manifest["timings"] == {"total": 15, "mask": 6.5, "fill-1": 6.5}
+    assert manifest["possible_duplicate"] is False
+    assert manifest["manifest"] == {"key": "dog.jpg.json"}
 
 
 def test_a_failure_has_its_reason_and_what_to_do_next(stage: Stage) -> None:
     fail(stage.claim(), GONE, stage.services)
-    told = stage.manifest("dog.jpg.json")
-    assert (told["outcome"], told["reason"], told["retryable"]) == ("failed", "PhotoGoneError", False)
-    assert told["what_to_do"] == PhotoGoneError.what_to_do
-    assert told["result"] is None
+    manifest = stage.manifest("dog.jpg.json")
+    assert (manifest["outcome"], manifest["reason"], manifest["retryable"]) == ("failed", "PhotoGoneError", False)
+    assert manifest["what_to_do"] == PhotoGoneError.what_to_do
+    assert manifest["result"] is None
     assert [event["DetailType"] for event in stage.published()] == ["Photo Failed"]
 
 
@@ -134,10 +143,10 @@ def test_an_end_that_was_cut_short_anywhere_is_made_up_for(
         expected = ("failed", "AdobeJobFailedError")
     manifest = stage.manifest("dog.jpg.json")
     assert (manifest["outcome"], manifest.get("reason")) == expected
-    told = [event["Detail"] for event in stage.published()]
-    assert told
-    assert all(detail == manifest for detail in told)
-    assert len(told) == (2 if (operation, when) == ("events.PutEvents", "after") or _died_later(operation) else 1)
+    details = [event["Detail"] for event in stage.published()]
+    assert details
+    assert all(detail == manifest for detail in details)
+    assert len(details) == (2 if (operation, when) == ("events.PutEvents", "after") or _died_later(operation) else 1)
     assert stage.job(job.job_id).published
 
 
@@ -202,7 +211,7 @@ def test_even_the_largest_statement_fits_into_an_event_and_a_record(stage: Stage
     assert len(json.dumps(event["Detail"], ensure_ascii=False).encode()) < 256 * 1024 - 2048
 
 
-# --- how errors are told --------------------------------------------------------------------------------------------------
+# --- how errors are described --------------------------------------------------------------------------------------------------
 
 
 def test_an_error_of_ours_keeps_its_name_and_words() -> None:
@@ -213,8 +222,8 @@ def test_an_error_of_ours_keeps_its_name_and_words() -> None:
 
 def test_no_link_or_token_gets_into_a_manifest() -> None:
     link = "https://b.s3.amazonaws.com/dog.jpg?X-Amz-Signature=abc123&X-Amz-Credential=AKIA"
-    told = failure_of(AdobeJobFailedError(f"cannot read {link} with Bearer eyJhb.ci"))
-    assert told.message == "cannot read https://b.s3.amazonaws.com/dog.jpg?… with Bearer …"
+    failure = failure_of(AdobeJobFailedError(f"cannot read {link} with Bearer eyJhb.ci"))
+    assert failure.message == "cannot read https://b.s3.amazonaws.com/dog.jpg?… with Bearer …"
     assert "abc123" not in failure_named("KeyError", json.dumps({"errorMessage": f"no {link}"})).message
 
 
@@ -289,6 +298,6 @@ def test_a_job_whose_answer_was_lost_is_a_possible_duplicate(stage: Stage) -> No
     request = AdobeRequest("mask", route="mask-objects", attempts=2, refusals=3, polls=1)
     stage.ledger.record_poll(job, request, now=stage.clock())
     fail(job, GONE, stage.services)
-    told = stage.manifest("dog.jpg.json")
-    assert told["possible_duplicate"] is True
-    assert told["requests"] == {"posts": 5, "polls": 1}
+    manifest = stage.manifest("dog.jpg.json")
+    assert manifest["possible_duplicate"] is True
+    assert manifest["requests"] == {"posts": 5, "polls": 1}

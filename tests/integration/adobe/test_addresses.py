@@ -81,7 +81,7 @@ def test_a_picture_whose_name_leads_inside_is_not_fetched(
 def test_a_name_that_leads_elsewhere_the_second_time_is_not_believed(
     server: Scripted, client: AdobeClient, names: Resolve
 ) -> None:
-    """DNS rebinding: whoever asked before was told a public address."""
+    """DNS rebinding: whoever asked before was given a public address."""
     names("93.184.215.14", "127.0.0.1")
     socket.getaddrinfo("results.example.com", 443)
     with pytest.raises(ForeignLinkError):

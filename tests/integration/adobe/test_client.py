@@ -123,9 +123,9 @@ def test_the_environment_adds_nothing(server: Scripted, monkeypatch: pytest.Monk
 def test_the_status_link_is_found_and_requested(
     server: Scripted, adobe: AdobeClient, body: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    told = json.loads(json.dumps(body).replace("{url}", server.url))
+    answer = json.loads(json.dumps(body).replace("{url}", server.url))
     header = {name: value.replace("{url}", server.url) for name, value in headers.items()}
-    server.script = [reply(202, told, **dict[str, Any](header)), reply(200, {"jobId": "j1", "status": "running"})]
+    server.script = [reply(202, answer, **dict[str, Any](header)), reply(200, {"jobId": "j1", "status": "running"})]
     job = submit(adobe)
     assert job.job_id == "j1"
     assert adobe.get_status(OBJECTS, job) == Answer("pending", "running")
@@ -163,7 +163,7 @@ def test_a_foreign_status_link_gives_way_to_the_known_one(server: Scripted, adob
     assert submit(adobe) == AdobeJob("a b/1", f"{server.url}/v1/status/a%20b%2F1")
 
 
-def test_a_foreign_link_alone_still_tells_the_id(server: Scripted, adobe: AdobeClient) -> None:
+def test_a_foreign_link_alone_still_gives_the_id(server: Scripted, adobe: AdobeClient) -> None:
     server.script = [reply(202, {"_links": {"self": {"href": "https://status.example.com/sensei/status/a%20b/?x=1"}}})]
     assert submit(adobe) == AdobeJob("a b", f"{server.url}/v1/status/a%20b")
 
@@ -330,7 +330,7 @@ def test_tls_that_cannot_begin_sends_nothing(server: Scripted, adobe: AdobeClien
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate of 127.0.0.1, which nobody trusts who is not told to."""
+    """Key and certificate of 127.0.0.1, which only those trust who were given it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(tz=UTC)

@@ -217,7 +217,7 @@ def test_the_time_to_wait_is_read_from_header_or_body_and_kept_sane(
         ("", False),
     ],
 )
-def test_a_job_that_failed_for_its_input_link_is_told_apart(words: str, unread: bool) -> None:
+def test_a_job_that_failed_for_its_input_link_is_recognised(words: str, unread: bool) -> None:
     body = {"status": "failed", "error_code": "processing_error", "message": words}
     assert ROUTES["mask-objects"].read(body).input_unread is unread
 
@@ -337,7 +337,7 @@ def test_the_fill_is_found_wherever_it_is_and_never_mistaken_for_the_photo(body:
     assert FILL.read({**SUCCEEDED, **body}).image_url == "u"
 
 
-def test_a_mask_that_adobe_writes_to_us_is_where_we_said() -> None:
+def test_a_mask_that_adobe_writes_to_us_is_where_we_asked_for_it() -> None:
     body = {
         "jobID": "j1",
         "status": "succeeded",

@@ -28,7 +28,7 @@ def table(client: DynamoDBClient) -> Table:
     return Table(client, "Jobs", record_days=2)
 
 
-def test_an_item_is_put_where_there_is_none_and_else_tells_what_is_there(table: Table) -> None:
+def test_an_item_is_put_where_there_is_none_else_the_one_there_is_returned(table: Table) -> None:
     assert table.put_new("a", {"seen": 1, "said": ["x", None, {"deep": True}]}) is None
     there = {"job_id": "a", "seen": 1, "said": ["x", None, {"deep": True}]}
     assert table.put_new("a", {"seen": 2}) == there == table.get("a")
@@ -41,7 +41,7 @@ def test_an_update_sets_removes_and_adds_and_leaves_the_rest(table: Table) -> No
     assert table.get("a") == {"job_id": "a", "kept": "k", "status": "new", "failed for it": 3, "count": 7}
 
 
-def test_a_refused_update_changes_nothing_and_tells_what_was_there(table: Table) -> None:
+def test_a_refused_update_changes_nothing_and_returns_what_is_there(table: Table) -> None:
     table.put_new("a", {"owner": "me"})
     free = "attribute_not_exists(#owner) OR #owner = :owner OR #owner = :before"
     assert table.update("a", {"owner": "you"}, condition=free, before="him") == {"job_id": "a", "owner": "me"}
@@ -103,7 +103,7 @@ def test_a_scan_goes_on_where_it_has_ended(table: Table, monkeypatch: pytest.Mon
     assert sorted(found) == ["1", "3"]
 
 
-def test_answers_and_refusals_are_heard_with_their_time(client: DynamoDBClient) -> None:
+def test_the_time_of_answers_and_refusals_is_passed_on(client: DynamoDBClient) -> None:
     heard = list[int]()
     table = Table(client, "Jobs", heard=lambda answer: heard.append(answer["ResponseMetadata"]["HTTPStatusCode"]))
     table.put_new("a", {})

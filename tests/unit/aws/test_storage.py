@@ -156,7 +156,7 @@ def test_links_are_signed_with_version_4_for_an_hour_and_name_the_version(stage:
     assert link.hostname.endswith(".amazonaws.com")
 
 
-def test_a_result_is_said_to_be_saved_only_when_it_is_there(stage: Stage) -> None:
+def test_a_result_counts_as_saved_only_when_it_is_there(stage: Stage) -> None:
     saved = stage.storage.save_result("a/b.jpg", io.BytesIO(b"clean"), media_type="image/jpeg", job_id="j1")
     assert (saved.bucket, saved.key, saved.size, saved.media_type) == (RESULTS, "a/b.jpg", 5, "image/jpeg")
     assert saved.sha256 == hashlib.sha256(b"clean").hexdigest()

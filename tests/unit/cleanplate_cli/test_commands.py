@@ -95,7 +95,7 @@ def test_photos_go_below_the_folder_that_is_there(
         EndpointConnectionError(endpoint_url="https://s3.eu-west-1.amazonaws.com"),
     ],
 )
-def test_what_aws_refuses_is_said_in_words(
+def test_what_aws_refuses_is_reported_in_words(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(*_: object) -> int:

@@ -167,5 +167,5 @@ def test_after_many_endings_the_pace_of_late_counts() -> None:
         (181_440, "2.1 days"),
     ],
 )
-def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
+def test_times_are_written_as_people_say_them(seconds: float, words: str) -> None:
     assert in_words(seconds) == words

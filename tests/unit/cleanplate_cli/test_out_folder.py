@@ -23,7 +23,7 @@ def content_of(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != JOURNAL}
 
 
-# --- told before anything starts ---
+# --- refused before anything starts ---
 
 
 def test_a_file_cannot_be_the_folder(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_torn_last_line_of_the_journal_is_no_trouble(out: Path) -> None:
         assert folder.notes == {"dog": {"outcome": "cleaned"}}
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_file(out: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_half_file(out: Path) -> None:
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal

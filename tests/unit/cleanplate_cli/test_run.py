@@ -62,7 +62,7 @@ def test_what_holds_a_deployed_stack_up_is_in_the_forecast(tmp_path: Path) -> No
     assert "about 2.0 h" in run._words({**said, "held": ["The day's 9000 requests are used up."]})
 
 
-def test_a_hanging_adobe_is_said_within_half_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_adobe_is_reported_within_half_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, now = cleaning(tmp_path, {}), time.monotonic()
     photos = list(run.tracks.values())
     photos[0].stage, photos[1].stage = "asks for the mask", "mask ready"

@@ -56,7 +56,7 @@ def finish(stage: Stage, job: Job, status: JobStatus = "cleaned", **outcome: Any
 
 
 def recount(stage: Stage, folder: str | None = None) -> tuple[tuple[int, int, int, int, int], dict[str, int]]:
-    """What the counts ought to say, from the records of all jobs."""
+    """Return what the counts should be, from the records of all jobs."""
     jobs = [job for job in stage.jobs() if folder is None or FolderScope.of(job.photo).folder == folder]
     statuses = Counter(job.status for job in jobs)
     reasons = Counter(str(job.outcome["reason"]) for job in jobs if job.status == "failed")
@@ -246,20 +246,20 @@ def clean(stage: Stage, job: Job) -> None:
     conclude(job, "cleaned", {"result": described(job.photo.key)}, stage.services)
 
 
-def said(stage: Stage) -> list[dict[str, Any]]:
+def published(stage: Stage) -> list[dict[str, Any]]:
     return [event["Detail"] for event in stage.published("Folder") if event["DetailType"] == "Folder Done"]
 
 
-def test_a_folder_says_once_that_its_last_photo_is_done(make_stage: Callable[..., Stage]) -> None:
+def test_a_folder_is_published_once_when_its_last_photo_is_done(make_stage: Callable[..., Stage]) -> None:
     stage = make_stage(moto_table=True)
     jobs = [stage.claim(f"shoot/{number}.jpg") for number in range(3)]
     other = stage.claim("elsewhere/dog.jpg")
     clean(stage, jobs[0])
     fail(jobs[1], failure_of(NotAPhotoError("no picture")), stage.services)
-    assert said(stage) == []
+    assert published(stage) == []
     stage.clock.pass_by(10)
     clean(stage, jobs[2])
-    (event,) = said(stage)
+    (event,) = published(stage)
     assert event == {
         "schema": "cleanplate/1",
         "bucket": UPLOADS,
@@ -275,9 +275,9 @@ def test_a_folder_says_once_that_its_last_photo_is_done(make_stage: Callable[...
     }
     for job in (*jobs, jobs[2]):
         publish(stage.job(job.job_id), stage.services)
-    assert said(stage) == []
+    assert published(stage) == []
     clean(stage, other)
-    assert [event["folder"] for event in said(stage)] == ["elsewhere/"]
+    assert [event["folder"] for event in published(stage)] == ["elsewhere/"]
 
 
 def test_a_folder_whose_counts_were_deleted_publishes_nothing(stage: Stage) -> None:
@@ -286,18 +286,18 @@ def test_a_folder_whose_counts_were_deleted_publishes_nothing(stage: Stage) -> N
     for shard in FolderScope(UPLOADS, "shoot/").shards():
         stage.dynamodb.delete_item(TableName="the-jobs", Key={"job_id": {"S": shard}})
     publish(stage.job(job.job_id), stage.services)
-    assert said(stage) == []
+    assert published(stage) == []
 
 
-def test_a_folder_that_gets_more_photos_says_so_again_at_its_next_end(stage: Stage) -> None:
+def test_a_folder_that_gets_more_photos_is_published_again_at_its_end(stage: Stage) -> None:
     clean(stage, stage.claim("shoot/1.jpg"))
-    assert [event["photos"] for event in said(stage)] == [1]
+    assert [event["photos"] for event in published(stage)] == [1]
     # In the same moment, and by a clock that is behind.
     clean(stage, stage.claim("shoot/2.jpg"))
-    assert [event["photos"] for event in said(stage)] == [2]
+    assert [event["photos"] for event in published(stage)] == [2]
     stage.clock.pass_by(-5)
     clean(stage, stage.claim("shoot/3.jpg"))
-    assert [event["photos"] for event in said(stage)] == [3]
+    assert [event["photos"] for event in published(stage)] == [3]
 
 
 @pytest.mark.parametrize("behind", [0, 5, 3600])
@@ -305,11 +305,11 @@ def test_a_photo_that_is_retried_opens_its_folder_again(stage: Stage, behind: fl
     """By whatever clock: the one that begins the other run may be behind."""
     job = stage.claim("shoot/1.jpg")
     fail(job, failure_of(WorkGoneError("gone")), stage.services)
-    assert [event["failed"] for event in said(stage)] == [1]
+    assert [event["failed"] for event in published(stage)] == [1]
     stage.clock.pass_by(-behind)
     again = stage.ledger.reclaim(stage.job(job.job_id), request_id="r1", now=stage.clock(), deadline_at=2e9)
     clean(stage, again)
-    assert [(event["failed"], event["cleaned"]) for event in said(stage)] == [(0, 1)]
+    assert [(event["failed"], event["cleaned"]) for event in published(stage)] == [(0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_photo_that_is_retried_opens_its_folder_again(stage: Stage, behind: fl
         ("dynamodb.UpdateItem", "after", 1),
     ],
 )
-def test_whoever_makes_up_for_a_dead_process_says_it_and_nobody_else(
+def test_whoever_takes_over_from_a_dead_process_publishes_once(
     stage: Stage, operation: str, when: str, after: int
 ) -> None:
     first, last = stage.claim("shoot/1.jpg"), stage.claim("shoot/2.jpg")
@@ -337,25 +337,25 @@ def test_whoever_makes_up_for_a_dead_process_says_it_and_nobody_else(
     publish(replace(stage.job(first.job_id), published=False), stage.services)
     publish(stage.job(last.job_id), stage.services)
     publish(stage.job(last.job_id), stage.services)
-    assert [event["photos"] for event in said(stage)] == [2]
+    assert [event["photos"] for event in published(stage)] == [2]
 
 
 def test_only_a_crash_after_the_event_publishes_it_twice(stage: Stage) -> None:
-    """EventBridge delivers at least once anyway: who hears it tells repetitions by ``begun_at``."""
+    """EventBridge delivers at least once anyway: who receives it recognises repetitions by ``begun_at``."""
     job = stage.claim("shoot/1.jpg")
     with pytest.raises(KilledError), stage.killed("events.PutEvents", when="after", after=1):
         clean(stage, job)
     publish(stage.job(job.job_id), stage.services)
-    first, second = said(stage)
+    first, second = published(stage)
     assert first == second
 
 
-def test_photos_that_end_at_the_same_time_say_it_once(stage: Stage) -> None:
+def test_photos_that_end_at_the_same_time_publish_their_folder_once(stage: Stage) -> None:
     for round_ in range(2):
         jobs = [stage.claim(f"crowd {round_}/{number}.jpg") for number in range(8)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda job: clean(stage, job), jobs))
-        assert [event["photos"] for event in said(stage)] == [8]
+        assert [event["photos"] for event in published(stage)] == [8]
 
 
 # --- a folder that has been quiet ---
@@ -389,32 +389,32 @@ def test_a_folder_is_looked_at_once_it_has_been_quiet(quiet_stage: Stage) -> Non
     )
     clean(quiet_stage, quiet_stage.claim("shoot/1.jpg"))
     assert delays == [60]
-    assert said(quiet_stage) == []
+    assert published(quiet_stage) == []
     assert look(quiet_stage) == 1
-    assert [event["photos"] for event in said(quiet_stage)] == [1]
+    assert [event["photos"] for event in published(quiet_stage)] == [1]
 
 
-def test_photos_that_trickle_in_are_told_once(quiet_stage: Stage) -> None:
+def test_photos_that_trickle_in_are_published_once(quiet_stage: Stage) -> None:
     for number in range(3):
         clean(quiet_stage, quiet_stage.claim(f"shoot/{number}.jpg"))
     # The minute after the first and the second photo is over, the one after the third is not.
     assert look(quiet_stage, 2) == 2
-    assert said(quiet_stage) == []
+    assert published(quiet_stage) == []
     assert look(quiet_stage) == 1
-    assert [event["photos"] for event in said(quiet_stage)] == [3]
+    assert [event["photos"] for event in published(quiet_stage)] == [3]
     clean(quiet_stage, quiet_stage.claim("shoot/later.jpg"))
     look(quiet_stage)
-    assert [event["photos"] for event in said(quiet_stage)] == [4]
+    assert [event["photos"] for event in published(quiet_stage)] == [4]
 
 
 def test_a_folder_with_an_open_photo_waits_for_its_end(quiet_stage: Stage) -> None:
     clean(quiet_stage, quiet_stage.claim("shoot/1.jpg"))
     late = quiet_stage.claim("shoot/2.jpg")
     look(quiet_stage)
-    assert said(quiet_stage) == []
+    assert published(quiet_stage) == []
     clean(quiet_stage, late)
     look(quiet_stage)
-    assert [event["photos"] for event in said(quiet_stage)] == [2]
+    assert [event["photos"] for event in published(quiet_stage)] == [2]
 
 
 @pytest.mark.parametrize("operation", ["dynamodb.GetItem", "dynamodb.TransactGetItems", "sqs.SendMessageBatch"])
@@ -425,7 +425,7 @@ def test_a_crash_before_the_message_is_made_up_for(quiet_stage: Stage, operation
         clean(quiet_stage, job)
     publish(quiet_stage.job(job.job_id), quiet_stage.services)
     assert look(quiet_stage) >= 1
-    assert [event["photos"] for event in said(quiet_stage)] == [1]
+    assert [event["photos"] for event in published(quiet_stage)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -438,14 +438,14 @@ def test_a_message_about_a_folder_whose_call_died_comes_back(quiet_stage: Stage,
         look(quiet_stage)
     look(quiet_stage)
     # As with every event: only a crash just after it publishes it twice, word for word.
-    events = said(quiet_stage)
+    events = published(quiet_stage)
     assert len(events) == (2 if (operation, when) == ("events.PutEvents", "after") else 1)
     assert all(event == events[0] for event in events)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_in_any_order_a_folder_is_told_as_it_is_in_the_end(quiet_stage: Stage, seed: int) -> None:
-    """GIVEN photos that begin, end and are retried, looks, and calls that die WHEN all is quiet THEN it was told once."""
+def test_in_any_order_the_last_event_of_a_folder_has_its_final_counts(quiet_stage: Stage, seed: int) -> None:
+    """GIVEN photos that begin, end and are retried, looks, and calls that die WHEN all is quiet THEN its last event is right."""
     chance, stage = random.Random(seed), quiet_stage
     operations = ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem", "events.PutEvents", "sqs.SendMessageBatch")
     for number in range(60):
@@ -473,9 +473,9 @@ def test_in_any_order_a_folder_is_told_as_it_is_in_the_end(quiet_stage: Stage, s
         else:
             clean(stage, job)
     look(stage)
-    told = {event["begun_at"]: event for event in said(stage)}
+    by_begin = {event["begun_at"]: event for event in published(stage)}
     assert recount(stage, "shoot/")[0] == columns(counts(stage, "shoot/"))
-    last = told[max(told)]
+    last = by_begin[max(by_begin)]
     assert (last["cleaned"], last["failed"]) == columns(counts(stage, "shoot/"))[2:5:2]
     assert last["begun_at"] == counts(stage, "shoot/").begun_at
 

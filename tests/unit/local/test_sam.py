@@ -17,7 +17,7 @@ def test_a_deploy_asks_once_and_writes_into_no_file_of_gits(
     assert sam.deploy_words(words) == [
         "deploy", "--config-file", "samconfig.local.toml", "--guided", *words,
     ]  # fmt: skip
-    # As SAM CLI writes what it was told.
+    # As SAM CLI writes what it was given.
     answers.write_text('[default.deploy.parameters]\ns3_prefix = "cleanplate"\n', encoding="utf-8")
     assert "--guided" not in sam.deploy_words([])
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()

@@ -201,14 +201,14 @@ def test_a_dry_run_counts_estimates_and_sends_nothing(stage: Stage, queue: Queue
     stage.upload("x/inner/", b"")
     found = counted(stage, "x/")
     assert found["state"] == "estimated"
-    told = found["estimate"]
-    assert (told["photos"], told["bytes"], told["to_clean"], told["confirm"]) == (2, 12, 2, 2)
-    assert told["by_kind"] == {"heic": {"photos": 1, "bytes": 6}, "jpg": {"photos": 1, "bytes": 6}}
-    assert told["skipped"] == {"folder_marker": 1, "other_file": 1, "own_mask": 1, "sidecar": 1}
-    assert told["other_files"] == {"mp4": 1}
-    assert told["paid_requests"] == {"least": 1, "usual": 3, "most": 5}
-    assert told["done_at"].endswith("Z")
-    assert "confirm: 2" in told["answer"]
+    planned = found["estimate"]
+    assert (planned["photos"], planned["bytes"], planned["to_clean"], planned["confirm"]) == (2, 12, 2, 2)
+    assert planned["by_kind"] == {"heic": {"photos": 1, "bytes": 6}, "jpg": {"photos": 1, "bytes": 6}}
+    assert planned["skipped"] == {"folder_marker": 1, "other_file": 1, "own_mask": 1, "sidecar": 1}
+    assert planned["other_files"] == {"mp4": 1}
+    assert planned["paid_requests"] == {"least": 1, "usual": 3, "most": 5}
+    assert planned["done_at"].endswith("Z")
+    assert "confirm: 2" in planned["answer"]
     assert queue.keys() == []
     assert stage.jobs() == []
 
@@ -225,15 +225,15 @@ def test_counting_goes_on_page_by_page_and_call_by_call(
     assert estimate(stage)["photos"] == 6
 
 
-def test_photos_that_have_a_job_are_told_apart(stage: Stage, queue: Queue) -> None:
+def test_photos_that_have_a_job_are_recognised(stage: Stage, queue: Queue) -> None:
     photos = drop(stage, "1.jpg", "2.jpg", "3.jpg", "4.jpg")
     for photo in photos[:3]:
         notify(stage, photo)
     stage.ledger.finish(stage.jobs()[0], "cleaned", {}, now=stage.clock())
     stage.ledger.finish(stage.jobs()[1], "failed", {"reason": "WorkGoneError"}, now=stage.clock())
-    told = estimate(stage)
-    assert (told["photos"], told["to_clean"]) == (4, 1)
-    assert told["already"] == {"cleaned": 1, "failed": 1, "in_work": 1}
+    planned = estimate(stage)
+    assert (planned["photos"], planned["to_clean"]) == (4, 1)
+    assert planned["already"] == {"cleaned": 1, "failed": 1, "in_work": 1}
 
 
 def test_a_newer_version_of_a_cleaned_photo_is_a_photo_to_clean(stage: Stage, queue: Queue) -> None:
@@ -415,8 +415,8 @@ def _put(stage: Stage, key: str, sequencer: str, content: bytes = b"pixels") -> 
 
 
 def test_without_versions_too_whoever_speaks_first(stage: Stage, without_versions: str) -> None:
-    told = _put(stage, "told.jpg", "0A")
-    assert notify(stage, told) == found(stage, "told.jpg", "plain")
+    notified = _put(stage, "told.jpg", "0A")
+    assert notify(stage, notified) == found(stage, "told.jpg", "plain")
     later = _put(stage, "found.jpg", "0B")
     assert found(stage, "found.jpg", "plain") == notify(stage, later) == notify(stage, later)
     assert len(stage.jobs()) == 2

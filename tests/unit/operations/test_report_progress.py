@@ -55,25 +55,25 @@ def test_a_report_says_how_many_photos_stand_where(stage: Stage, queue: Any) -> 
     stage.ledger.finish(jobs[2], "failed", {"reason": "NotAPhotoError"}, now=stage.clock())
     queue.send_message(QueueUrl=stage.settings.uploads_queue_url, MessageBody="message")
     for folder in ("x/", "x"):
-        told = report_progress({"folder": folder}, stage.services)
+        report = report_progress({"folder": folder}, stage.services)
         counts = {
-            name: told[name] for name in ("photos", "waiting", "in_work", "cleaned", "nothing_to_remove", "failed")
+            name: report[name] for name in ("photos", "waiting", "in_work", "cleaned", "nothing_to_remove", "failed")
         }
         assert counts == {
             "photos": 4, "waiting": 1, "in_work": 1, "cleaned": 1, "nothing_to_remove": 0, "failed": 1,
         }  # fmt: skip
-        assert told["failed_for"] == {"NotAPhotoError": 1}
-        assert (told["bucket"], told["folder"], told["not_yet_seen"]) == (UPLOADS, "x/", 1)
-        assert told["done_at"] > clock_time(stage.clock())
-        assert told["done_in_seconds"] > 0
+        assert report["failed_for"] == {"NotAPhotoError": 1}
+        assert (report["bucket"], report["folder"], report["not_yet_seen"]) == (UPLOADS, "x/", 1)
+        assert report["done_at"] > clock_time(stage.clock())
+        assert report["done_in_seconds"] > 0
     assert report_progress({}, stage.services)["photos"] == 5
     assert report_progress({"bucket": UPLOADS}, stage.services)["folder"] is None
 
 
 def test_where_all_are_done_there_is_nothing_to_wait_for(stage: Stage, queue: Any) -> None:
     stage.ledger.finish(stage.claim("x/1.jpg"), "cleaned", {}, now=stage.clock())
-    told = report_progress({"folder": "x/"}, stage.services)
-    assert (told["done_at"], told["done_in_seconds"], told["held"]) == (None, 0, [])
+    report = report_progress({"folder": "x/"}, stage.services)
+    assert (report["done_at"], report["done_in_seconds"], report["held"]) == (None, 0, [])
 
 
 def test_an_empty_uploads_bucket_is_no_error(stage: Stage, queue: Any) -> None:
@@ -83,9 +83,9 @@ def test_an_empty_uploads_bucket_is_no_error(stage: Stage, queue: Any) -> None:
 @pytest.mark.parametrize("asked", [{"folder": "nope/"}, {"folder": ""}, {"bucket": "nobodys"}])
 def test_a_folder_not_seen_yet_has_zeros_and_a_sentence(stage: Stage, queue: Any, asked: dict[str, str]) -> None:
     stage.claim("x/1.jpg")
-    told = report_progress(asked, stage.services)
-    assert (told["photos"], told["cleaned"], told["failed"], told["done_at"]) == (0, 0, 0, None)
-    assert "has been seen" in told["answer"]
+    report = report_progress(asked, stage.services)
+    assert (report["photos"], report["cleaned"], report["failed"], report["done_at"]) == (0, 0, 0, None)
+    assert "has been seen" in report["answer"]
     assert report_progress({"folder": "x/"}, stage.services)["answer"] == ""
 
 
@@ -181,8 +181,8 @@ def test_a_route_out_of_order_is_waited_for() -> None:
 
 
 def test_nothing_is_held_where_nothing_is_wrong() -> None:
-    told = describe_pace(fresh(LIMITS, NOON), LIMITS, NOON)
-    assert told == {
+    report = describe_pace(fresh(LIMITS, NOON), LIMITS, NOON)
+    assert report == {
         "held": [],
         "requests_per_minute": {"now": 0.0, "limit": 58.1},
         "requests_per_day": {"used": 0, "limit": 9000},
@@ -192,17 +192,17 @@ def test_nothing_is_held_where_nothing_is_wrong() -> None:
 
 def test_at_full_speed_the_report_says_so() -> None:
     state, now = worked(120, LIMITS, fresh(LIMITS, NOON), NOON)
-    told = describe_pace(state, LIMITS, now)
-    assert told["requests_per_minute"]["now"] == pytest.approx(58.1, rel=0.1)
-    assert told["requests_per_day"]["used"] == 120
+    report = describe_pace(state, LIMITS, now)
+    assert report["requests_per_minute"]["now"] == pytest.approx(58.1, rel=0.1)
+    assert report["requests_per_day"]["used"] == 120
     assert 10 < describe_pace(state, LIMITS, now + 40)["requests_per_minute"]["now"] < 45
     assert describe_pace(state, LIMITS, now + 70)["requests_per_minute"]["now"] == 0
 
 
 def test_a_closed_gate_says_until_when() -> None:
     state = breakers.close(fresh(LIMITS, NOON), LIMITS, NOON, NOON + 90, "429")
-    (said,) = describe_pace(state, LIMITS, NOON)["held"]
-    assert said == f"Adobe asked to wait (429); requests go on at {clock_time(NOON + 90)}."
+    (held,) = describe_pace(state, LIMITS, NOON)["held"]
+    assert held == f"Adobe asked to wait (429); requests go on at {clock_time(NOON + 90)}."
     assert describe_pace(state, LIMITS, NOON + 91)["held"] == []
 
 
@@ -210,25 +210,25 @@ def test_an_open_breaker_names_its_route() -> None:
     state = fresh(LIMITS, NOON)
     for _ in range(8):
         state = breakers.unavailable(state, NOON, "mask-objects")
-    (said,) = describe_pace(state, LIMITS, NOON)["held"]
-    assert "mask-objects does not answer" in said
+    (held,) = describe_pace(state, LIMITS, NOON)["held"]
+    assert "mask-objects does not answer" in held
 
 
 def test_a_spent_budget_says_that_tomorrow_is_another_day() -> None:
     limits = replace(LIMITS, daily_budget=10)
     state, now = worked(10, limits, fresh(limits, NOON), NOON)
-    told = describe_pace(state, limits, now)
-    assert told["daily_budget"] == {"spent": 10, "cap": 10}
-    (said,) = told["held"]
-    assert said.endswith("T00:00:00Z.")
+    report = describe_pace(state, limits, now)
+    assert report["daily_budget"] == {"spent": 10, "cap": 10}
+    (held,) = report["held"]
+    assert held.endswith("T00:00:00Z.")
     assert describe_pace(state, limits, NOON + 86_400)["daily_budget"] == {"spent": 0, "cap": 10}
 
 
 def test_a_day_that_is_full_says_so() -> None:
     limits = replace(LIMITS, per_day=60)
     state, now = worked(60, limits, fresh(limits, NOON), NOON)
-    (said,) = describe_pace(state, limits, now)["held"]
-    assert said.startswith("The day's 60 requests are used up")
+    (held,) = describe_pace(state, limits, now)["held"]
+    assert held.startswith("The day's 60 requests are used up")
 
 
 def test_no_limit_per_day_is_none() -> None:

@@ -53,7 +53,7 @@ class Queues:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return found
 
-    def uploads_told_of(self) -> list[Upload]:
+    def uploads_sent(self) -> list[Upload]:
         return [upload for message in self.taken(self.uploads) for upload in read_uploads(message["Body"])]
 
 
@@ -90,7 +90,7 @@ def request(stage: Stage, after: str = "", sent: int = 0, **asked: Any) -> dict[
 
 def run(stage: Stage, queues: Queues) -> None:
     """Work on all that lies in the queue."""
-    for upload in queues.uploads_told_of():
+    for upload in queues.uploads_sent():
         with suppress(AssertionError):
             request_mask(upload, stage.services)
 
@@ -106,7 +106,7 @@ def test_without_a_confirmation_it_only_counts(stage: Stage, queues: Queues) -> 
 
     assert (answer["failed"], answer["confirm"], answer["sent"]) == (3, 2, 0)
     assert answer["failed_for"] == {"AdobeUnavailableError": 1, "NotAPhotoError": 1, "StepCrashedError": 1}
-    assert queues.uploads_told_of() == []
+    assert queues.uploads_sent() == []
 
 
 def test_a_reason_that_is_named_is_retried_even_where_that_seldom_helps(stage: Stage, queues: Queues) -> None:
@@ -114,14 +114,14 @@ def test_a_reason_that_is_named_is_retried_even_where_that_seldom_helps(stage: S
     failed(stage, "2.jpg", "PhotoTooLargeError")
     assert request(stage, reason="PhotoTooLargeError")["answer"]["confirm"] == 1
     assert request(stage, reason="PhotoTooLargeError", confirm=1)["sent"] == 1
-    assert [upload.photo.key for upload in queues.uploads_told_of()] == ["2.jpg"]
+    assert [upload.photo.key for upload in queues.uploads_sent()] == ["2.jpg"]
 
 
 def test_no_more_are_sent_than_were_confirmed(stage: Stage, queues: Queues) -> None:
     for number in range(5):
         failed(stage, f"{number}.jpg")
     assert request(stage, confirm=3)["answer"]["sent"] == 3
-    assert len(queues.uploads_told_of()) == 3
+    assert len(queues.uploads_sent()) == 3
 
 
 def test_a_retried_photo_is_the_same_job_in_another_run(stage: Stage, queues: Queues) -> None:
@@ -206,7 +206,7 @@ def test_every_page_of_the_table_is_looked_at(stage: Stage, queues: Queues, monk
         calls += 1
     assert calls > 1
     assert state["answer"]["sent"] == 7
-    assert {upload.request_id for upload in queues.uploads_told_of()} == {f"r/{job.job_id}" for job in jobs}
+    assert {upload.request_id for upload in queues.uploads_sent()} == {f"r/{job.job_id}" for job in jobs}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_what_cannot_be_retried_is_a_named_error(
 ) -> None:
     with pytest.raises(error):
         request(stage, **asked)
-    assert queues.uploads_told_of() == []
+    assert queues.uploads_sent() == []
 
 
 # --- dead letters ---

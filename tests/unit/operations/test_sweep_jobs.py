@@ -87,7 +87,7 @@ def test_a_job_that_was_paid_for_and_has_no_execution_says_so(stage: Stage) -> N
     assert "it had no execution" in stage.only_job().outcome["message"]
 
 
-def test_an_execution_that_was_stopped_unheard_gives_its_reason(stage: Stage) -> None:
+def test_an_execution_whose_stop_was_never_reported_gives_its_reason(stage: Stage) -> None:
     job = sent(stage)
     stage.stepfunctions.stop_execution(executionArn=start(stage, job))
     stage.clock.pass_by(900 + SLACK + STEP)
@@ -95,7 +95,9 @@ def test_an_execution_that_was_stopped_unheard_gives_its_reason(stage: Stage) ->
     assert stage.only_job().outcome["reason"] == "ExecutionStoppedError"
 
 
-def test_an_execution_that_failed_unheard_gives_its_reason(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_execution_whose_failure_was_never_reported_gives_its_reason(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = sent(stage)
     start(stage, job)
     # moto's executions never fail.

@@ -251,7 +251,7 @@ class TestRoutes:
         assert second.at - first.at >= 15
         assert request(state, NOW, limits=self.LIMITS)[1].at < NOW + 2
 
-    def test_a_new_photo_is_told_what_it_waits_for(self) -> None:
+    def test_a_refusal_names_what_a_new_photo_waits_for(self) -> None:
         limits = RateLimits(per_day=None, routes={MASK: 60.0})
         state, _ = request(warm(limits), NOW, limits=limits)
         assert request(state, NOW, limits=limits)[1].reason == "route"

@@ -108,7 +108,7 @@ def test_who_comes_while_the_index_lags_is_let_in_by_the_same_call(
     assert _let_in(stage) == ["first.jpg", "second.jpg"]
 
 
-def test_an_empty_room_is_left_after_a_moment_without_a_bell(make_stage: MakeStage) -> None:
+def test_an_empty_room_is_left_after_a_moment_in_which_nobody_enters(make_stage: MakeStage) -> None:
     stage = make_stage(**SLOW)
     begun = stage.clock()
     assert admit(stage)[1] == {"state": "empty", "wait_seconds": 0}
