@@ -1,6 +1,7 @@
-"""The peak memory of what each function does with a photo, measured in a process of its own.
+"""Measure the peak memory of what each function does with a photo, each in a process of its own.
 
-``python -m tests.memory [MEGAPIXELS ...] [--kinds NAME ...]`` prints what was measured beside what is estimated, in MB.
+``python -m tests.memory [MEGAPIXELS ...] [--kinds NAME ...] [--spare MB]`` prints what was measured beside what is
+estimated, in MB, and ends with 1 where less than the spare memory is left between them.
 """
 
 from __future__ import annotations
@@ -8,21 +9,38 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import subprocess
+import multiprocessing
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "cleanplate")]
 
-from tests.worker_peaks import WorkerPeaks, high_water_mark  # noqa: E402 - after the path to it
+import pillow_heif  # noqa: E402 - after the path to it
+from PIL import Image, ImageDraw  # noqa: E402
 
-if TYPE_CHECKING:
-    from cleanplate.imaging import PhotoFacts
+# Each process is a copy of this one, with what the functions have loaded besides.
+import cleanplate.services  # noqa: E402
+import cleanplate.steps.save_result  # noqa: E402, F401
+from cleanplate.imaging import (  # noqa: E402
+    FillPlan,
+    PhotoFacts,
+    compose,
+    fitted,
+    inspect_photo,
+    make_view,
+    plan_fill,
+    target_format,
+    verify_photo,
+)
+from cleanplate.imaging.memory import needs  # noqa: E402
+from cleanplate.models import Options  # noqa: E402
+from tests.worker_peaks import WorkerPeaks, high_water_mark  # noqa: E402
 
 #: Name -> Pillow's format, mode, and how it is saved.
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -56,56 +74,42 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "jpeg2000 rgba": ("JPEG2000", "RGBA", {"quality_mode": "rates", "quality_layers": [20]}),
 }
 
-FUNCTIONS = ("request_mask", "fill_masked_areas", "save_result")
-
 _LIMIT = 4000
 
 
-def make_photo(kind: str, size: tuple[int, int], folder: Path) -> Path:
-    """Write a photo with some texture everywhere, in a process of its own; returns its path."""
-    path = folder / f"{kind.replace(' ', '-').replace(':', '')}-{size[0]}x{size[1]}"
-    if not path.exists():
-        _child("make", kind, str(size[0]), str(size[1]), str(path))
-    return path
-
-
-def peaks_of(photo: Path, folder: Path, **options: str) -> dict[str, float]:
+def peaks_of(photo: Path, folder: Path) -> dict[str, float]:
     """Return each function's peak of resident memory in MB, with that of the processes that it starts.
 
     In the photo's order: each works on what the one before has left in ``folder``.
     """
-    stated = json.dumps(options)
-    return {function: float(_child(function, str(photo), str(folder), stated)["peak"]) for function in FUNCTIONS}
+    return {name: _in_process(function) for name, function in _functions(photo, folder).items()}
 
 
-def facts_found(photo: Path) -> PhotoFacts:
-    """Return what the first look, when it was measured, found the photo to be."""
-    from cleanplate.imaging import PhotoFacts
-
-    return PhotoFacts.from_dict(json.loads(_facts_of(photo).read_text()))
-
-
-def _facts_of(photo: Path) -> Path:
-    return photo.with_name(photo.name + ".facts")
-
-
-def _child(act: str, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.memory", "--child", act, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    if done.returncode:
-        raise RuntimeError(f"{act} {arguments}: {done.returncode} {done.stderr[-2000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+def _in_process(act: Callable[[], None]) -> float:
+    """Do ``act`` in a copy of this process; return its peak in MB. Raises RuntimeError where it does not end well."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(act, sender))
+    with receiver:
+        process.start()
+        sender.close()
+        try:
+            peak: float = receiver.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(f"ended with {process.exitcode}") from None
+        process.join()
+    return peak
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# In the child
+def _measure(act: Callable[[], None], sender: Any) -> None:
+    workers = WorkerPeaks()
+    act()
+    sender.send(high_water_mark() + workers.most)
 
 
-def _make(kind: str, width: str, height: str, path: str) -> None:
-    import pillow_heif
-    from PIL import Image
-
+def _make(kind: str, size: tuple[int, int], path: Path) -> None:
+    """Write a photo with some texture everywhere."""
     pillow_heif.register_heif_opener()
     picture_format, mode, options = KINDS[kind]
     deep = mode == "I;16"
@@ -117,7 +121,7 @@ def _make(kind: str, width: str, height: str, path: str) -> None:
     if mode in ("LA", "RGBA"):
         tile.putalpha(200)
     tile = tile.convert("I;16") if deep else tile.quantize(200) if mode == "P" else tile
-    image = Image.new(mode, (int(width), int(height)))
+    image = Image.new(mode, size)
     if mode == "P":
         image.putpalette(tile.getpalette() or [])
     for top in range(0, image.height, tile.height):
@@ -126,92 +130,83 @@ def _make(kind: str, width: str, height: str, path: str) -> None:
     image.save(path, picture_format, **options)
 
 
-def _functions(photo: str, folder: str, stated: dict[str, str]) -> dict[str, Callable[[], None]]:
-    from PIL import Image, ImageDraw
+def _facts_found(photo: Path) -> PhotoFacts:
+    """Return what the first look, when it was measured, found the photo to be."""
+    return PhotoFacts.from_dict(json.loads(_facts_of(photo).read_text()))
 
-    # What the functions have loaded besides.
-    import cleanplate.services
-    import cleanplate.steps.save_result  # noqa: F401
-    from cleanplate.imaging import FillPlan, compose, fitted, inspect_photo, make_view, plan_fill, verify_photo
-    from cleanplate.models import Options
 
-    place, path, options = Path(folder), Path(photo), Options(**stated)  # type: ignore[arg-type]
+def _facts_of(photo: Path) -> Path:
+    return photo.with_name(photo.name + ".facts")
 
-    def facts() -> PhotoFacts:
-        return facts_found(path)
+
+def _functions(photo: Path, folder: Path) -> dict[str, Callable[[], None]]:
+    options = Options()
 
     def request_mask() -> None:
-        with path.open("rb") as file:
+        with photo.open("rb") as file:
             found = inspect_photo(file, max_megapixels=400)
-        with path.open("rb") as file:
+        with photo.open("rb") as file:
             verify_photo(file)
-        _facts_of(path).write_text(json.dumps(found.to_dict()))
-        with path.open("rb") as file:
+        _facts_of(photo).write_text(json.dumps(found.to_dict()))
+        with photo.open("rb") as file:
             make_view(file, found, limit=_LIMIT)
 
     def fill_masked_areas() -> None:
-        size = fitted(*facts().upright_size, _LIMIT)
+        facts = _facts_found(photo)
+        size = fitted(*facts.upright_size, _LIMIT)
         mask, content = Image.new("L", size), io.BytesIO()
         ImageDraw.Draw(mask).rectangle([40, 40, size[0] - 40, size[1] - 40], fill=255)
         mask.save(content, "PNG")
         del mask
-        plan = plan_fill(lambda: path.open("rb"), facts(), [content.getvalue()], options=options, limit=_LIMIT)
-        (place / "plan.json").write_text(json.dumps(plan.to_dict()))
-        (place / "hole.png").write_bytes(plan.hole)
+        plan = plan_fill(lambda: photo.open("rb"), facts, [content.getvalue()], options=options, limit=_LIMIT)
+        (folder / "plan.json").write_text(json.dumps(plan.to_dict()))
+        (folder / "hole.png").write_bytes(plan.hole)
 
     def save_result() -> None:
-        plan = FillPlan.from_dict(json.loads((place / "plan.json").read_text()), (place / "hole.png").read_bytes())
+        facts = _facts_found(photo)
+        plan = FillPlan.from_dict(json.loads((folder / "plan.json").read_text()), (folder / "hole.png").read_bytes())
         fills = []
         for window in plan.windows:
             content = io.BytesIO()
             Image.new("RGB", (window.sent_width, window.sent_height), (90, 120, 80)).save(content, "PNG")
             fills.append(content.getvalue())
-        compose(lambda: path.open("rb"), facts(), plan, fills, options=options, mark_as_edited=True).content.close()
+        compose(lambda: photo.open("rb"), facts, plan, fills, options=options, mark_as_edited=True).content.close()
 
     return {"request_mask": request_mask, "fill_masked_areas": fill_masked_areas, "save_result": save_result}
 
 
-def _in_child(act: str, arguments: list[str]) -> None:
-    workers = WorkerPeaks()
-    if act == "make":
-        _make(*arguments)
-    elif act in FUNCTIONS:
-        _functions(arguments[0], arguments[1], json.loads(arguments[2]))[act]()
-    print(json.dumps({"peak": high_water_mark() + workers.most}))
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-def _rows(megapixels: list[float], kinds: list[str], folder: Path) -> Iterator[str]:
-    from cleanplate.imaging import target_format
-    from cleanplate.imaging.memory import needs
-
+def _rows(megapixels: list[float], kinds: list[str], folder: Path, spare: float) -> Iterator[tuple[bool, str]]:
+    """Yield for each kind and size whether each function leaves ``spare`` MB of its estimate, and the row to print."""
     for kind in kinds:
         for million in megapixels:
             height = int((million * 1e6 / 1.5) ** 0.5)
-            size = (height * 3 // 2, height)
+            photo = folder / "photo"
             try:
-                photo = make_photo(kind, size, folder)
+                _in_process(partial(_make, kind, (height * 3 // 2, height), photo))
                 peaks = peaks_of(photo, folder)
             except RuntimeError as error:
-                yield f"{kind} {million:g} MP: {error}"[-300:]
+                yield False, f"{kind} {million:g} MP: {error}"
                 continue
-            found, weight = facts_found(photo), photo.stat().st_size
+            found, weight = _facts_found(photo), photo.stat().st_size
             estimate = needs(found, size=weight, target=target_format(found, "same", []))
             shown = "  ".join(f"{name} {peak:.0f} of {estimate[name]:.0f}" for name, peak in peaks.items())
-            yield f"{kind:20s} {million:4g} MP {weight / 1e6:6.1f} MB file  {shown}"
-            photo.unlink()
+            fits = all(peak + spare <= estimate[name] for name, peak in peaks.items())
+            yield fits, f"{kind:20s} {million:4g} MP {weight / 1e6:6.1f} MB file  {shown}{'' if fits else '  TOO MUCH'}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("megapixels", type=float, nargs="*", default=[12.0, 48.0])
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS))
+    parser.add_argument("--spare", type=float, default=0.0)
+    given = parser.parse_args()
+    all_fit = True
+    with tempfile.TemporaryDirectory() as place:
+        for fits, row in _rows(given.megapixels, given.kinds, Path(place), given.spare):
+            print(row, flush=True)
+            all_fit = all_fit and fits
+    return 0 if all_fit else 1
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        _in_child(sys.argv[2], sys.argv[3:])
-    else:
-        parser = argparse.ArgumentParser(description=__doc__)
-        parser.add_argument("megapixels", type=float, nargs="*", default=[12.0, 48.0])
-        parser.add_argument("--kinds", nargs="*", default=list(KINDS))
-        given = parser.parse_args()
-        with tempfile.TemporaryDirectory() as place:
-            for line in _rows(given.megapixels, given.kinds, Path(place)):
-                print(line, flush=True)
+    sys.exit(main())
