@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Literal
 
@@ -322,7 +323,17 @@ ORIENTED = list(_oriented())
 
 def scene(width: int = 96, height: int = 72, name: str = "china") -> Image.Image:
     """A small photograph whose four corners differ, so that no turn looks like another."""
-    return photograph(name).resize((width, height), Image.Resampling.LANCZOS)
+    return _scaled(width, height, name).copy()
+
+
+@lru_cache(maxsize=64)
+def _scaled(width: int, height: int, name: str) -> Image.Image:
+    return _original(name).resize((width, height), Image.Resampling.LANCZOS)
+
+
+@lru_cache
+def _original(name: str) -> Image.Image:
+    return photograph(name)
 
 
 def random_mask(size: tuple[int, int], seed: int, blobs: int = 2) -> Image.Image:
