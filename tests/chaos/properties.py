@@ -1,4 +1,4 @@
-"""Every property of the unit tests, tried with inputs that no run before has seen, ten times as many as in ``make test``."""
+"""Try every property of the unit tests with inputs that no run has seen, twenty times as many as ``make test`` does."""
 
 from __future__ import annotations
 

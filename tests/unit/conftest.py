@@ -38,7 +38,7 @@ STORES = {"test_ledger", "test_result_owners", "test_waiting_room"}
 #: The same inputs in every run of the tests; ``make prove`` tries others, and many more of them.
 settings.register_profile(
     "repeatable",
-    max_examples=150,
+    max_examples=100,
     derandomize=True,
     deadline=None,
     database=None,

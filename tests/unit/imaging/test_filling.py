@@ -71,9 +71,9 @@ def test_any_other_photo_is_sent_as_an_upright_srgb_jpeg(name: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_window_shows_its_place_in_the_photo_in_every_orientation(orientation: int) -> None:
-    whole = scene(900, 600, "rocket")
+    whole = scene(450, 300, "rocket")
     content = BY_NAME["png"].make(whole, orientation)
-    plan = planned(content, spot((900, 600), (600, 100, 650, 150)), limit=400)
+    plan = planned(content, spot((450, 300), (300, 50, 325, 75)), limit=200)
     (window,) = plan.windows
     assert window.scale == 1
     place = (window.x, window.y, window.x + window.width, window.y + window.height)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -44,8 +44,8 @@ def touched(walked: Walked, picture: Jpeg) -> list[np.ndarray[Any, np.dtype[np.b
     for each in picture.components:
         high, wide = 8 * down // each.down, 8 * across // each.across
         marks = np.zeros((each.rows, each.columns), bool)
-        for row, column in np.argwhere(hole):
-            marks[row // high, column // wide] = True
+        rows, columns = np.nonzero(hole)
+        marks[rows // high, columns // wide] = True
         found.append(marks)
     return found
 
@@ -133,8 +133,8 @@ def test_the_judge_reads_what_pillow_writes(how: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "orientation"),
-    # Each in four orientations, and each orientation with half of them.
-    [(name, orientation) for number, name in enumerate(SAMPLINGS) for orientation in range(1 + number % 2, 9, 2)],
+    # Each in two orientations, one of which makes columns of rows; and each orientation with a quarter of them.
+    [(name, orientation) for number, name in enumerate(SAMPLINGS) for orientation in range(1 + number % 4, 9, 4)],
 )
 def test_every_sampling_keeps_its_blocks(name: str, orientation: int) -> None:
     picture = with_orientation(made(name), orientation)
@@ -186,7 +186,7 @@ def test_what_other_encoders_write_keeps_its_blocks(name: str, orientation: int)
     assert_exact(walk(photo, random_mask(size, 3)))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings().max_examples // 4)
 @given(
     st.sampled_from(sorted(SAMPLINGS)),
     st.integers(1, 8),
@@ -215,11 +215,13 @@ def high(picture: Image.Image, object_colour: str = "red") -> tuple[Image.Image,
 JUNK = b"\x12\x34\x56"
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("mode", "seed"),
+    [(mode, seed) for number, mode in enumerate(("RGB", "L", "CMYK")) for seed in range(number % 2, 6, 2)],
+)
 def test_behind_the_hole_the_photos_own_bits_go_on(mode: str, seed: int) -> None:
     """What no decoder shows is the proof: bytes between the last block and the end mark."""
-    picture, mask = high(scene(200 + 8 * seed, 400))
+    picture, mask = high(scene(104 + 8 * seed, 208))
     photo = encoded(picture.convert(mode), "JPEG", quality=60 + 6 * seed)
     photo = photo[:-2] + JUNK + photo[-2:]
     walked = walk(photo, mask, options=Options(grow=seed))
@@ -313,8 +315,11 @@ FAILINGS = [
 ]
 
 
-@pytest.mark.parametrize("failing", FAILINGS, ids=lambda failing: failing.name)
-@pytest.mark.parametrize("kind", ["baseline", "progressive cmyk", "colours as RGB"])
+@pytest.mark.parametrize(
+    ("failing", "kind"),
+    [(failing, ("baseline", "progressive cmyk", "colours as RGB")[at % 3]) for at, failing in enumerate(FAILINGS)],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 def test_without_blocks_the_whole_photo_is_encoded_again(
     failing: Failing, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,7 +383,7 @@ def test_no_process_and_no_file_is_left_behind() -> None:
 
 
 @given(st.sampled_from(sorted(SAMPLINGS)), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 def test_one_pixel_touches_one_block_of_each_component(name: str, seed: int) -> None:
     layout = Layout(128, 128, SAMPLINGS[name])
     rng = np.random.default_rng(seed)

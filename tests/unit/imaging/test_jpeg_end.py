@@ -55,7 +55,7 @@ def verified(content: bytes) -> PhotoFacts:
     return replace(facts, has_end_mark=verify_photo(io.BytesIO(content)))
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("end", [b"", END, END + bytes(40)], ids=["nothing", "end mark", "end mark and zeros"])
 def test_a_photo_that_is_cut_is_refused_however_it_ends(photo: bytes, share: float, end: bytes) -> None:
     start = photo.index(b"\xff\xda")

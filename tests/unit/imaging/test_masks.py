@@ -136,7 +136,7 @@ def by_hand(mask: np.ndarray, radius: int) -> np.ndarray:
     return np.asarray(windows.any(axis=(2, 3)))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 2)
 @given(seed=st.integers(0, 10_000), radius=st.integers(0, 12))
 def test_growing_is_a_square_dilation_and_shrinking_its_reverse(seed: int, radius: int) -> None:
     mask = random_mask((60, 44), seed)
@@ -151,7 +151,7 @@ def test_a_single_pixel_grows_by_any_radius(radius: int) -> None:
     assert dilate(mask, radius).getbbox() == (350 - radius, 0, 350 + radius + 1, 20)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 2)
 @given(seed=st.integers(0, 10_000), half=st.integers(0, 9), spare=st.integers(0, 4))
 def test_the_feather_lies_inside_the_grown_ring(seed: int, half: int, spare: int) -> None:
     mask, feather = random_mask((80, 60), seed), 2 * half

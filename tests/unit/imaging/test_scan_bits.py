@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanplate.imaging import scan_bits
@@ -20,7 +20,6 @@ def random_bits(seed: int, count: int, ones: float = 0.5) -> str:
     return "".join("01"[value] for value in (np.random.default_rng(seed).random(count) < ones).astype(int))
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     before=st.integers(0, 900),

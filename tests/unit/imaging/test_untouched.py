@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -78,7 +78,7 @@ def walk(
 
 
 def resaved(before: Image.Image, walked: Walked) -> Image.Image:
-    """The untouched picture, once through the result's encoder."""
+    """``before`` once through the result's encoder."""
     if walked.facts.format == "webp":
         return open_upright(encoded(before, "WEBP", quality=webp_coding(io.BytesIO(walked.photo))[1]))
     if walked.facts.format == "avif":
@@ -99,8 +99,11 @@ def assert_untouched(walked: Walked, variant: Variant) -> None:
         assert after.mode == before.mode
         assert np.array_equal(pixels(after)[outside], pixels(before)[outside])
     else:
-        # Lossy on the way out, with blocks that depend on their neighbours: as close as without any edit.
-        unavoidable = np.abs(pixels(resaved(before, walked).convert("RGB")) - pixels(before.convert("RGB")))[outside]
+        # Lossy on the way out, with blocks that depend on their neighbours: as close as with any encoder.
+        painted = before.copy()
+        fill = Image.new("RGB", before.size, GREEN).convert(before.mode)
+        painted.paste(fill, mask=Image.fromarray(walked.hole.astype(np.uint8)))
+        unavoidable = np.abs(pixels(resaved(painted, walked).convert("RGB")) - pixels(before.convert("RGB")))[outside]
         away = np.abs(pixels(after.convert("RGB")) - pixels(before.convert("RGB")))[outside]
         assert away.mean() <= 1.25 * unavoidable.mean() + 0.5
 
@@ -180,7 +183,7 @@ CASES = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings().max_examples // 2)
 @given(CASES)
 def test_any_photo_with_any_mask_keeps_what_is_outside_the_hole(case: Case) -> None:
     variant = BY_NAME[case.name]

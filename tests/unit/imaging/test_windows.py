@@ -30,7 +30,7 @@ def photos_with_a_hole(draw: st.DrawFn) -> tuple[tuple[int, int], Box, int]:
     )
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=2 * settings().max_examples)
 @given(photos_with_a_hole())
 def test_a_window_always_fits_holds_the_hole_and_is_as_sharp_as_it_can_be(
     case: tuple[tuple[int, int], Box, int],
