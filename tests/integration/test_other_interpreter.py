@@ -9,6 +9,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import boto3
@@ -93,8 +94,9 @@ BRANCHES: dict[str, tuple[list[tuple[str, Answer]], str, str, tuple[str, ...]]] 
 }  # fmt: skip
 
 
+@cache
 def _definition() -> str:
-    """The deployed definition; only times are shorter and repeats fewer, so that the test does not take them."""
+    """Return the deployed definition; only times are shorter and repeats fewer, so that the test does not take them."""
     definition = copy.deepcopy(read_yaml(ROOT / "statemachine" / "clean_photo.asl.yaml"))
     for state in definition["States"].values():
         if state["Type"] == "Task":
@@ -102,6 +104,12 @@ def _definition() -> str:
             for clause in state["Retry"]:
                 clause |= {"IntervalSeconds": 1, "MaxAttempts": 1, "MaxDelaySeconds": 2}
     return json.dumps(definition).replace("${Partition}", "aws").replace("FunctionArn}", "}")
+
+
+@cache
+def _parse_once(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a parser that remembers: the definition is parsed for each machine and each execution, 0.1 s each time."""
+    return cache(parse)
 
 
 def _evaluate(text: str) -> Any:
@@ -116,8 +124,10 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[tuple[str, 
     """Give the machine the answers of its functions; how it ended, and the states that it entered."""
     from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
     from moto.stepfunctions.parser.asl.jsonata import jsonata as evaluator
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
     monkeypatch.setattr(evaluator, "_eval_jsonata", _evaluate)
+    monkeypatch.setattr(AmazonStateLanguageParser, "parse", _parse_once(AmazonStateLanguageParser.parse))
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = boto3.client("stepfunctions", region_name="us-east-1")
         role = "arn:aws:iam::123456789012:role/machine"

@@ -8,7 +8,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -36,8 +36,9 @@ from tests.machine import Function, Machine
 from tests.stage import KilledError, Stage
 
 
+@cache
 def photo_bytes(kind: str = "JPEG", size: tuple[int, int] = (120, 80), seed: int = 1) -> bytes:
-    """Noise around a disc: enough of a photo for every check that is not about beauty."""
+    """Return noise around a disc: enough of a photo for every check that is not about beauty."""
     noise = np.random.default_rng(seed).integers(90, 130, (size[1], size[0], 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     ImageDraw.Draw(image).ellipse((45, 25, 75, 55), fill=(220, 40, 40))
@@ -46,16 +47,18 @@ def photo_bytes(kind: str = "JPEG", size: tuple[int, int] = (120, 80), seed: int
     return out.getvalue()
 
 
+@cache
 def heic_bytes(size: tuple[int, int] = (120, 80), seed: int = 3) -> bytes:
-    """A photo as phones take it; its result has another format."""
+    """Return a photo as phones take it; its result has another format."""
     pillow_heif.register_heif_opener()
     out = io.BytesIO()
     Image.open(io.BytesIO(photo_bytes(size=size, seed=seed))).convert("RGB").save(out, "HEIF", quality=90)
     return out.getvalue()
 
 
+@cache
 def mask_bytes(size: tuple[int, int] = (120, 80), fill: int | None = None) -> bytes:
-    """A mask with a white disc, or of one level."""
+    """Return a mask with a white disc, or of one level."""
     image = Image.new("L", size, fill or 0)
     if fill is None:
         ImageDraw.Draw(image).ellipse((45, 25, 75, 55), fill=255)
