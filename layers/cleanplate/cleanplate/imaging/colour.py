@@ -21,10 +21,8 @@ def _srgb() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
-    """Return the profile, or None where there is none, it does not parse, or it is for another kind of pixels."""
-    if not icc:
-        return None
+def _profile(icc: bytes, mode: str) -> ImageCms.ImageCmsProfile | None:
+    """Return the profile, or None where it does not parse or is for another kind of pixels."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         space = profile.profile.xcolor_space.strip()
@@ -48,6 +46,21 @@ def _transform(
         return None
 
 
+# A photo's profile is asked for again with each look at its pixels.
+@lru_cache(maxsize=2)
+def _into_srgb(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return the conversion from the profile's pixels of ``mode``; None where there is none."""
+    profile = _profile(icc, mode)
+    return _transform(profile, _srgb(), mode, "RGB") if profile else None
+
+
+@lru_cache(maxsize=2)
+def _out_of_srgb(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return the conversion into the profile's pixels of ``mode``; None where there is none."""
+    profile = _profile(icc, mode)
+    return _transform(_srgb(), profile, "RGB", mode) if profile else None
+
+
 def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
     """Return ``image`` converted. Pillow's own way also writes out the profile, which some profiles do not stand."""
     converted = Image.new(transform.output_mode, image.size)
@@ -63,10 +76,7 @@ def kind_of_profile(icc: bytes | None, mode: str) -> str:
     if not icc:
         return "none"
     base = _base_mode(mode)
-    profile = _profile(icc, base)
-    if profile is None:
-        return "unreadable"
-    transform = _transform(profile, _srgb(), base, "RGB")
+    transform = _into_srgb(icc, base)
     if transform is None:
         return "unreadable"
     if base == "CMYK":
@@ -85,8 +95,7 @@ def kind_of_profile(icc: bytes | None, mode: str) -> str:
 
 def converts_back(icc: bytes | None, mode: str) -> bool:
     """Return True where sRGB can be converted into the profile of a photo of this 8-bit ``mode``."""
-    profile = _profile(icc, _base_mode(mode))
-    return profile is not None and _transform(_srgb(), profile, "RGB", _base_mode(mode)) is not None
+    return bool(icc) and _out_of_srgb(icc, _base_mode(mode)) is not None
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -105,8 +114,7 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     image = eight_bit(image)
     if image.mode in ("RGBA", "LA"):
         image = on_white(image)
-    profile = _profile(icc, image.mode)
-    transform = _transform(profile, _srgb(), image.mode, "RGB") if profile else None
+    transform = _into_srgb(icc, image.mode) if icc else None
     if transform:
         return _applied(image, transform)
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -114,8 +122,7 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 def from_srgb(image: Image.Image, icc: bytes | None, mode: str) -> Image.Image:
     """Return an sRGB ``image`` (mode RGB) as pixels of ``mode`` (L, RGB or CMYK) in the photo's own profile."""
-    profile = _profile(icc, mode)
-    transform = _transform(_srgb(), profile, "RGB", mode) if profile else None
+    transform = _out_of_srgb(icc, mode) if icc else None
     if transform:
         return _applied(image, transform)
     return ImageOps.grayscale(image) if mode == "L" else image.convert(mode)
