@@ -79,7 +79,11 @@ def with_thumbnail(content: bytes, thumbnail: bytes) -> bytes:
 
 
 #: How the encoders are quick; what they write is read in the same way.
-QUICK: dict[str, dict[str, Any]] = {"AVIF": {"speed": 10}, "HEIF": {"enc_params": {"preset": "ultrafast"}}}
+QUICK: dict[str, dict[str, Any]] = {
+    "AVIF": {"speed": 10},
+    "HEIF": {"enc_params": {"preset": "ultrafast"}},
+    "PNG": {"compress_level": 1},
+}
 
 
 def encoded(image: Image.Image, picture_format: str, **how: Any) -> bytes:
