@@ -7,8 +7,8 @@ import gc
 import pytest
 
 #: Folders and modules whose tests share what takes a second and more to make (the transformed template, the parsed
-#: project, moto's interpreter, the model): each is one worker's, since every worker would make it again.
-SHARING = {"template", "consistency", "test_other_interpreter", "test_addresses", "test_routes"}
+#: project, moto's interpreter, the model, a browser): each is one worker's, since every worker would make it again.
+SHARING = {"template", "consistency", "test_other_interpreter", "test_addresses", "test_routes", "test_html"}
 #: Takes as long as all others of its folder.
 ALONE = {"test_check"}
 

@@ -44,32 +44,71 @@ def cards() -> list[Card]:
     ]  # fmt: skip
 
 
-def dom(page: str, folder: Path, script: str = "") -> str:
-    """What the page is once its script has run."""
+#: Milliseconds of its own time that the browser has: pictures are loaded and buttons have their words again by then.
+_BROWSER_MS = 2000
+_SORTED_NAMES = ["7", "b.jpg", "IMG_", "IMG_2.jpg", "img_3.jpg", "IMG_10.jpg"]
+
+
+def views() -> dict[str, tuple[str, str]]:
+    """The pages that the browser opens, and what is done in each."""
+    three = page_of(cards())
+    slide = (
+        "const r = document.querySelector('input[type=range]'); r.value = 10;"
+        "r.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    enlarge = "document.querySelector('[data-act=large]').click();"
+    copy = "navigator.clipboard.writeText = async () => {}; const b = document.querySelector('[data-act=copy]');"
+    files = Card(
+        "my dog.jpg", "cleaned", "my dog.jpg", picture("red"), "", picture("green"),
+        before_file="dog before.png", after_file="my dog.jpg",
+    )  # fmt: skip
+    gone = replace(files, before_file="sent-on/dog.jpg", after_file="dog.heic")
+    return {
+        "untouched": (three, ""),
+        "filtered": (three, "document.querySelector('[data-kind=cleaned]').click()"),
+        "searched": (three, "find.value = 'SKY'; find.oninput()"),
+        "sorted": (three, "sort.value = 'name'; sort.onchange()"),
+        "moved": (three, slide),
+        "enlarged": (three, enlarge),
+        "masked": (
+            three,
+            "document.querySelectorAll('[data-act=large]')[2].click(); document.querySelector('dialog [data-act=mask]').click()",
+        ),
+        "stepped": (three, enlarge + "step(1); step(1)"),
+        "copied": (three, copy + "b.click(); setTimeout(() => b.click(), 100)"),
+        "numbered": (
+            page_of([Card(name, "cleaned") for name in reversed(_SORTED_NAMES)]),
+            "sort.value = 'need'; sort.onchange()",
+        ),
+        "files": (page_of([files]), enlarge),
+        "files gone": (page_of([gone]), enlarge),
+    }
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each page is in the end. All are frames of one, since a start of the browser is dear."""
     if _CHROMIUM is None:
         pytest.skip("no Chromium is installed (apt install chromium)")
+    folder, opened = tmp_path_factory.mktemp("page"), views()
+    for name in ("my dog.jpg", "dog before.png"):
+        Image.new("RGB", (640, 480), "purple").save(folder / name)
+    frames = "".join(
+        f'<iframe width=1200 height=900 srcdoc="{escape(page.replace("</body>", f"<script>{script}</script></body>"))}"></iframe>'
+        for page, script in opened.values()
+    )
+    collect = "[...document.querySelectorAll('iframe')].map(frame => frame.contentDocument.documentElement.outerHTML)"
+    write = f"setTimeout(() => {{ document.body.textContent = JSON.stringify({collect}) }}, {_BROWSER_MS - 100})"
     file = folder / "index.html"
-    file.write_text(page.replace("</body>", f"<script>{script}</script></body>"))
+    file.write_text(f"<!doctype html><html><body>{frames}<script>{write}</script></body></html>")
     done = subprocess.run(
         [_CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/chromium", "--dump-dom",
-         "--virtual-time-budget=2000",
+         f"--virtual-time-budget={_BROWSER_MS}",
          file.as_uri()],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    return done.stdout
-
-
-def doms(page: str, folder: Path, *scripts: str) -> list[str]:
-    """What the page is after each of these scripts: a page in a frame for each, since a start of the browser is dear."""
-    frames = "".join(
-        f'<iframe width=1200 height=900 srcdoc="{escape(page.replace("</body>", f"<script>{script}</script></body>"))}"></iframe>'
-        for script in scripts
-    )
-    collect = "[...document.querySelectorAll('iframe')].map(frame => frame.contentDocument.documentElement.outerHTML)"
-    write = f"onload = () => {{ document.body.textContent = JSON.stringify({collect}) }}"
-    seen = dom(f"<!doctype html><html><body>{frames}</body></html>", folder, write)
-    found: list[str] = json.loads(unescape(re.findall("<body>(.*)</body>", seen, re.DOTALL)[0]))
-    return found
+    found = json.loads(unescape(re.findall("<body>(.*)</body>", done.stdout, re.DOTALL)[0]))
+    return dict(zip(opened, found, strict=True))
 
 
 def names(seen: str) -> list[str]:
@@ -88,12 +127,13 @@ def test_what_needs_a_look_comes_first() -> None:
     assert "http" not in re.sub('data:[^"]*', "", page)
 
 
-def test_photos_of_one_kind_stand_by_name_and_number(tmp_path: Path) -> None:
-    given = ["b.jpg", "IMG_10.jpg", "IMG_2.jpg", "img_3.jpg", "7", "IMG_"]
-    page = page_of([Card(name, "cleaned") for name in given])
-    there = ["7", "b.jpg", "IMG_", "IMG_2.jpg", "img_3.jpg", "IMG_10.jpg"]
-    assert names(page) == there
-    assert names(dom(page, tmp_path, "sort.value = 'need'; sort.onchange();")) == there
+def test_photos_of_one_kind_stand_by_name_and_number() -> None:
+    page = page_of([Card(name, "cleaned") for name in reversed(_SORTED_NAMES)])
+    assert names(page) == _SORTED_NAMES
+
+
+def test_a_browser_sorts_by_name_and_number_too(seen: dict[str, str]) -> None:
+    assert names(seen["numbered"]) == _SORTED_NAMES
 
 
 def test_a_name_of_any_kind_survives_the_redo_command() -> None:
@@ -114,57 +154,31 @@ def test_a_mask_to_approve_is_shown_with_its_command() -> None:
     assert "mask to approve 1" in page
 
 
-def test_a_browser_filters_and_finds(tmp_path: Path) -> None:
-    untouched, filtered, searched, sorted_ = doms(
-        page_of(cards()),
-        tmp_path,
-        "",
-        "document.querySelector('[data-kind=cleaned]').click()",
-        "find.value = 'SKY'; find.oninput()",
-        "sort.value = 'name'; sort.onchange()",
-    )
-    assert len(names(untouched)) == 3
-    assert names(filtered) == ["dog.jpg"]
-    assert names(searched) == ["sky.jpg"]
-    assert names(sorted_)[1:] == ["dog.jpg", "sky.jpg"]
+def test_a_browser_filters_and_finds(seen: dict[str, str]) -> None:
+    assert len(names(seen["untouched"])) == 3
+    assert names(seen["filtered"]) == ["dog.jpg"]
+    assert names(seen["searched"]) == ["sky.jpg"]
+    assert names(seen["sorted"])[1:] == ["dog.jpg", "sky.jpg"]
 
 
-def test_a_browser_compares_and_enlarges(tmp_path: Path) -> None:
-    moved, large, masked, stepped = doms(
-        page_of(cards()),
-        tmp_path,
-        "const r = document.querySelector('input[type=range]'); r.value = 10;"
-        "r.dispatchEvent(new Event('input', {bubbles: true}))",
-        "document.querySelector('[data-act=large]').click()",
-        "document.querySelectorAll('[data-act=large]')[2].click(); document.querySelector('dialog [data-act=mask]').click()",
-        "document.querySelector('[data-act=large]').click(); step(1); step(1)",
-    )
-    assert "--at: 10%" in moved
-    assert re.search(r"<dialog[^>]* open", large)
-    assert re.search(r"<strong>&lt;b&gt;broken", large)
-    assert re.search(r'<dialog[^>]* class="showmask"', masked)
-    assert "<strong>dog.jpg</strong>" in stepped
+def test_a_browser_compares_and_enlarges(seen: dict[str, str]) -> None:
+    assert "--at: 10%" in seen["moved"]
+    assert re.search(r"<dialog[^>]* open", seen["enlarged"])
+    assert re.search(r"<strong>&lt;b&gt;broken", seen["enlarged"])
+    assert re.search(r'<dialog[^>]* class="showmask"', seen["masked"])
+    assert "<strong>dog.jpg</strong>" in seen["stepped"]
 
 
-def test_a_copy_button_has_its_own_words_again_however_often_it_is_clicked(tmp_path: Path) -> None:
-    clicks = "navigator.clipboard.writeText = async () => {}; const b = document.querySelector('[data-act=copy]');"
-    seen = dom(page_of(cards()), tmp_path, clicks + "b.click(); setTimeout(() => b.click(), 100)")
-    assert ">copy redo command</button>" in seen
+def test_a_copy_button_has_its_own_words_again_however_often_it_is_clicked(seen: dict[str, str]) -> None:
+    assert ">copy redo command</button>" in seen["copied"]
 
 
-def test_an_enlarged_photo_is_the_file_itself_where_it_is_there(tmp_path: Path) -> None:
-    for name in ("my dog.jpg", "dog before.png"):
-        Image.new("RGB", (640, 480), "purple").save(tmp_path / name)
-    shown = Card(
-        "my dog.jpg", "cleaned", "my dog.jpg", picture("red"), "", picture("green"),
-        before_file="dog before.png", after_file="my dog.jpg",
-    )  # fmt: skip
-    enlarge = "document.querySelector('[data-act=large]').click()"
-    stage = dom(page_of([shown]), tmp_path, enlarge).partition("<dialog")[2]
+def test_an_enlarged_photo_is_the_file_itself_where_it_is_there(seen: dict[str, str]) -> None:
+    stage = seen["files"].partition("<dialog")[2]
     assert re.findall(r'src="file:[^"]*/([^"/]+)"', stage) == ["my%20dog.jpg", "dog%20before.png"]
-    gone = dom(page_of([replace(shown, before_file="sent-on/dog.jpg", after_file="dog.heic")]), tmp_path, enlarge)
-    assert not re.findall(r'src="file:', gone.partition("<dialog")[2])
-    assert gone.partition("<dialog")[2].count('src="data:') == 2
+    stage = seen["files gone"].partition("<dialog")[2]
+    assert not re.findall(r'src="file:', stage)
+    assert stage.count('src="data:') == 2
 
 
 def test_a_photo_of_any_name_is_one_line_and_can_be_taken_over() -> None:
