@@ -1,4 +1,4 @@
-"""The project's own state machine, read from its file and played without a cloud, on a clock that a test sets.
+"""Play the project's own state machine, read from its file, without a cloud, on a clock that a test sets.
 
 The states, the JSONata in them, ``Retry``, ``Catch`` and ``TimeoutSeconds`` are those that are deployed; only the
 functions and the passing of time are handed in. Semantics: Amazon States Language, with JSONata as the query language.
@@ -62,7 +62,7 @@ class Machine:
         self._clock = clock
 
     def run(self, name: str, start: Any) -> Ended:
-        """One execution from its input to its end."""
+        """Run one execution from its input to its end."""
         until = self._clock() + self._definition["TimeoutSeconds"]
         entered: list[str] = []
         state_name, given = self._definition["StartAt"], start
@@ -124,7 +124,7 @@ class Machine:
     def _call(self, function: str, payload: dict[str, Any]) -> Any:
         logical_id = function.removeprefix("${").removesuffix("Arn}")
         try:
-            # As over the wire: what is no JSON cannot be said.
+            # As over the wire: what is no JSON cannot be sent.
             with aws_faults_by_one_name():
                 return json.loads(json.dumps(self._functions[logical_id](json.loads(json.dumps(payload)))))
         except KilledError as error:
@@ -138,7 +138,7 @@ class Machine:
 
 @lru_cache(maxsize=1)
 def read_machine() -> dict[str, Any]:
-    """The definition that is deployed."""
+    """Return the definition that is deployed."""
     return read_yaml(CLEAN_PHOTO)
 
 
@@ -164,7 +164,7 @@ def _matching(rules: list[Mapping[str, Any]], error: str) -> Mapping[str, Any] |
 
 
 def _value(template: Any, states: Mapping[str, Any]) -> Any:
-    """What a template comes to: strings in ``{% … %}`` are JSONata, all others stand for themselves."""
+    """Return what a template comes to: strings in ``{% … %}`` are JSONata, all others stand for themselves."""
     if isinstance(template, dict):
         return {name: _value(inner, states) for name, inner in template.items()}
     if isinstance(template, list):

@@ -1,4 +1,4 @@
-"""What a step works with, on moto and ministack instead of AWS and with a clock that a test sets."""
+"""Give a step what it works with, on moto and ministack instead of AWS and with a clock that a test sets."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ ENVIRONMENT = {
 
 
 class Clock:
-    """Seconds since the epoch; they pass when a test says so."""
+    """Give seconds since the epoch; they pass when a test says so."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -144,7 +144,7 @@ class Stage:
         self.machine_arn, self.room_arn = (
             f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}" for name in _MACHINES
         )
-        self._heard: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
         self._speak_our_time(self.dynamodb)
         self.settings: Settings = read_settings(
             {
@@ -165,7 +165,7 @@ class Stage:
 
     @cached_property
     def s3(self) -> S3Client:
-        """S3 with the three buckets."""
+        """Return S3 with the three buckets."""
         client: S3Client = client_as_new("s3", self._s3_url)
         for bucket in (UPLOADS, RESULTS, WORK):
             moto_backend("s3").create_bucket(bucket, REGION)
@@ -174,19 +174,19 @@ class Stage:
 
     @cached_property
     def storage(self) -> Storage:
-        """The three buckets as steps use them."""
+        """Return the three buckets as steps use them."""
         return Storage(self.s3, work_bucket=WORK, results_bucket=RESULTS)
 
     @cached_property
     def events(self) -> EventBridgeClient:
-        """The bus; what reaches it is kept."""
+        """Return the bus; what reaches it is kept."""
         client: EventBridgeClient = client_as_new("events")
         self._listen_to(client)
         return client
 
     @cached_property
     def stepfunctions(self) -> SFNClient:
-        """Step Functions with the two machines."""
+        """Return Step Functions with the two machines."""
         client: SFNClient = client_as_new("stepfunctions")
         for name in _MACHINES:
             role = f"arn:aws:iam::{ACCOUNT}:role/machine"
@@ -196,7 +196,7 @@ class Stage:
 
     @cached_property
     def sqs(self) -> SQSClient:
-        """SQS with the queues. Time is the clock's: whoever receives a delayed message waits for its slot itself."""
+        """Return SQS with the queues. Time is the clock's: whoever receives a delayed message waits for its slot itself."""
         client: SQSClient = client_as_new("sqs")
         client.meta.events.register("provide-client-params.sqs.SendMessageBatch", _without_delay)
         for name in _QUEUES:
@@ -205,7 +205,7 @@ class Stage:
 
     @property
     def services(self) -> Services:
-        """Services as a fresh process has them."""
+        """Return services as a fresh process has them."""
         return Services(
             settings=self.settings,
             ledger=self.ledger,
@@ -245,7 +245,7 @@ class Stage:
         )
 
     def claim(self, key: str = "dog.jpg", options: Options | None = None, **more: Any) -> Job:
-        """A claimed job of a photo that need not be there."""
+        """Claim a job of a photo that need not be there."""
         photo = Photo(bucket=UPLOADS, key=key, version_id="v1", size=1000)
         options = options or Options()
         return self.ledger.claim(
@@ -263,66 +263,66 @@ class Stage:
     # --- looking ---
 
     def job(self, job_id: str) -> Job:
-        """The job as the ledger has it."""
+        """Return the job as the ledger has it."""
         job = self.ledger.get(job_id)
         assert job is not None
         return job
 
     def jobs(self) -> list[Job]:
-        """Every job in the ledger, oldest first."""
+        """Return every job in the ledger, oldest first."""
         found = [job_from_item(from_item(item)) for item in self.items() if "#" not in item["job_id"]["S"]]
         return sorted(found, key=lambda job: (job.claimed_at, job.job_id))
 
     def items(self) -> list[dict[str, Any]]:
-        """Everything in the Jobs table, as DynamoDB writes it."""
+        """Return everything in the Jobs table, as DynamoDB writes it."""
         return list(self.dynamodb.scan(TableName=TABLE)["Items"])
 
     def waiting(self) -> int:
-        """How many photos wait in the room; one call, where the room itself looks into each of its lines."""
+        """Count the photos that wait in the room; one call, where the room itself looks into each of its lines."""
         return int(self.dynamodb.scan(TableName=TABLE, IndexName="WaitingPhotos", Select="COUNT")["Count"])
 
     def only_job(self) -> Job:
-        """The one job that there is."""
+        """Return the one job that there is."""
         (job,) = self.jobs()
         return job
 
     def results(self) -> dict[str, bytes]:
-        """Everything in the results bucket."""
+        """Return everything in the results bucket."""
         return self._objects(RESULTS)
 
     def manifest(self, key: str) -> dict[str, Any]:
-        """The manifest at a key of the results bucket."""
+        """Return the manifest at a key of the results bucket."""
         found: dict[str, Any] = json.loads(self.content(RESULTS, key))
         return found
 
     def content(self, bucket: str, key: str) -> bytes:
-        """An object's content, empty where there is none."""
+        """Return an object's content, empty where there is none."""
         try:
             return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except self.s3.exceptions.NoSuchKey:
             return b""
 
     def executions(self) -> list[tuple[str, dict[str, Any]]]:
-        """Name and input of every execution that was started."""
+        """Return name and input of every execution that was started."""
         started = self.stepfunctions.list_executions(stateMachineArn=self.machine_arn)["executions"]
         described = [self.stepfunctions.describe_execution(executionArn=one["executionArn"]) for one in started]
         return [(one["name"], json.loads(one["input"])) for one in described]
 
     def published(self, about: str = "Photo", *, keep: bool = False) -> list[dict[str, Any]]:
-        """The events that were put on the bus since the last call; those about folders are not about photos.
+        """Return the events that were put on the bus since the last call; those about folders are not about photos.
 
         With ``keep`` the next call returns them too.
         """
-        heard, self._heard = self._heard, self._heard if keep else []
+        events, self._events = self._events, self._events if keep else []
         return [
             event
-            for event in heard
+            for event in events
             if about in event["DetailType"] or event["DetailType"].startswith(("Nothing", "Mask"))
         ]
 
     @contextmanager
     def killed(self, *operations: str, when: str = "before", after: int = 0) -> Iterator[list[str]]:
-        """Within, the process dies ``before`` or ``after`` one of these AWS calls, not the first ones.
+        """Let the process die ``before`` or ``after`` one of these AWS calls, after some that go well.
 
         Gives the calls that came by, such as ``s3.PutObject``.
         """
@@ -353,11 +353,11 @@ class Stage:
         return {one["Key"]: self.s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read() for one in listed}
 
     def work(self) -> dict[str, bytes]:
-        """Everything in the work bucket."""
+        """Return everything in the work bucket."""
         return self._objects(WORK)
 
     def _listen_to(self, events: EventBridgeClient) -> None:
-        # What reached the bus, even where the caller died before it heard so.
+        # What reached the bus, even where the caller died before it knew.
         send = events._endpoint.make_request  # type: ignore[attr-defined]
 
         def send_and_note(operation: Any, request: dict[str, Any]) -> Any:
@@ -365,7 +365,7 @@ class Stage:
             for entry in json.loads(request["body"]).get("Entries", []):
                 detail = json.loads(entry["Detail"])
                 check_event({"source": entry["Source"], "detail-type": entry["DetailType"], "detail": detail})
-                self._heard.append({**entry, "Detail": detail})
+                self._events.append({**entry, "Detail": detail})
             return answer
 
         events._endpoint.make_request = send_and_note  # type: ignore[attr-defined]

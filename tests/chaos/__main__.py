@@ -33,21 +33,21 @@ PARTS = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="make prove", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a part that stands for the whole")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}", metavar="A,B")
     given = parser.parse_args(words)
-    asked = [name.strip() for name in given.only.split(",") if name.strip()]
-    if not asked or not PARTS.keys() >= set(asked):
+    names = [name.strip() for name in given.only.split(",") if name.strip()]
+    if not names or not PARTS.keys() >= set(names):
         parser.error(f"--only takes some of {', '.join(PARTS)}; not {given.only!r}")
     report = Report(loud=True)
     begun = time.monotonic()
-    for name in asked:
+    for name in names:
         part = time.monotonic()
         try:
             importlib.import_module(PARTS[name]).run(report, quick=given.quick)
-        except Exception as fault:  # noqa: BLE001 - told in the report
+        except Exception as fault:  # noqa: BLE001 - it stands in the report
             # What the other parts have found is worth an hour.
             traceback.print_exc()
             report.findings.append(f"{name}: it broke off: {fault!r}")

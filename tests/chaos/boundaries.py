@@ -58,7 +58,7 @@ class LambdaContext:
 
 @lru_cache
 def handler_module(function: str) -> Any:
-    """A function's own ``app.py``, as Lambda imports it."""
+    """Import a function's own ``app.py`` as Lambda does."""
     spec = importlib.util.spec_from_file_location(f"app_of_{function}", ROOT / "functions" / function / "app.py")
     assert spec is not None
     assert spec.loader is not None
@@ -68,7 +68,7 @@ def handler_module(function: str) -> Any:
 
 
 class HandledWalk(Walk):
-    """A walk through the deployed handlers and a queue of SQS's, whose every call goes through ``act``."""
+    """Walk through the deployed handlers and a queue of SQS's; every call goes through ``act``."""
 
     def __init__(self, walk: Walk, act: Act, *, only: frozenset[str] = frozenset()) -> None:
         """``only``: the functions whose calls are reported; none means all."""
@@ -143,12 +143,12 @@ class HandledWalk(Walk):
     def _watch(self, client: Any) -> None:
         service = client.meta.service_model.service_id.hyphenize()
 
-        def tell(moment: Moment, model: Any, **_: Any) -> None:
+        def report(moment: Moment, model: Any, **_: Any) -> None:
             if getattr(self._inside, "now", False):
                 self._act(f"{service}.{model.name}", moment)
 
-        client.meta.events.register(f"before-call.{service}", lambda **about: tell("before", **about))
-        client.meta.events.register(f"after-call.{service}", lambda **about: tell("after", **about))
+        client.meta.events.register(f"before-call.{service}", lambda **about: report("before", **about))
+        client.meta.events.register(f"after-call.{service}", lambda **about: report("after", **about))
 
     def _watched_send(self) -> Callable[..., requests.Response]:
         send, walk = requests.Session.send, self
@@ -219,7 +219,7 @@ class HandledWalk(Walk):
         return True
 
     def _admit(self, milliseconds: int) -> int:
-        """One call of the function that lets photos in; for how long the machine waits then."""
+        """Call the function that lets photos in; return for how many seconds the machine waits then."""
         until = self.stage.clock() + milliseconds / 1000
         self.remaining = lambda: int(1000 * (until - self.stage.clock()))
         try:
@@ -255,10 +255,10 @@ class HandledWalk(Walk):
     def _run(self, name: str, start: dict[str, Any]) -> None:
         ended = self._machine.run(name, start)
         if ended.status != "SUCCEEDED":
-            self.tell_of_end(name, ended.status)
+            self.report_end(name, ended.status)
 
-    def tell_of_end(self, name: str, status: str) -> None:
-        """The rule on Step Functions' status events."""
+    def report_end(self, name: str, status: str) -> None:
+        """Call record_failure as the rule on Step Functions' status events does."""
         for _ in range(_ASYNC_TRIES):
             try:
                 self.invoke("record_failure", {"execution": name, "error": "ExecutionStoppedError", "cause": status})
@@ -269,7 +269,7 @@ class HandledWalk(Walk):
 
 
 def message_about(photo: Photo, request_id: str = "", options: dict[str, Any] | None = None) -> str:
-    """The body of a message: S3's notification, or our own request event where there is a ``request_id``."""
+    """Return the body of a message: S3's notification, or our own request event where there is a ``request_id``."""
     if request_id:
         detail: dict[str, Any] = {"bucket": photo.bucket, "key": photo.key}
         if options is not None:

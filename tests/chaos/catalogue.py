@@ -1,4 +1,4 @@
-"""Playing the fault catalogue: one photo's walk for each fault, held against what is expected of it."""
+"""Play the fault catalogue: one photo's walk for each fault, held against what is expected of it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _SHARE = 40
 
 
 def play(make_walk: MakeWalk, fault: Fault) -> tuple[Verdict, str]:
-    """One photo's walk with one fault on its way: the judgement, and what came of it instead of what should have."""
+    """Walk one photo with one fault on its way; return the verdict, and what came of it instead of what should have."""
     unreachable = Unreachable(fault.closed, fault.times) if fault.closed else None
     walk = make_walk(unreachable=unreachable, **fault.settings)
     for rule in fault.rules:
         walk.adobe.add_rules(rule)
-    with logs() as heard, impatient() if fault.impatient else nullcontext():
+    with logs() as logged, impatient() if fault.impatient else nullcontext():
         try:
             crashed = walk.publish(walk.stage.upload("dog.jpg", PHOTO, **fault.options))
             walk.execute()
         except AssertionError as error:
             # Deliveries and the machine go round a bounded number of times.
             return Verdict(results=0, failures=0, extra_posts=0, breaches=(Breach("hang", str(error)),)), ""
-    verdict = judge(walk, walk.stage.published(), logs=heard.getvalue())
+    verdict = judge(walk, walk.stage.published(), logs=logged.getvalue())
     return verdict, _difference(walk, fault, crashed)
 
 
@@ -55,12 +55,12 @@ def _difference(walk: Walk, fault: Fault, crashed: Exception | None) -> str:
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """Every fault, on two cores; the representative ones where it is to be ``quick``."""
+    """Play every fault, on two cores; the representative ones where it is to be ``quick``."""
     chosen = [number for number, fault in enumerate(FAULTS) if fault.representative or not quick]
     shares = [chosen[start : start + _SHARE] for start in range(0, len(chosen), _SHARE)]
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
-        for came in as_completed([pool.submit(_play_some, share) for share in shares]):
-            for name, verdict, unexpected in came.result():
+        for played in as_completed([pool.submit(_play_some, share) for share in shares]):
+            for name, verdict, unexpected in played.result():
                 report.tried("faults", name, verdict, unexpected=unexpected)
 
 

@@ -15,6 +15,6 @@ def _grounds() -> Iterator[Grounds]:
 
 @pytest.fixture
 def make_walk(_grounds: Grounds) -> Iterator[MakeWalk]:
-    """A walk with other settings of the stack."""
+    """Return what makes a walk with other settings of the stack."""
     with _grounds.walks() as make:
         yield make

@@ -1,4 +1,4 @@
-"""Every outbound call of every function as a place to die: just before it, just after it, and at two of them.
+"""Kill functions at every outbound call of theirs: just before it, just after it, and at two of them.
 
 A walk is made once undisturbed, which tells its boundaries, and then once for each of them. A killed process comes back
 as AWS brings it: the message when its visibility ends, the step by the state machine's ``Retry``, the rule's call by
@@ -30,7 +30,7 @@ from tests.chaos.world import MakeWalk, logs, world
 from tests.integration.steps.walk import mask_bytes, photo_bytes
 from tests.stage import UPLOADS, KilledError
 
-#: Where a process dies: at the how-manieth boundary of the walk, and on which side of it.
+#: Where a process dies: at which boundary of the walk, by number, and on which side of it.
 Cut = tuple[int, Moment]
 #: A scenario's number, and walks through it, each with its cuts.
 Share = tuple[int, tuple[tuple[Cut, ...], ...]]
@@ -99,7 +99,7 @@ def _failing(walk: HandledWalk, route: str, action: Any) -> None:
 
 
 def _waits(walk: HandledWalk) -> None:
-    """Too many requests, an outage, a lost answer, a job that is not ready: a walk with every kind of waiting."""
+    """Meet too many requests, an outage, a lost answer, a job that is not ready: every kind of waiting."""
     walk.adobe.add_rules({"route": MASK, "times": 1, "fault": {"do": "too_many_requests", "retry_after": 7}})
     walk.adobe.add_rules({"route": FILL, "times": 1, "fault": {"do": "error", "status": 503}})
     walk.adobe.add_rules({"route": STATUS, "times": 1, "fault": {"do": "status_word", "word": "running"}})
@@ -107,7 +107,7 @@ def _waits(walk: HandledWalk) -> None:
 
 
 def _again(walk: HandledWalk) -> None:
-    """A fill that failed, and somebody who asks for the photo once more."""
+    """Let the fill fail, and request the photo once more."""
     walk.adobe.add_rules({"route": FILL, "fault": "failed"})
     photo = _clean(walk)
     walk.adobe.clear_rules()
@@ -116,7 +116,7 @@ def _again(walk: HandledWalk) -> None:
 
 
 def _fault(walk: HandledWalk) -> None:
-    """S3 does not answer once: the message comes back soon."""
+    """Let S3 not answer once: the message comes back soon."""
     photo, real, faults = _upload(walk), walk.stage.services.storage.look_up, list[str]()
 
     def look_up(bucket: str, key: str) -> Any:
@@ -131,15 +131,15 @@ def _fault(walk: HandledWalk) -> None:
 
 
 def _stopped(walk: HandledWalk) -> None:
-    """An execution that is stopped from outside: the rule alone records it."""
+    """Stop an execution from outside: the rule alone records it."""
     walk.publish(_upload(walk))
     for name, _ in walk.stage.executions():
         walk.ended.add(name)
-        walk.tell_of_end(name, "ABORTED")
+        walk.report_end(name, "ABORTED")
 
 
 def _backfill(walk: HandledWalk) -> None:
-    """Photos that were there before: counted, sent, cleaned, and asked about."""
+    """Clean photos that were there before: they are counted, sent, cleaned, and reported."""
     for number in range(2):
         _upload(walk, f"old/{number}.jpg")
     asked = {"bucket": UPLOADS, "prefix": "old/", "confirm": 2}
@@ -157,8 +157,8 @@ def _backfill(walk: HandledWalk) -> None:
         walk.stage.clock.pass_by(sending["wait_seconds"])
     walk.drain()
     walk.execute()
-    told = _retried(walk, "report_progress", {"folder": "old"})
-    assert (told["cleaned"], told["waiting"], told["in_work"]) == (2, 0, 0), told
+    report = _retried(walk, "report_progress", {"folder": "old"})
+    assert (report["cleaned"], report["waiting"], report["in_work"]) == (2, 0, 0), report
 
 
 def _retried(walk: HandledWalk, function: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ SCENARIOS = (
         settings={"COUNT_POLLS": "true"},
     ),
     Scenario("failed and asked for again", _again, _CLEANED),
-    Scenario("fault that heals", _fault, _CLEANED),
+    Scenario("fault that passes", _fault, _CLEANED),
     Scenario("stopped", _stopped, frozenset({("ExecutionStoppedError",)})),
     Scenario(
         "backfill",
@@ -227,14 +227,14 @@ SCENARIOS = (
 
 
 def walk_once(make: MakeWalk, scenario: Scenario, *cuts: Cut) -> Walked:
-    """One walk, killed where ``cuts`` say; the answer says what was kept."""
+    """Make one walk, killed where ``cuts`` say, and judge it."""
     knife = Knife(frozenset(cuts))
     with ExitStack() as stack:
         if scenario.pixel_limit:
             limited = FillMaskedAreas()
             limited.pixel_limit = scenario.pixel_limit
             stack.enter_context(patch.object(filling, "ROUTES", {**ROUTES, limited.name: limited}))
-        heard = stack.enter_context(logs())
+        logged = stack.enter_context(logs())
         settings = {"FOLDER_QUIET_SECONDS": "60", **scenario.settings}
         walk = HandledWalk(make(**settings), knife, only=scenario.functions)
         scenario.act(walk)
@@ -243,27 +243,27 @@ def walk_once(make: MakeWalk, scenario: Scenario, *cuts: Cut) -> Walked:
         walk.execute()
         # Folders that were quiet.
         walk.drain()
-        told = heard.getvalue() + json.dumps(walk.answers)
+        output = logged.getvalue() + json.dumps(walk.answers)
         events = walk.stage.published("")
-        verdict = judge(walk, events, uploads=scenario.uploads, logs=told)
+        verdict = judge(walk, events, uploads=scenario.uploads, logs=output)
         verdict = replace(verdict, breaches=(*verdict.breaches, *unpublished_folders(walk, events)))
         ends = tuple(sorted(str(job.outcome.get("reason", job.status)) for job in walk.stage.jobs()))
     return Walked(verdict, tuple(knife.passed), ends, knife.made)
 
 
 def cuts_of(passed: tuple[str, ...]) -> list[Cut]:
-    """Both sides of every boundary."""
+    """Return both sides of every boundary."""
     return [(number, moment) for number in range(len(passed)) for moment in get_args(Moment)]
 
 
 def pairs_of(passed: tuple[str, ...], count: int, seed: str) -> list[tuple[Cut, Cut]]:
-    """Some pairs of places to die; the second is counted in the walk that was cut short before."""
+    """Draw some pairs of places to die; the second is counted in the walk that was cut short before."""
     drawn, cuts = random.Random(seed), cuts_of(passed)
     return [(min(pair), max(pair)) for pair in (tuple(drawn.sample(cuts, 2)) for _ in range(count))]
 
 
 def wrong_with(scenario: Scenario, walked: Walked, expected: tuple[str, ...], *cuts: Cut) -> str:
-    """What came of a cut walk that should not have; empty where it is well."""
+    """Return what came of a cut walk that should not have; empty where it is well."""
     if len(cuts) == 1:
         (number, _), extra = cuts[0], walked.verdict.extra_posts
         if walked.passed[: number + 1] != expected[: number + 1]:
@@ -277,8 +277,8 @@ def wrong_with(scenario: Scenario, walked: Walked, expected: tuple[str, ...], *c
     return ""
 
 
-def tell(scenario: Scenario, passed: tuple[str, ...], *cuts: Cut) -> str:
-    """The name of a cut walk."""
+def name_of(scenario: Scenario, passed: tuple[str, ...], *cuts: Cut) -> str:
+    """Return the name of a cut walk."""
     where = ", ".join(
         f"{moment} {passed[number] if len(cuts) == 1 or number == cuts[0][0] else f'call {number}'} ({number})"
         for number, moment in cuts
@@ -287,7 +287,7 @@ def tell(scenario: Scenario, passed: tuple[str, ...], *cuts: Cut) -> str:
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """Every crash point of every scenario; of the quick ones a tenth. Two processes share the work."""
+    """Try every crash point of every scenario; of the quick ones a tenth. Two processes share the work."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_set_up) as workers:
         plain = list(workers.map(_walk_share, [(number, ((),)) for number in range(len(SCENARIOS))]))
         shares: list[Share] = []
@@ -304,7 +304,7 @@ def run(report: Report, *, quick: bool) -> None:
             for killed, walked in done:
                 report.tried(
                     "crash points",
-                    tell(SCENARIOS[number], expected, *killed),
+                    name_of(SCENARIOS[number], expected, *killed),
                     walked.verdict,
                     unexpected=wrong_with(SCENARIOS[number], walked, expected, *killed),
                 )

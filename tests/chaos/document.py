@@ -70,7 +70,7 @@ _SECTIONS = (
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [_HEAD]
     for section in _SECTIONS:
         faults = [fault for fault in FAULTS if fault.where in section.places]
@@ -80,7 +80,7 @@ def page() -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Faults at several places that come to the same, as one line."""
+    """Return faults at several places that come to the same as one line."""
 
     often: str
     outcome: str
@@ -114,7 +114,7 @@ def _listed(whats: Sequence[str]) -> str:
 
 
 def _alike(faults: Iterable[Fault]) -> Iterable[tuple[str, list[Fault]]]:
-    """The same fault with the same outcome, at all its places."""
+    """Yield the same fault with the same outcome, at all its places."""
     found: dict[tuple[str, ...], list[Fault]] = {}
     for fault in faults:
         key = (fault.what, fault.often, fault.expected.outcome, fault.expected.reason, fault.says)

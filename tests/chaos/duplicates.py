@@ -1,4 +1,4 @@
-"""Events that come five times, out of order or at once; photos that are replaced or deleted on the way; runs of an
+"""Try events that come five times, out of order or at once; photos that are replaced or deleted on the way; runs of an
 execution's end before, after and beside the machine's own record of it.
 
 Each is an act on a walk, and what must come of it: how the photos end, oldest upload first, and how many jobs Adobe is
@@ -58,7 +58,7 @@ class Case:
 
 
 def _upload(walk: Walk, content: bytes = OLD, key: str = "dog.jpg", **metadata: str) -> Photo:
-    # Two uploads are never of the same moment.
+    # No two uploads are of the same moment.
     walk.stage.clock.pass_by(1)
     return walk.stage.upload(key, content, **metadata)
 
@@ -69,7 +69,7 @@ def _at_once(act: Callable[[int], object], times: int = TIMES) -> None:
 
 
 def _receive(walk: Walk, photo: Photo, **more: Any) -> None:
-    """One receipt of a message; what is put off is left to whoever delivers it again."""
+    """Receive a message once; what is put off is left to whoever delivers it again."""
     try:
         request_mask(Upload(photo, **more), walk.stage.services)
     except (PostponedError, JobMovedOnError):
@@ -116,7 +116,7 @@ def _five_photos_out_of_order(walk: Walk) -> None:
 
 
 def _redrive(walk: Walk) -> None:
-    """An old message from the dead letters, days after the result."""
+    """Receive an old message from the dead letters, days after the result."""
     photo = _upload(walk)
     walk.publish(photo)
     walk.execute()
@@ -129,7 +129,7 @@ def _redrive(walk: Walk) -> None:
 
 
 def _five_requests(walk: Walk) -> None:
-    """One request event five times, after a failure: it is one more run."""
+    """Receive one request event five times, after a failure: it is one more run."""
     walk.adobe.add_rules({"route": MASK, "times": 1, "fault": "failed"})
     photo = _upload(walk)
     walk.publish(photo)
@@ -142,7 +142,7 @@ def _five_requests(walk: Walk) -> None:
 
 
 def _request_of_an_earlier_run(walk: Walk) -> None:
-    """A request that an earlier run has answered comes again from the dead letters: no photo is begun again for it."""
+    """Receive a request again that an earlier run has answered: it begins no run."""
     walk.adobe.add_rules({"route": MASK, "times": 3, "fault": "failed"})
     photo = _upload(walk)
     walk.publish(photo)
@@ -153,7 +153,7 @@ def _request_of_an_earlier_run(walk: Walk) -> None:
 
 
 def _five_approvals(walk: Walk) -> None:
-    """One approval of a mask five times, then five at once: its fill is bought once."""
+    """Receive one approval of a mask five times, then five at once: its fill is bought once."""
     photo = _upload(walk, review="true")
     walk.publish(photo)
     walk.execute()
@@ -165,7 +165,7 @@ def _five_approvals(walk: Walk) -> None:
 
 
 def _folder_that_trickles(walk: Walk) -> None:
-    """Two photos, one after the other, and each message about their folder many times: it is told done once."""
+    """Clean two photos, one after the other, and receive each message about their folder many times: it is published as done once."""
     for key in ("shoot/1.jpg", "shoot/2.jpg"):
         _receive(walk, _upload(walk, key=key))
         walk.execute()
@@ -176,12 +176,12 @@ def _folder_that_trickles(walk: Walk) -> None:
     first, *_ = messages
     for _ in range(TIMES):
         publish_folder_if_quiet(first, walk.stage.services)
-    assert not _folders_done(walk), "the folder was told done before it was quiet"
+    assert not _folders_done(walk), "the folder was published before it was quiet"
     for message in messages * TIMES:
         publish_folder_if_quiet(message, walk.stage.services)
     _at_once(lambda number: publish_folder_if_quiet(messages[number % len(messages)], walk.stage.services))
-    told = _folders_done(walk)
-    assert [event["Detail"]["photos"] for event in told] == [2], f"the folder was told done {len(told)} times"
+    done = _folders_done(walk)
+    assert [event["Detail"]["photos"] for event in done] == [2], f"the folder was published {len(done)} times"
 
 
 def _folders_done(walk: Walk) -> list[dict[str, Any]]:
@@ -189,7 +189,7 @@ def _folders_done(walk: Walk) -> list[dict[str, Any]]:
 
 
 def _every_step_twice(walk: Walk) -> None:
-    """Step Functions calls a function again whose answer it did not hear."""
+    """Call each function twice, as Step Functions does where an answer is lost."""
     for name, function in list(walk._functions.items()):
         if name == "RecordFailureFunction":
             continue
@@ -255,7 +255,7 @@ def _two_versions_at_once(walk: Walk) -> None:
 
 
 def _late_failure(walk: Walk, *, ended: bool) -> None:
-    """The older version's fill fails after the newer version has ended, or while it is in work."""
+    """Let the older version's fill fail after the newer version has ended, or while it is in work."""
     old = _upload(walk)
     walk.adobe.add_rules({"route": FILL, "times": 1, "fault": "failed"})
     walk.publish(old)
@@ -280,12 +280,12 @@ def _late_failure(walk: Walk, *, ended: bool) -> None:
 
 
 def _covered_while_it_was_composed(walk: Walk) -> None:
-    """The older version is composed; then a newer one is uploaded and cleaned; then the older wants to write."""
+    """Upload and clean a newer version between the older one's composing and its write."""
     _overtaken_at(walk, ResultOwners, "hold", executed=True)
 
 
 def _replaced_while_it_writes(walk: Walk) -> None:
-    """The older version is about to write its result; then a newer one is uploaded, and cleaned after it."""
+    """Upload a newer version just before the older one writes its result, and clean it after that."""
     _overtaken_at(walk, Storage, "save_result", executed=False)
 
 
@@ -312,7 +312,7 @@ def _overtaken_at(walk: Walk, where: type, name: str, *, executed: bool) -> None
 
 
 def _two_requests_of_one_photo(walk: Walk) -> None:
-    """With other options each: the later one is what the photo's owner wants."""
+    """Request a photo twice with other options: the later ones are what its owner wants."""
     photo = _upload(walk)
     _request(walk, photo, "r1", grow=10)
     _request(walk, photo, "r2", grow=3)
@@ -321,7 +321,7 @@ def _two_requests_of_one_photo(walk: Walk) -> None:
 
 
 def _a_request_while_the_result_is_written(walk: Walk) -> None:
-    """The job of the upload holds the key; the request's must wait for its turn and then writes both."""
+    """Request a photo while its first job writes: the request's job waits for the key and then writes both."""
     photo = _upload(walk)
     walk.publish(photo)
     ((first, start),) = walk.stage.executions()
@@ -365,7 +365,7 @@ def _two_photos_of_one_result(walk: Walk) -> None:
 
 
 def _failed_and_then_clean(walk: Walk) -> None:
-    """A photo whose format changes: the manifest of its failure is replaced by that of its result."""
+    """Clean a photo whose format changes, after it failed: the manifest of its failure is replaced by that of its result."""
     walk.adobe.add_rules({"route": MASK, "times": 1, "fault": {"do": "error", "status": 403}})
     walk.publish(_upload(walk, heic_bytes(), "dog.heic"))
     walk.publish(Photo(UPLOADS, "dog.heic"), request_id="r1")
@@ -395,7 +395,7 @@ def _object_and_manifest_are_of(walk: Walk, job_id: str, key: str = "dog.jpg") -
 
 
 def _another_run_of_an_old_version(walk: Walk) -> None:
-    """A version that failed at its fill is asked for again by name, when a newer one is clean."""
+    """Request a version again that failed at its fill, when a newer one is clean."""
     walk.adobe.add_rules({"route": FILL, "times": 1, "fault": "failed"})
     old = _upload(walk)
     walk.publish(old)
@@ -422,7 +422,7 @@ def _deleted_before(walk: Walk) -> None:
 
 
 def _newest_is_there(walk: Walk) -> None:
-    """The result and the manifest are those of the newest upload."""
+    """Check that the result and the manifest are those of the newest upload."""
     newest = walk.stage.s3.head_object(Bucket=UPLOADS, Key="dog.jpg")["VersionId"]
     assert walk.stage.manifest("dog.jpg.json")["photo"]["version_id"] == newest, "an older version's manifest is there"
     (job,) = [job for job in walk.stage.jobs() if job.photo.version_id == newest]
@@ -433,48 +433,48 @@ def _newest_is_there(walk: Walk) -> None:
 # --- how an execution ended -------------------------------------------------------------------------------------------
 
 
-def _told_of_the_end(walk: Walk, name: str, times: int = TIMES) -> None:
+def _report_end(walk: Walk, name: str, times: int = TIMES) -> None:
     for _ in range(times):
         record_failure(name, "ExecutionStoppedError", "FAILED", walk.stage.services)
 
 
-def _end_told_after_the_machine(walk: Walk) -> None:
+def _end_reported_after_the_machine(walk: Walk) -> None:
     walk.adobe.add_rules({"route": MASK, "fault": "failed"})
     walk.publish(_upload(walk))
     walk.execute()
-    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+    _report_end(walk, walk.stage.only_job().execution_name)
 
 
-def _end_told_before_the_machine(walk: Walk) -> None:
-    """The event overtakes the machine's own RecordFailure."""
+def _end_reported_before_the_machine(walk: Walk) -> None:
+    """Report the end before the machine's own RecordFailure."""
     walk.adobe.add_rules({"route": MASK, "fault": "failed"})
     walk.publish(_upload(walk))
-    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+    _report_end(walk, walk.stage.only_job().execution_name)
     walk.execute()
 
 
-def _end_told_beside_the_machine(walk: Walk) -> None:
+def _end_reported_beside_the_machine(walk: Walk) -> None:
     walk.adobe.add_rules({"route": MASK, "fault": "failed"})
     walk.publish(_upload(walk))
     name, record = walk.stage.only_job().execution_name, walk._functions["RecordFailureFunction"]
 
     def beside(event: dict[str, Any]) -> Any:
-        _at_once(lambda number: _told_of_the_end(walk, name, 1) if number else record(event))
+        _at_once(lambda number: _report_end(walk, name, 1) if number else record(event))
         return record(event)
 
     walk._functions["RecordFailureFunction"] = beside
     walk.execute()
 
 
-def _end_told_of_a_photo_that_is_clean(walk: Walk) -> None:
+def _end_reported_of_a_photo_that_is_clean(walk: Walk) -> None:
     walk.publish(_upload(walk))
     walk.execute()
-    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+    _report_end(walk, walk.stage.only_job().execution_name)
     publish(walk.stage.only_job(), walk.stage.services)
 
 
-def _end_told_while_the_photo_ends(walk: Walk) -> None:
-    """Whoever records the failure has read a job that is in work; before it writes, the photo is clean."""
+def _end_reported_while_the_photo_ends(walk: Walk) -> None:
+    """Let the photo end as clean between the read and the write of whoever records its failure."""
     walk.publish(_upload(walk))
     finish = walk.stage.ledger.finish
 
@@ -484,27 +484,27 @@ def _end_told_while_the_photo_ends(walk: Walk) -> None:
         return finish(job, status, outcome, now=now)
 
     walk.stage.ledger.finish = late  # type: ignore[method-assign]
-    _told_of_the_end(walk, walk.stage.only_job().execution_name)
+    _report_end(walk, walk.stage.only_job().execution_name)
 
 
-def _end_of_the_first_run_told_in_the_second(walk: Walk) -> None:
+def _end_of_the_first_run_reported_in_the_second(walk: Walk) -> None:
     walk.adobe.add_rules({"route": MASK, "times": 1, "fault": "failed"})
     photo = _upload(walk)
     walk.publish(photo)
     walk.execute()
     first = walk.stage.only_job().execution_name
     walk.publish(Photo(UPLOADS, photo.key), request_id="r1")
-    _told_of_the_end(walk, first)
+    _report_end(walk, first)
     walk.execute()
 
 
 _REPLACED = ("PhotoReplacedError", "cleaned")
 CASES: Sequence[Case] = (
-    Case("news five times", _five_times),
-    Case("news five times before the execution begins", _five_times_before_the_execution),
-    Case("news five times at once", _five_at_once),
-    Case("news of a refused photo five times at once", _five_refused_at_once, ("NotAPhotoError",), 0),
-    Case("news of five photos five times, out of order", _five_photos_out_of_order, ("cleaned",) * 5, 10, 5),
+    Case("notifications five times", _five_times),
+    Case("notifications five times before the execution begins", _five_times_before_the_execution),
+    Case("notifications five times at once", _five_at_once),
+    Case("notifications of a refused photo at once", _five_refused_at_once, ("NotAPhotoError",), 0),
+    Case("notifications of five photos out of order", _five_photos_out_of_order, ("cleaned",) * 5, 10, 5),
     Case("a redrive of an old message after the result", _redrive),
     Case("a request five times, then five at once", _five_requests, paid=3),
     Case("a request of an earlier run", _request_of_an_earlier_run, ("AdobeJobFailedError",), 3),
@@ -521,7 +521,7 @@ CASES: Sequence[Case] = (
     Case("the last step at once", _last_step_at_once),
     Case("replaced while in work", _replaced_in_work, _REPLACED, None, 2),
     Case("replaced before it is read", _replaced_before_it_is_read, _REPLACED, 2, 2),
-    Case("news of the newer version first", _notification_of_the_newer_first, _REPLACED, 2, 2),
+    Case("the notification of the newer version first", _notification_of_the_newer_first, _REPLACED, 2, 2),
     Case("two versions at once", _two_versions_at_once, _REPLACED, 2, 2),
     Case(
         "an old version fails after the newer one has ended",
@@ -540,29 +540,34 @@ CASES: Sequence[Case] = (
     Case("a newer result comes while the older is composed", _covered_while_it_was_composed, _REPLACED, 4, 2),
     Case("replaced while the older is written", _replaced_while_it_writes, ("cleaned", "cleaned"), 4, 2),
     Case("two requests of one photo", _two_requests_of_one_photo, _REPLACED, 4, 2),
-    Case("news, and a request with an option of its own", _notification_and_a_request, _REPLACED, 4, 2),
+    Case("a notification, and a request with an option of its own", _notification_and_a_request, _REPLACED, 4, 2),
     Case("a request while the result is written", _a_request_while_the_result_is_written, ("cleaned", "cleaned"), 4, 2),
     Case("two photos of one result", _two_photos_of_one_result, ("cleaned", "ResultKeyTakenError"), 2, 2),
     Case("failed and then clean, in another format", _failed_and_then_clean),
     Case("another run of an old version", _another_run_of_an_old_version, _REPLACED, 4, 2),
     Case("deleted while in work", _deleted_in_work),
-    Case("deleted before, told five times", _deleted_before, ("PhotoGoneError",), 0),
-    Case("the end told five times after the machine's own", _end_told_after_the_machine, ("AdobeJobFailedError",), 1),
-    Case("the end told before the machine's own", _end_told_before_the_machine, ("ExecutionStoppedError",), 1),
+    Case("deleted before, notified five times", _deleted_before, ("PhotoGoneError",), 0),
     Case(
-        "the end told at once with the machine's own",
-        _end_told_beside_the_machine,
+        "the end reported five times after the machine's own",
+        _end_reported_after_the_machine,
+        ("AdobeJobFailedError",),
+        1,
+    ),
+    Case("the end reported before the machine's own", _end_reported_before_the_machine, ("ExecutionStoppedError",), 1),
+    Case(
+        "the end reported at once with the machine's own",
+        _end_reported_beside_the_machine,
         ("AdobeJobFailedError",),
         1,
         or_ends=("ExecutionStoppedError",),
     ),
-    Case("the end told of a photo that is clean", _end_told_of_a_photo_that_is_clean),
-    Case("the end told while the photo ends as clean", _end_told_while_the_photo_ends),
-    Case("the end of the first run told in the second", _end_of_the_first_run_told_in_the_second, paid=3),
+    Case("the end reported of a photo that is clean", _end_reported_of_a_photo_that_is_clean),
+    Case("the end reported while the photo ends as clean", _end_reported_while_the_photo_ends),
+    Case("the end of the first run reported in the second", _end_of_the_first_run_reported_in_the_second, paid=3),
     Case("runs that overlap", long_runs.runs_overlap),
     Case("a record that would expire in mid-run", long_runs.record_expires),
     Case("a fill that waits for hours", long_runs.fill_waits_for_hours, settings={"PHOTO_DEADLINE_HOURS": "240"}),
-    Case("a turn that comes after the deadline", long_runs.turn_comes_too_late, ("DeadlinePassedError",), 0),
+    Case("a slot that comes after the deadline", long_runs.slot_comes_too_late, ("DeadlinePassedError",), 0),
     *(
         Case(f"clocks {long_runs.APART:g} s apart, {name}", partial(long_runs.clocks_apart, seconds=seconds))
         for name, seconds in (("ahead", long_runs.APART), ("behind", -long_runs.APART))
@@ -581,14 +586,14 @@ CASES: Sequence[Case] = (
 
 
 def try_case(make: MakeWalk, case: Case) -> tuple[Verdict, str]:
-    """What was kept, and what else is wrong; empty where nothing is."""
-    with logs() as heard:
+    """Try one case; return its verdict, and what else is wrong, empty where nothing is."""
+    with logs() as logged:
         walk = make(**case.settings)
         try:
             case.act(walk)
         except AssertionError as error:
-            return judge(walk, walk.stage.published(), uploads=case.uploads, logs=heard.getvalue()), str(error)
-        verdict = judge(walk, walk.stage.published(), uploads=case.uploads, logs=heard.getvalue())
+            return judge(walk, walk.stage.published(), uploads=case.uploads, logs=logged.getvalue()), str(error)
+        verdict = judge(walk, walk.stage.published(), uploads=case.uploads, logs=logged.getvalue())
     return verdict, _wrong(case, walk, verdict)
 
 
@@ -606,7 +611,7 @@ def _wrong(case: Case, walk: Walk, verdict: Verdict) -> str:
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """Every case; those with callers at once ten times over."""
+    """Try every case; those with callers at once ten times over."""
     with world() as make:
         for case in CASES:
             for _ in range(10 if "at once" in case.name and not quick else 1):

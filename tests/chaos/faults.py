@@ -129,7 +129,7 @@ def _shaped(status: int, shape: str = "B", message: str = "", **headers: str) ->
 
 
 def _requests() -> Iterator[_Kind]:
-    """What a POST can meet."""
+    """Yield what a POST can meet."""
     told, untold = {"do": "too_many_requests", "retry_after": 3}, {"do": "too_many_requests", "retry_after": None}
     yield _Kind("429-told", "429 with Retry-After", _WAITS, told, 2, representative=True)
     yield _Kind("429-untold", "429 without Retry-After", "The photo waits, longer each time.", untold, 2)
@@ -302,7 +302,7 @@ def _requests() -> Iterator[_Kind]:
 
 
 def _statuses() -> Iterator[_Kind]:
-    """What a status request can meet. Within one call a GET is tried three times, hence four and more."""
+    """Yield what a status request can meet. Within one call a GET is tried three times, hence four and more."""
     ever = partial(_Kind, ends="DeadlinePassedError", settings=_DEADLINES)
     told, untold = {"do": "too_many_requests", "retry_after": 3}, {"do": "too_many_requests", "retry_after": None}
     yield _Kind("429-told", "429 with Retry-After", _WAITS, told, 3, representative=True)
@@ -403,7 +403,7 @@ def _statuses() -> Iterator[_Kind]:
 
 
 def _downloads(unusable: str) -> Iterator[_Kind]:
-    """What a download can meet. Nothing is paid for another try: three status requests bring fresh links before it fails."""
+    """Yield what a download can meet. Nothing is paid for another try: three status requests bring fresh links before it fails."""
     again, gone = "It is fetched again; that costs nothing.", "Fresh links are asked for twice, then it is given up."
     for status, shape in ((403, "s3"), (404, "s3"), (429, "html"), (500, "s3"), (503, "html")):
         what = f"{status}, as an expired link answers" if status == 403 else str(status)
@@ -491,7 +491,7 @@ def _often(times: int | None) -> str:
 
 
 def _at(kind: _Kind, where: Where, route: str, path: str, *, options: Mapping[str, str]) -> Fault:
-    """A kind at one place; a request for a fill comes after a mask that was paid."""
+    """Return a kind at one place; a request for a fill comes after a mask that was paid."""
     made = kind.made if kind.made is not None else int(not kind.ends or not where.endswith("request"))
     before, behind = (1, 0) if route == FILL else (0, int(not kind.ends))
     ended: Outcome = "failed" if kind.ends else "cleaned"
@@ -882,7 +882,7 @@ def _of_one_place() -> Iterator[Fault]:
 
 
 def _of_firefly() -> Iterator[Fault]:
-    """What is its alone; all else it shares with the other fill."""
+    """Yield what is Firefly's alone; all else it shares with the other fill."""
     refused = "The photo fails by that name: Adobe's rules do not allow the words."
     post, unsafe = _POST[FIREFLY], {"error_code": "prompt_unsafe", "message": "The prompt is not allowed"}
     at_once = {"route": post, "fault": {"do": "respond", "status": 422, "json": unsafe}}
@@ -926,7 +926,7 @@ def _of_firefly() -> Iterator[Fault]:
 
 
 def _all() -> Iterator[Fault]:
-    """Every fault; the first that ends in its way at its place stands for the others."""
+    """Yield every fault; the first that ends in its way at its place stands for the others."""
     seen: set[tuple[Where, Expected]] = set()
     for fault in (
         *_of_the_identity_service(),

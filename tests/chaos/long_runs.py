@@ -1,4 +1,4 @@
-"""What takes long or comes apart: runs that overlap, records and pictures that expire, hours of waiting, clocks that
+"""Try what takes long or comes apart: runs that overlap, records and pictures that expire, hours of waiting, clocks that
 differ, jobs as slow as their deadline, room for fills. Acts on a walk, tried as the cases of ``duplicates``.
 """
 
@@ -35,12 +35,12 @@ def _upload(walk: Walk, key: str = "dog.jpg") -> Photo:
     return walk.stage.upload(key, photo_bytes())
 
 
-def _ask(walk: Walk, request_id: str = "r1") -> None:
+def _request(walk: Walk, request_id: str = "r1") -> None:
     walk.publish(Photo(UPLOADS, "dog.jpg"), request_id=request_id)
 
 
 def runs_overlap(walk: Walk) -> None:
-    """The first run is stopped during its POST, and the next one is begun before that is answered."""
+    """Stop the first run during its POST, and begin the next one before that is answered."""
     walk.publish(_upload(walk))
     record, stopped = Ledger.record_adobe_job, list[str]()
 
@@ -48,7 +48,7 @@ def runs_overlap(walk: Walk) -> None:
         if request.name == "fill-1" and not stopped:
             stopped.append(job.execution_name)
             record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", walk.stage.services)
-            _ask(walk)
+            _request(walk)
         return record(ledger, job, request, now=now)
 
     with patch.object(Ledger, "record_adobe_job", late):
@@ -57,11 +57,11 @@ def runs_overlap(walk: Walk) -> None:
 
 
 def record_expires(walk: Walk) -> None:
-    """A photo is retried late in its record's life, which would be over in mid-run."""
+    """Retry a photo late in its record's life, which would be over in mid-run."""
     walk.adobe.add_rules({"route": MASK, "times": 1, "fault": {"do": "error", "status": 422}})
     walk.publish(_upload(walk))
     walk.stage.clock.pass_by(399.9 * DAY)
-    _ask(walk)
+    _request(walk)
     walk.stage.clock.pass_by(DAY)
     _forget(walk.stage)
     walk.settle()
@@ -72,7 +72,7 @@ def record_expires(walk: Walk) -> None:
 
 
 def name_outlives_its_record(walk: Walk) -> None:
-    """Step Functions reserves a name for longer than the record of its photo is there."""
+    """Reserve an execution's name for longer than the record of its photo is there, as Step Functions does."""
     client, seen = walk.stage.stepfunctions, set[str]()
     start = client.start_execution
 
@@ -89,12 +89,12 @@ def name_outlives_its_record(walk: Walk) -> None:
         walk.execute()
         for item in walk.stage.items():
             walk.stage.dynamodb.delete_item(TableName=TABLE, Key={"job_id": item["job_id"]})
-        _ask(walk)
+        _request(walk)
         walk.execute()
 
 
 def fill_waits_for_hours(walk: Walk) -> None:
-    """The gate closes for thirty hours when the mask is there: links are dead by then, and the day's pictures gone."""
+    """Close the gate for thirty hours when the mask is there: links are dead by then, and the day's pictures gone."""
     walk.publish(_upload(walk))
     check, begun = walk._functions["CheckJobFunction"], walk.stage.clock()
 
@@ -120,15 +120,15 @@ def fill_waits_for_hours(walk: Walk) -> None:
     assert gone, "the fill did not wait"
 
 
-def turn_comes_too_late(walk: Walk) -> None:
-    """The photo's deadline passes in the waiting room: it fails by name, and its message is done with."""
+def slot_comes_too_late(walk: Walk) -> None:
+    """Let the photo's deadline pass in the waiting room: it fails by name, and its message is done with."""
     walk.stage.services.limiter.close_gate(30 * HOUR, "429")
     fault = walk.publish(_upload(walk))
     assert fault is None, f"its message came back: {fault}"
 
 
 def clocks_apart(walk: Walk, seconds: float) -> None:
-    """Every second call is made by a host whose clock is behind or ahead."""
+    """Make every second call from a host whose clock is behind or ahead."""
     photo = _upload(walk)
     for name, function in list(walk._functions.items()):
 
@@ -144,7 +144,7 @@ def clocks_apart(walk: Walk, seconds: float) -> None:
 
 
 def as_slow_as_the_deadline(walk: Walk) -> None:
-    """Adobe is at work on each job until just before its deadline."""
+    """Let Adobe work on each job until just before its deadline."""
     check = walk._functions["CheckJobFunction"]
     walk.publish(_upload(walk))
 
@@ -162,7 +162,7 @@ def as_slow_as_the_deadline(walk: Walk) -> None:
 
 
 def budget_keeps_room(walk: Walk) -> None:
-    """Four POSTs a day are two photos: the third mask waits for the next day, though its own slot is free."""
+    """Allow four POSTs a day, which are two photos: the third mask waits for the next day, though its own slot is free."""
     for number in range(3):
         request_mask(Upload(_upload(walk, f"{number}.jpg")), walk.stage.services)
         # The slots of new photos are forgotten; what is in work is known to the ledger alone.
@@ -175,7 +175,7 @@ def budget_keeps_room(walk: Walk) -> None:
 
 
 def prepared_before_its_slot(walk: Walk) -> None:
-    """A request that takes long to prepare still leaves at its slot."""
+    """Prepare a request that takes long: it still leaves at its slot."""
     given, late = list[Slot](), list[float]()
     reserve, with_token = RateLimiter.reserve, AdobeClient._with_token
 
@@ -215,7 +215,7 @@ def _at(walk: Walk, ahead: float, act: Callable[[], Any]) -> Any:
 
 
 def _forget(stage: Stage) -> None:
-    """DynamoDB deletes what has expired."""
+    """Delete what has expired, as DynamoDB does."""
     for item in stage.items():
         if "expires_at" in item and float(item["expires_at"]["N"]) < stage.clock():
             stage.dynamodb.delete_item(TableName=TABLE, Key={"job_id": item["job_id"]})

@@ -95,7 +95,7 @@ class StoppedError(BaseException):
 
 
 class Actor(threading.Thread):
-    """One process: runs ``life`` and waits at each gate for its turn."""
+    """Be one process: run ``life`` and wait at each gate for its turn."""
 
     def __init__(self, life: Callable[[Actor], None]) -> None:
         super().__init__(daemon=True)
@@ -114,7 +114,7 @@ class Actor(threading.Thread):
             self._life(self)
         except StoppedError:
             pass
-        except BaseException as fault:  # noqa: BLE001 - told by whoever conducts
+        except BaseException as fault:  # noqa: BLE001 - raised again by whoever conducts
             self.fault = fault
         self.gate = "done"
         self._arrived.set()
@@ -130,7 +130,7 @@ class Actor(threading.Thread):
             raise KilledError(gate)
 
     def begin(self, gate: str) -> None:
-        """A function is called: another process, which has passed nothing yet."""
+        """Call a function: another process, which has passed nothing yet."""
         self.reach(gate)
         self.passed.clear()
 
@@ -163,7 +163,7 @@ def _at(gate: str, *, once: bool = False) -> None:
 
 
 def _before_save(before: Job | None, after: Job) -> None:
-    """The gates of the record: what a write is about is told by what it changes."""
+    """Stop at the gates of the record: what a write changes shows what it is about."""
     actor: Actor | None = getattr(_here, "actor", None)
     if before is None or actor is None:
         return
@@ -246,7 +246,7 @@ def _check(clock: Clock, services: Services, event: dict[str, Any]) -> None:
 
 
 class Conductor:
-    """The four processes of the model, real."""
+    """Conduct the four processes of the model, with the real functions."""
 
     def __init__(self, walk: Walk, variant: int = 0, *, review: bool = False) -> None:
         """``variant``: which of Adobe's answers of a kind is given; ``review``: whether the mask is to be approved."""
@@ -344,7 +344,7 @@ class Conductor:
     # --- steps ---
 
     def step(self, move: Move) -> None:
-        """One step of the model, by the real process."""
+        """Make one step of the model, by the real process."""
         actor = self.actors[move.who]
         self._prepare(move)
         if move.word == "stopped":
@@ -387,7 +387,7 @@ class Conductor:
     # --- looking ---
 
     def differs_from(self, world: World) -> str:
-        """What is other than the model says; empty where nothing is."""
+        """Return what is other than the model says; empty where nothing is."""
         jobs = self._stage.jobs()
         job = jobs[0] if jobs else None
         self._events |= {event["Detail"]["outcome"] for event in self._stage.published()}
@@ -411,26 +411,28 @@ class Conductor:
             "published": bool(job and job.published),
             "gates": tuple(self._gate(who) for who in range(4)),
         }
-        said = {name: getattr(world, name) for name in found if name != "gates"}
-        said["gates"] = tuple(process.gate for process in world.processes)
-        return "; ".join(f"{name}: {found[name]} and not {said[name]}" for name in found if found[name] != said[name])
+        expected = {name: getattr(world, name) for name in found if name != "gates"}
+        expected["gates"] = tuple(process.gate for process in world.processes)
+        return "; ".join(
+            f"{name}: {found[name]} and not {expected[name]}" for name in found if found[name] != expected[name]
+        )
 
     def leave(self) -> None:
-        """Every process ends where it stands."""
+        """End every process where it stands."""
         for actor in self.actors.values():
             if actor.is_alive():
                 actor.step("stop")
 
 
 def variants(way: tuple[Move, ...]) -> int:
-    """In how many ways Adobe can answer on a path that ends with an answer of its."""
+    """Return in how many ways Adobe can give the answer that a path ends with."""
     last = way[-1]
     answers = {"post": _ANSWERS, "note": _ANSWERS, "ask": _WORDS}.get(last.gate, {})
     return len(answers.get(last.word, [None]))
 
 
 def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0, *, start: World = ANY_PHOTO) -> str:
-    """Walk one path; where the functions leave it, what they did instead."""
+    """Walk one path; return what the functions did instead where they leave it."""
     world = start
     walk = make(MASK_DEADLINE_SECONDS="3600", FILL_DEADLINE_SECONDS="3600")
     with (
@@ -444,19 +446,19 @@ def replay(make: MakeWalk, way: tuple[Move, ...], variant: int = 0, *, start: Wo
                 world = next(after for candidate, after in moves(world) if candidate == move)
                 conductor.step(move)
                 if wrong := conductor.differs_from(world):
-                    told = " / ".join(one.kind for one in way[: number + 1])
-                    return f"after {told}: {wrong}"
+                    walked = " / ".join(one.kind for one in way[: number + 1])
+                    return f"after {walked}: {wrong}"
         finally:
             conductor.leave()
     return ""
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """The whole model, its broken twins, and each kind of step through the real functions, with each answer of its kind."""
+    """Explore the whole model and its broken twins, and replay each kind of step through the real functions, with each answer of its kind."""
     found = {start: explore(start) for start in (ANY_PHOTO, TO_APPROVE)}
     report.counts["model states"] = sum(explored.states for explored in found.values())
     report.counts["model steps"] = sum(explored.steps for explored in found.values())
-    wrong = "; ".join(said for explored in found.values() for said in explored.wrong[:3])
+    wrong = "; ".join(each for explored in found.values() for each in explored.wrong[:3])
     report.checked("model checks", "model: every promise in every state", wrong=wrong)
     for name, rules in BROKEN_RULES.items():
         wrong = "" if seen_to_break(rules) else "the model sees nothing wrong"
@@ -469,7 +471,7 @@ def run(report: Report, *, quick: bool) -> None:
 
 
 def _paths(found: Mapping[World, Explored]) -> list[tuple[World, str, tuple[Move, ...]]]:
-    """Each kind of step once: of photos to approve, those at the machine alone, where they go another way."""
+    """Return each kind of step once: of photos to approve, those at the machine alone, where they go another way."""
     kinds = [(ANY_PHOTO, kind, way) for kind, way in sorted(found[ANY_PHOTO].ways.items())]
     return kinds + [
         (TO_APPROVE, kind, way)

@@ -1,4 +1,4 @@
-"""Bugs planted in the product, and for each the check of this suite that must catch it.
+"""Plant bugs in the product; for each there is the check of this suite that must catch it.
 
 A check is made on the sound product first and must be content with it; then the bug is planted, in this process or in
 the definition that is played, and the same check must complain.
@@ -62,7 +62,7 @@ class Bug:
     finding: str
 
 
-def _said(verdict: Verdict, wrong: str = "") -> str:
+def _in_words(verdict: Verdict, wrong: str = "") -> str:
     return "; ".join([*(f"{breach.kind}: {breach.words}" for breach in verdict.breaches), *([wrong] if wrong else [])])
 
 
@@ -70,45 +70,45 @@ def _said(verdict: Verdict, wrong: str = "") -> str:
 
 
 def crash(scenario_name: str, moment: Moment, call: str) -> Check:
-    """The crash point at the first such call of a scenario; no ``call`` is the undisturbed walk."""
+    """Make a check by the crash point at the first such call of a scenario; no ``call`` is the undisturbed walk."""
     (scenario,) = [scenario for scenario in SCENARIOS if scenario.name == scenario_name]
 
     def check(make: MakeWalk) -> str:
         plain = walk_once(make, scenario)
         if not call:
-            return _said(plain.verdict)
-        return _said(walk_once(make, scenario, (plain.passed.index(call), moment)).verdict)
+            return _in_words(plain.verdict)
+        return _in_words(walk_once(make, scenario, (plain.passed.index(call), moment)).verdict)
 
     return check
 
 
 def duplicates(case_name: str) -> Check:
-    """A case of duplicates and order."""
+    """Make a check by a case of duplicates and order."""
     (case,) = [case for case in CASES if case.name == case_name]
-    return lambda make: _said(*try_case(make, case))
+    return lambda make: _in_words(*try_case(make, case))
 
 
 def faulty(name: str) -> Check:
-    """A fault of the catalogue, with what must come of it."""
+    """Make a check by a fault of the catalogue, with what must come of it."""
     (fault,) = [fault for fault in FAULTS if fault.name == name]
-    return lambda make: _said(*play(make, fault))
+    return lambda make: _in_words(*play(make, fault))
 
 
 def walked(route: str, action: Any) -> Check:
-    """A plain walk on which Adobe misbehaves once."""
+    """Make a check by a plain walk on which Adobe misbehaves once."""
 
     def check(make: MakeWalk) -> str:
         walk = make()
         walk.adobe.add_rules({"route": route, "times": 1, "fault": action})
         walk.publish(walk.stage.upload("dog.jpg", photo_bytes()))
         walk.execute()
-        return _said(judge(walk, walk.stage.published()))
+        return _in_words(judge(walk, walk.stage.published()))
 
     return check
 
 
 def _result_is_stolen(make: MakeWalk) -> str:
-    """A walk whose result is gone as soon as it was written."""
+    """Walk a photo whose result is gone as soon as it was written."""
     walk = make()
     walk.publish(walk.stage.upload("dog.jpg", photo_bytes()))
 
@@ -117,25 +117,25 @@ def _result_is_stolen(make: MakeWalk) -> str:
 
     walk.stage.s3.meta.events.register("after-call.s3.PutObject", steal)
     walk.execute()
-    return _said(judge(walk, walk.stage.published()))
+    return _in_words(judge(walk, walk.stage.published()))
 
 
 def _name_outlives_its_record(make: MakeWalk) -> str:
-    """The record is gone with its account, so only how the photo ends is looked at."""
+    """Look only at how the photo ends: the record is gone with its account."""
     walk = make()
     long_runs.name_outlives_its_record(walk)
     return "" if walk.stage.only_job().status == "cleaned" else "nobody waits for the second mask"
 
 
 def _faults_are_errors(_: MakeWalk) -> str:
-    """The handler's fault must be an error of the call, which rings, within few receives."""
-    said = list[str]()
+    """Check that within few receives the handler's fault is an error of the call, which rings an alarm."""
+    faults = list[str]()
     for receives in (1, 3, 12):
         try:
             _receive_with_a_fault(receives)
         except ConnectionError as error:
-            said.append(str(error))
-    return "" if said else "a function that fails in every call is silent"
+            faults.append(str(error))
+    return "" if faults else "a function that fails in every call is silent"
 
 
 def _app() -> Any:
@@ -169,7 +169,7 @@ def _visibility(_: MakeWalk) -> str:
 # --- the bugs ---------------------------------------------------------------------------------------------------------
 
 
-def _begin_without_a_word(ledger: Ledger, job: Job, name: str, *, route: str, status: JobStatus, now: float) -> Job:
+def _begin_without_intent(ledger: Ledger, job: Job, name: str, *, route: str, status: JobStatus, now: float) -> Job:
     request = job.adobe_requests.get(name, AdobeRequest(name))
     if request.adobe_job:
         return job
@@ -177,7 +177,7 @@ def _begin_without_a_word(ledger: Ledger, job: Job, name: str, *, route: str, st
     return replace(job, adobe_requests={**job.adobe_requests, name: begun})
 
 
-def _note_all_the_same(ledger: Ledger, job: Job, request: AdobeRequest, *, now: float) -> Job:
+def _record_all_the_same(ledger: Ledger, job: Job, request: AdobeRequest, *, now: float) -> Job:
     status: JobStatus = "masking" if request.name == "mask" else "filling"
     noted = replace(request, lease_until=0.0)
     requests = {**job.adobe_requests, request.name: noted}
@@ -187,8 +187,8 @@ def _note_all_the_same(ledger: Ledger, job: Job, request: AdobeRequest, *, now: 
 @contextmanager
 def _no_intent() -> Iterator[None]:
     with (
-        patch.object(Ledger, "begin_request", _begin_without_a_word),
-        patch.object(Ledger, "record_adobe_job", _note_all_the_same),
+        patch.object(Ledger, "begin_request", _begin_without_intent),
+        patch.object(Ledger, "record_adobe_job", _record_all_the_same),
     ):
         yield
 
@@ -334,15 +334,15 @@ BUGS = (
     Bug(
         "claim not conditional",
         lambda: patch.object(Ledger, "claim", _claim_again),
-        "duplicates: news five times",
-        duplicates("news five times"),
+        "duplicates: notifications five times",
+        duplicates("notifications five times"),
         "paid twice",
     ),
     Bug(
         "terminal state unconditional",
         lambda: patch.object(Ledger, "finish", _finish_whatever_was),
         "duplicates: the end reported while the photo ends as clean",
-        duplicates("the end told while the photo ends as clean"),
+        duplicates("the end reported while the photo ends as clean"),
         "lie",
     ),
     Bug(
@@ -461,14 +461,14 @@ BUGS = (
         "mask_ready",
     ),
     Bug(
-        "a folder that every message tells done",
+        "a folder that every message publishes",
         lambda: patch.object(Progress, "claim_completion", lambda *_, **__: True),
         "duplicates: a folder whose photos trickle in",
         duplicates("a folder whose photos trickle in"),
-        "the folder was told done",
+        "the folder was published",
     ),
     Bug(
-        "a folder told done before it is quiet",
+        "a folder published before it is quiet",
         lambda: patch.object(outcomes, "publish_folder", _folder_at_once),
         "duplicates: a folder whose photos trickle in",
         duplicates("a folder whose photos trickle in"),
@@ -491,8 +491,8 @@ BUGS = (
     Bug(
         "a deadline that passes while waiting taken for a crash",
         lambda: patch.object(request_mask_step, "fail", _raise),
-        "duplicates: a turn that comes after the deadline",
-        duplicates("a turn that comes after the deadline"),
+        "duplicates: a slot that comes after the deadline",
+        duplicates("a slot that comes after the deadline"),
         "hang",
     ),
     Bug(
@@ -513,7 +513,7 @@ BUGS = (
 
 
 def caught(make: MakeWalk, bug: Bug) -> str:
-    """What is wrong with the catching of a bug; empty where it is caught, and nothing is where there is no bug."""
+    """Return what is wrong with the catching of a bug; empty where its check complains of it, and of nothing without it."""
     content = bug.check(make)
     if content:
         return f"without the bug the check complains: {content}"
@@ -525,7 +525,7 @@ def caught(make: MakeWalk, bug: Bug) -> str:
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """Every bug; they are few and quick."""
+    """Plant every bug; they are few and quick."""
     with world() as make:
         for bug in BUGS:
             report.checked("planted bugs", f"planted: {bug.name} (by {bug.caught_by})", wrong=caught(make, bug))

@@ -1,4 +1,4 @@
-"""The three promises, judged on what a walk has left behind: records, objects, events, Adobe's own counters, logs.
+"""Judge the three promises on what a walk has left behind: records, objects, events, Adobe's own counters, logs.
 
 Nothing here knows what was done to the walk. A breach is a promise that was not kept, whatever the fault was.
 """

@@ -1,4 +1,4 @@
-"""A small model of how one photo's calls work on one record, walked exhaustively, and held to the real functions.
+"""Model how one photo's calls work on one record; the model is walked exhaustively, and held to the real functions.
 
 Two deliveries of the same notification, the state machine and the rule on its end take turns in every order; Adobe answers in
 every way; any process may be killed between any two effects, and the execution may be stopped from outside. The three
@@ -96,7 +96,7 @@ class Rules:
     writes_intent: bool = True
     claims_conditionally: bool = True
     finishes_conditionally: bool = True
-    tells_before_noting: bool = True
+    publishes_before_noting: bool = True
     waits_for_approval: bool = True
 
 
@@ -105,7 +105,7 @@ _SOUND = Rules()
 
 
 def moves(world: World, rules: Rules = _SOUND) -> Iterator[tuple[Move, World]]:
-    """Every step that may come next."""
+    """Yield every step that may come next."""
     for who, process in enumerate(world.processes):
         if process.gate in {"idle", "done"}:
             continue
@@ -133,7 +133,7 @@ def _with(world: World, name: str, request: AdobeRequest) -> World:
 
 
 def _reborn(who: int, process: Process) -> Process:
-    """The message comes back, the step is tried again."""
+    """Return the process as it comes back: its message is received, or its step tried, again."""
     if process.gate == "room":
         # Who lets it in is killed before that: it stays.
         return process
@@ -195,34 +195,34 @@ def _step(world: World, who: int, process: Process, rules: Rules) -> Iterator[tu
                 yield "written", _put(kept, who, _after_check(world, process, rules))
         case "save":
             if world.status in OVER:
-                yield _tell(world, who, Process(aim=_aim(world)), "over")
+                yield _publish(world, who, Process(aim=_aim(world)), "over")
             else:
                 yield "open", _put(world, who, Process("result", aim=_aim(world)))
         case "result":
             yield "written", _put(world._replace(result=True), who, process._replace(gate="finish"))
         case "record":
             if world.status in OVER:
-                yield _tell(world, who, process, "over")
+                yield _publish(world, who, process, "over")
             else:
                 yield "open", _put(world, who, process._replace(gate="finish"))
         case "finish":
             if world.status in OVER and rules.finishes_conditionally:
-                yield _tell(world, who, process, "over")
+                yield _publish(world, who, process, "over")
             else:
                 status: Status = _aim(world) if process.aim == _aim(world) else "failed"
                 ended = _out_of_the_room(world)._replace(status=status, published=False)
-                yield _tell(ended, who, process, process.aim)
+                yield _publish(ended, who, process, process.aim)
         case "manifest":
             written = world._replace(manifest=process.seen[0])
-            gate: Gate = "event" if rules.tells_before_noting else "published"
+            gate: Gate = "event" if rules.publishes_before_noting else "published"
             yield "written", _put(written, who, process._replace(gate=gate))
         case "event":
-            told = world._replace(events=world.events | {process.seen[0]})
-            gate = "published" if rules.tells_before_noting else "done"
-            yield "put", _put(told, who, process._replace(gate=gate))
+            put = world._replace(events=world.events | {process.seen[0]})
+            gate = "published" if rules.publishes_before_noting else "done"
+            yield "put", _put(put, who, process._replace(gate=gate))
         case "published":
             noted = world._replace(published=True)
-            if rules.tells_before_noting:
+            if rules.publishes_before_noting:
                 yield "noted", _end(noted, who, process)
             else:
                 yield "noted", _put(noted, who, process._replace(gate="event"))
@@ -238,15 +238,15 @@ def _aim(world: World) -> Literal["cleaned", "mask_ready"]:
     return "mask_ready" if world.review else "cleaned"
 
 
-def _tell(world: World, who: int, process: Process, word: str) -> tuple[str, World]:
-    """Manifest and event of what the record says now, unless that was done."""
+def _publish(world: World, who: int, process: Process, word: str) -> tuple[str, World]:
+    """Publish what the record says now, in manifest and event, unless that was done."""
     if world.published:
-        return f"{word}, told", _end(world, who, process)
+        return f"{word}, published", _end(world, who, process)
     return word, _put(world, who, process._replace(gate="manifest", seen=(world.status, 0)))
 
 
 def _end(world: World, who: int, process: Process) -> World:
-    """A message that is done with, an execution that is over; the rule hears of one that failed."""
+    """End a message or an execution; where that failed, the rule begins."""
     after = _put(world, who, Process("done"))
     if who == MACHINE and process.aim != _aim(world):
         return _put(after, RULE, Process("record", aim="failed"))
@@ -263,7 +263,7 @@ def _look(world: World, who: int, process: Process, rules: Rules) -> tuple[str, 
     if world.status in OVER:
         if who == MACHINE:
             return "over", _put(world, who, Process("record", aim="failed"))
-        return _tell(world, who, process, "over")
+        return _publish(world, who, process, "over")
     if request.job or (who < MACHINE and world.status == "filling"):
         return "known", _put(world, who, Process("check", "fill") if who == MACHINE else process._replace(gate="start"))
     if request.attempts and _is_sending(world, who, process.name):
@@ -286,12 +286,12 @@ def _is_sending(world: World, who: int, name: str) -> bool:
 def _again(world: World, who: int, process: Process) -> World:
     if who < MACHINE:
         return _put(_out_of_the_room(world), who, Process("room"))
-    # The machine waits as for a job, and is told by the check that there is none to wait for.
+    # The machine waits as for a job, and learns from the check that there is none to wait for.
     return _put(world, who, Process("check", process.name))
 
 
 def _out_of_the_room(world: World) -> World:
-    """The photo's stay is over: whoever handed it over is done with."""
+    """End the photo's stay in the room: whoever handed it over is done with."""
     there = world.processes
     return world._replace(processes=tuple(Process("done") if one.gate == "room" else one for one in there))
 
@@ -337,7 +337,7 @@ def _note(world: World, who: int, process: Process, request: AdobeRequest) -> Wo
 
 
 def broken(world: World) -> str:
-    """Which promise this state breaks; empty where none."""
+    """Return which promise this state breaks; empty where none."""
     for name in ("mask", "fill"):
         request: AdobeRequest = getattr(world, name)
         if request.paid > max(1, request.attempts) or request.paid > MAX_ATTEMPTS:
@@ -354,13 +354,13 @@ def broken(world: World) -> str:
 
 
 def over(world: World) -> bool:
-    """The photo has ended, and everybody was told."""
+    """Return whether the photo has ended and its outcome is published."""
     return world.status in OVER and world.published and all(one.gate in {"done", "idle"} for one in world.processes)
 
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What the walk has seen: states, steps between them, states in which all is told. ``ways``: for each kind of step the shortest path that ends with it."""
+    """Hold what was seen: states, steps between them, states in which all is over. ``ways``: the shortest path to each kind of step."""
 
     states: int
     steps: int
@@ -380,8 +380,8 @@ def explore(start: World = _START, rules: Rules = _SOUND, *, to_the_first_breach
     waiting = deque([start])
     while waiting:
         world = waiting.popleft()
-        if said := broken(world):
-            wrong.append(f"{said}, after {' / '.join(move.kind for move in _way(came, world))}")
+        if breach := broken(world):
+            wrong.append(f"{breach}, after {' / '.join(move.kind for move in _way(came, world))}")
             if to_the_first_breach:
                 break
             continue
@@ -414,7 +414,7 @@ def _in_order(world: World) -> World:
 
 
 def seen_to_break(rules: Rules) -> str:
-    """The first promise that a protocol with a bug breaks, and how; without delays and stops, which it does not need."""
+    """Return the first promise that a protocol with a bug breaks, and how; no delays and stops are needed for it."""
     found = explore(World(pendings=0, stops=0, review=not rules.waits_for_approval), rules, to_the_first_breach=True)
     return found.wrong[0] if found.wrong else ""
 
@@ -432,6 +432,6 @@ BROKEN_RULES = {
     "intent not written": replace(Rules(), writes_intent=False),
     "claim not conditional": replace(Rules(), claims_conditionally=False),
     "terminal state unconditional": replace(Rules(), finishes_conditionally=False),
-    "noted before it was told": replace(Rules(), tells_before_noting=False),
+    "noted before it was published": replace(Rules(), publishes_before_noting=False),
     "filled before it was approved": replace(Rules(), waits_for_approval=False),
 }

@@ -1,4 +1,4 @@
-"""What was tried and what came of it, added up: the table that ``make prove`` prints and the JSON beside it.
+"""Add up what was tried and what came of it: the table that ``make prove`` prints and the JSON beside it.
 
 Every part (faults, crashes, duplicates …) has a ``run(report: Report, *, quick: bool) -> None`` and calls
 :meth:`Report.tried` once for each thing that it tried.
@@ -26,7 +26,7 @@ assert set(PLURALS) == set(get_args(Kind))
 
 @dataclass(slots=True)
 class Report:
-    """The count so far. ``loud`` shows a line of progress on a terminal."""
+    """Hold the count so far. ``loud`` shows a line of progress on a terminal."""
 
     loud: bool = False
     #: Things tried, by kind: "faults", "crash points", "duplicates", "model paths", "leak checks", "rights".
@@ -37,7 +37,7 @@ class Report:
     extra_posts: int = 0
     #: What went wrong, in words, each beside the name of what was tried.
     findings: list[str] = field(default_factory=list)
-    #: Seconds by part, and whatever else a part wants to tell.
+    #: Seconds by part, and whatever else a part measures.
     figures: dict[str, float] = field(default_factory=dict)
 
     def tried(self, kind: str, name: str, verdict: Verdict, *, unexpected: str = "") -> None:
@@ -52,9 +52,9 @@ class Report:
         if unexpected:
             self.findings.append(f"{name}: {unexpected}")
         if self.loud:
-            self._tell(kind, name)
+            self._show(kind, name)
 
-    def _tell(self, kind: str, name: str) -> None:
+    def _show(self, kind: str, name: str) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\033[K{kind} {self.counts[kind]}: {name}"[:118])
             sys.stderr.flush()
@@ -67,23 +67,23 @@ class Report:
 
     @property
     def held(self) -> bool:
-        """Whether every promise was kept and everything came as expected."""
+        """Return whether every promise was kept and everything came as expected."""
         return not self.findings
 
     @property
     def rows(self) -> list[tuple[str, int]]:
-        """The table, top to bottom."""
+        """Return the table, top to bottom."""
         return [
             *((f"{kind} tried", count) for kind, count in self.counts.items()),
             ("photos", self.results + self.failures),
             ("results", self.results),
             ("named failures", self.failures),
-            ("extra POSTs, each told as possible_duplicate", self.extra_posts),
+            ("extra POSTs, each recorded as possible_duplicate", self.extra_posts),
             *((plural, self.breaches[kind]) for kind, plural in PLURALS.items()),
         ]
 
     def text(self) -> str:
-        """The table, with what went wrong below it."""
+        """Return the table as text, with what went wrong below it."""
         width = max(len(name) for name, _ in self.rows)
         lines = [f"{name:<{width}}  {count:>7,}" for name, count in self.rows]
         seconds = [f"{name}: {value:.0f} s" for name, value in self.figures.items()]
@@ -92,7 +92,7 @@ class Report:
         return "\n".join([*lines, *([", ".join(seconds)] if seconds else []), *wrong, verdict])
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a program."""
+        """Return the same for a program."""
         return {
             "held": self.held,
             "rows": dict(self.rows),

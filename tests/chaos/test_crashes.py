@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.boundaries import HandledWalk
-from tests.chaos.crashes import SCENARIOS, Scenario, cuts_of, pairs_of, tell, walk_once, wrong_with
+from tests.chaos.crashes import SCENARIOS, Scenario, cuts_of, name_of, pairs_of, walk_once, wrong_with
 from tests.chaos.world import MakeWalk
 
 # As in Lambda: a call in which nothing was counted is nothing to warn of.
@@ -62,7 +62,7 @@ def test_a_process_killed_at_any_call_breaks_no_promise(make_walk: MakeWalk, sce
     pairs = pairs_of(plain.passed, 1, scenario.name) if scenario.name in TWICE_CUT else []
     for cuts in (*singles, *pairs):
         walked = walk_once(make_walk, scenario, *cuts)
-        where = tell(scenario, plain.passed, *cuts)
+        where = name_of(scenario, plain.passed, *cuts)
         assert walked.verdict.breaches == (), where
         assert not wrong_with(scenario, walked, plain.passed, *cuts), where
 
@@ -73,10 +73,10 @@ def test_every_kind_of_call_is_a_crash_point() -> None:
 
 
 def test_a_photo_through_the_deployed_handlers_reports_its_calls(make_walk: MakeWalk) -> None:
-    heard: list[tuple[str, str]] = []
-    walk = HandledWalk(make_walk(), lambda name, moment: heard.append((name, moment)))
+    reported: list[tuple[str, str]] = []
+    walk = HandledWalk(make_walk(), lambda name, moment: reported.append((name, moment)))
     walk.invoke("report_progress", {})
-    assert heard[0][1] == "before"
-    assert [name for name, moment in heard if moment == "before"] == [
-        name for name, moment in heard if moment == "after"
+    assert reported[0][1] == "before"
+    assert [name for name, moment in reported if moment == "before"] == [
+        name for name, moment in reported if moment == "after"
     ]

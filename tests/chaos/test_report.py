@@ -21,7 +21,7 @@ def test_what_was_tried_is_added_up() -> None:
     rows = dict(report.rows)
     assert (rows["faults tried"], rows["rights tried"]) == (2, 1)
     assert (rows["photos"], rows["results"], rows["named failures"]) == (2, 1, 1)
-    assert rows["extra POSTs, each told as possible_duplicate"] == 1
+    assert rows["extra POSTs, each recorded as possible_duplicate"] == 1
     assert [rows[name] for name in ("hangs", "lies", "losses", "paid twice", "leaks")] == [0, 0, 0, 0, 0]
     assert report.held
     assert "Every promise was kept." in report.text()
@@ -50,8 +50,8 @@ def test_one_breach_or_one_surprise_is_no_proof(
     monkeypatch.setattr(prove, "OUT", tmp_path / "prove.json")
     assert prove.main(["--only", "faults", "--quick"]) == 0
     assert prove.main(["--only", "faults"]) == 1
-    said = capsys.readouterr().out
-    assert "WRONG  broken: " in said
+    printed = capsys.readouterr().out
+    assert "WRONG  broken: " in printed
     written = json.loads((tmp_path / "prove.json").read_text())
     assert (written["held"], written["rows"]["faults tried"]) == (False, 2)
 

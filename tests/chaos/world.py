@@ -1,4 +1,4 @@
-"""Where walks are made without pytest: moto, the bridge to its buckets, Adobe's stand-in, and what the functions log."""
+"""Make walks without pytest: moto, the bridge to its buckets, Adobe's stand-in, and what the functions log."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Unreachable:
 
 
 class MakeWalk(Protocol):
-    """Makes a walk on a stage of its own; ``settings`` of the stack by their environment variables."""
+    """Make a walk on a stage of its own; ``settings`` of the stack by their environment variables."""
 
     def __call__(self, *, unreachable: Unreachable | None = None, **settings: str) -> Walk: ...
 
@@ -62,7 +62,7 @@ class Grounds:
 
     @contextmanager
     def walks(self) -> Iterator[MakeWalk]:
-        """Makes walks, each on an empty moto, with a stand-in of its own."""
+        """Yield what makes walks, each on an empty moto, with a stand-in of its own."""
         mock = mock_aws()
 
         def make(*, unreachable: Unreachable | None = None, **settings: str) -> Walk:
@@ -94,7 +94,7 @@ class Grounds:
 
 @contextmanager
 def grounds() -> Iterator[Grounds]:
-    """The stand-in and the bridge, for as long as they are needed."""
+    """Run the stand-in and the bridge for as long as they are needed."""
     found = Grounds(StandIn(FAST).start())
     try:
         yield found
@@ -105,7 +105,7 @@ def grounds() -> Iterator[Grounds]:
 
 @contextmanager
 def world() -> Iterator[MakeWalk]:
-    """All that walks need, in one."""
+    """Yield what makes walks, with all that they need."""
     with grounds() as found, found.walks() as make:
         yield make
 
@@ -135,9 +135,9 @@ class _ClosedDoor(BaseAdapter):
 
 @contextmanager
 def logs(level: int = logging.INFO) -> Iterator[io.StringIO]:
-    """Everything that a function would log meanwhile, measures and libraries' warnings included, as it would look."""
-    heard = io.StringIO()
-    handler = logging.StreamHandler(heard)
+    """Yield what functions log meanwhile, metrics and libraries' warnings included, in the form that they have deployed."""
+    logged = io.StringIO()
+    handler = logging.StreamHandler(logged)
     handler.setFormatter(LambdaPowertoolsFormatter())
     ours, root = LOGGER._logger, logging.getLogger()
     before = ours.level, ours.handlers
@@ -145,8 +145,8 @@ def logs(level: int = logging.INFO) -> Iterator[io.StringIO]:
     ours.handlers = [handler]
     root.addHandler(handler)
     try:
-        with redirect_stdout(heard):
-            yield heard
+        with redirect_stdout(logged):
+            yield logged
     finally:
         ours.setLevel(before[0])
         ours.handlers = before[1]
@@ -155,7 +155,7 @@ def logs(level: int = logging.INFO) -> Iterator[io.StringIO]:
 
 @contextmanager
 def impatient(read_seconds: float = 0.6) -> Iterator[None]:
-    """Time-outs that a test can wait for."""
+    """Shorten time-outs to what a test can wait for."""
     with (
         patch.object(adobe_client, "TIMEOUTS", (1, read_seconds)),
         patch.object(tokens, "TIMEOUTS", (1, read_seconds)),

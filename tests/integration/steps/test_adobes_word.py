@@ -44,7 +44,7 @@ def post(stage: Stage, job: Job) -> Job:
 
 @pytest.fixture
 def job(stage: Stage, server: Scripted) -> Job:
-    """A job whose mask Adobe has just accepted."""
+    """Return a job whose mask Adobe has just accepted."""
     server.script = [accepted(server)]
     return post(stage, stage.claim())
 

@@ -17,7 +17,7 @@ MASK, FILL = "mask-objects", "fill-masked-areas"
 
 
 def put(walk: Walk, key: str, content: bytes) -> Photo:
-    """An object that comes along with a photo, and its notification."""
+    """Upload an object that comes along with a photo, and publish its notification."""
     there = walk.stage.upload(key, content)
     walk.publish(there)
     walk.execute()
@@ -29,7 +29,7 @@ def sidecar(**options: object) -> bytes:
 
 
 def refused(walk: Walk) -> list[str]:
-    """Reasons of the requests that were refused since the last look."""
+    """Return the reasons of the requests that were refused since the last look."""
     return [event["Detail"]["reason"] for event in walk.stage.published("Refused")]
 
 
@@ -74,7 +74,7 @@ def test_a_sidecar_whose_photo_was_not_read_yet_waits_for_it(walk: Walk) -> None
     assert walk.stage.only_job().options.grow == 3
 
 
-def test_a_sidecar_mends_a_photo_that_its_first_one_failed(walk: Walk) -> None:
+def test_a_sidecar_corrects_the_one_that_failed_its_photo(walk: Walk) -> None:
     walk.stage.upload("dog.jpg.json", b"{")
     clean(walk)
     assert walk.stage.only_job().outcome["reason"] == "InvalidOptionsError"
@@ -152,7 +152,7 @@ def test_an_inverted_mask_is_taken_as_it_was_shown(walk: Walk) -> None:
     assert walk.stage.results()["dog.jpg"] == by_mask
 
 
-def test_a_mask_that_cannot_work_fails_by_name_and_can_be_mended(walk: Walk) -> None:
+def test_a_mask_that_cannot_work_fails_by_name_and_can_be_corrected(walk: Walk) -> None:
     clean(walk, review="true")
     put(walk, "dog.mask.png", mask_bytes((50, 50)))
     assert walk.stage.only_job().outcome["reason"] == "OwnMaskSizeError"

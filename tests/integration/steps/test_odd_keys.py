@@ -36,7 +36,7 @@ def _is_ours(command: list[str]) -> bool:
 
 
 class Watch:
-    """What this process has done to the machine while it was watched."""
+    """Note what this process has done to the machine while it was watched."""
 
     def __init__(self) -> None:
         self.watching = False

@@ -17,14 +17,14 @@ OTHERS = "the-uploads-of-another-stack"
 
 
 def take_requests(walk: Walk, name: str, buckets: Sequence[Any]) -> None:
-    """The rules of one stack, as the template makes them."""
+    """Make the rules of one stack, as the template makes them."""
     for ending, named in (("requested", buckets), ("stray", [{"exists": False}, {"anything-but": buckets}])):
         pattern = {"detail-type": ["Photo Cleaning Requested"], "detail": {"bucket": named}}
         walk.stage.events.put_rule(Name=f"{name}-{ending}", EventPattern=json.dumps(pattern))
 
 
 def answers(walk: Walk, detail: Any) -> int:
-    """How often the stack answered."""
+    """Return how often the stack answered."""
     body = json.dumps({"detail-type": "Photo Cleaning Requested", "id": "1", "detail": detail})
     before = len(walk.stage.published("Request Refused"))
     assert refuse_request(body, InvalidRequestError("No."), walk.stage.services)

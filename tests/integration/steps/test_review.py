@@ -25,7 +25,7 @@ MASK, FILL = "mask-objects", "fill-masked-areas"
 
 
 def offer(walk: Walk, key: str = "dog.jpg", content: bytes = PHOTO) -> Photo:
-    """A photo whose mask waits for approval."""
+    """Upload a photo whose mask then waits for approval."""
     photo = walk.stage.upload(key, content, review="true")
     walk.publish(photo)
     walk.execute()
@@ -33,24 +33,24 @@ def offer(walk: Walk, key: str = "dog.jpg", content: bytes = PHOTO) -> Photo:
 
 
 def approve(walk: Walk, request_id: str = "approval", key: str = "dog.jpg") -> None:
-    """The event that approves the mask of a photo, and what follows."""
+    """Send the event that approves the mask of a photo, and do what follows."""
     request_mask(Upload(Photo(UPLOADS, key), request_id=request_id, approve=True), walk.stage.services)
     walk.admit()
     walk.execute()
 
 
-def said(walk: Walk, about: str = "") -> list[str]:
-    """Names of the events since the last look."""
+def published(walk: Walk, about: str = "") -> list[str]:
+    """Return the names of the events since the last look."""
     return [event["DetailType"] for event in walk.stage.published(about)]
 
 
 def folders_done(walk: Walk) -> list[dict[str, Any]]:
-    """Details of the events about folders since the last look."""
+    """Return the details of the events about folders since the last look."""
     return [event["Detail"] for event in walk.stage.published("Folder") if event["DetailType"] == "Folder Done"]
 
 
 def picture(walk: Walk, key: str) -> np.ndarray[Any, Any]:
-    """A picture of the results bucket."""
+    """Return a picture of the results bucket."""
     return np.asarray(Image.open(io.BytesIO(walk.stage.results()[key])))
 
 
@@ -61,7 +61,7 @@ def test_only_the_mask_is_bought_and_shown(walk: Walk) -> None:
     manifest = walk.stage.manifest("dog.jpg.json")
     assert (manifest["outcome"], manifest["result"]) == ("mask_ready", None)
     assert manifest["review"]["mask"]["key"] == "dog.jpg.mask.png"
-    assert said(walk) == ["Mask Ready", "Folder Done"]
+    assert published(walk) == ["Mask Ready", "Folder Done"]
     mask = picture(walk, "dog.jpg.mask.png")
     assert mask.shape == (80, 120)
     assert set(np.unique(mask)) == {0, 255}
@@ -83,13 +83,13 @@ def test_a_sideways_photo_is_shown_as_people_see_it(walk: Walk) -> None:
 
 def test_an_approval_buys_the_fill_and_never_the_mask_again(walk: Walk) -> None:
     offer(walk)
-    said(walk)
+    published(walk)
     approve(walk)
     assert walk.jobs_at_adobe() == {MASK: 1, FILL: 1}
     manifest = walk.stage.manifest("dog.jpg.json")
     assert (manifest["outcome"], manifest["run"], manifest["request_id"]) == ("cleaned", 2, "approval")
     assert manifest["requests"]["posts"] == 2
-    assert said(walk) == ["Photo Cleaned", "Folder Done"]
+    assert published(walk) == ["Photo Cleaned", "Folder Done"]
     (counts,) = walk.stage.ledger.progress.read(FolderScope(UPLOADS, ""))
     assert counts is not None
     assert (counts.mask_ready, counts.cleaned, counts.photos) == (0, 1, 1)
@@ -121,7 +121,7 @@ def test_a_message_that_comes_twice_approves_once(walk: Walk) -> None:
 
 
 @pytest.mark.parametrize("quiet", ["0", "60"])
-def test_a_folder_is_told_done_once_more_when_its_masks_expire(make_walk: MakeWalk, quiet: str) -> None:
+def test_a_folder_is_published_once_more_when_its_masks_expire(make_walk: MakeWalk, quiet: str) -> None:
     walk = make_walk(FOLDER_QUIET_SECONDS=quiet)
     for number in range(2):
         offer(walk, f"{number}.jpg")
@@ -132,16 +132,16 @@ def test_a_folder_is_told_done_once_more_when_its_masks_expire(make_walk: MakeWa
     expired_at = walk.stage.clock()
     sweep_jobs(lambda: 60.0, walk.stage.services)
     walk.admit()
-    told = folders_done(walk)
-    assert (told[-1]["mask_ready"], told[-1]["failed"]) == (0, 2)
-    assert told[-1]["begun_at"] == told[-1]["ended_at"] == expired_at
-    assert len(told) == (1 if quiet == "60" else 2)
+    done = folders_done(walk)
+    assert (done[-1]["mask_ready"], done[-1]["failed"]) == (0, 2)
+    assert done[-1]["begun_at"] == done[-1]["ended_at"] == expired_at
+    assert len(done) == (1 if quiet == "60" else 2)
 
 
-def test_another_approval_of_what_is_done_is_told_the_outcome(walk: Walk) -> None:
+def test_another_approval_of_what_is_done_gets_the_outcome(walk: Walk) -> None:
     offer(walk)
     approve(walk)
-    said(walk)
+    published(walk)
     approve(walk, "another")
     (event,) = walk.stage.published()
     assert (event["DetailType"], event["Detail"]["request_id"]) == ("Photo Cleaned", "another")
@@ -156,9 +156,9 @@ def test_a_request_without_review_approves_too(walk: Walk) -> None:
     assert walk.stage.only_job().status == "cleaned"
 
 
-def test_a_request_with_review_is_told_that_the_mask_waits(walk: Walk) -> None:
+def test_a_request_with_review_is_answered_that_the_mask_waits(walk: Walk) -> None:
     offer(walk)
-    said(walk)
+    published(walk)
     walk.publish(Photo(UPLOADS, "dog.jpg"), request_id="r1")
     walk.execute()
     (event,) = walk.stage.published("Mask")
@@ -197,7 +197,7 @@ def test_an_approval_of_nothing_is_refused_by_name(walk: Walk) -> None:
 
 def test_a_review_expires_by_name_and_keeps_the_mask(walk: Walk) -> None:
     offer(walk)
-    said(walk)
+    published(walk)
     walk.stage.clock.pass_by(MASK_KEPT_SECONDS - 60)
     sweep_jobs(lambda: 100.0, walk.stage.services)
     assert walk.stage.only_job().status == "mask_ready"
@@ -205,7 +205,7 @@ def test_a_review_expires_by_name_and_keeps_the_mask(walk: Walk) -> None:
     sweep_jobs(lambda: 100.0, walk.stage.services)
     job = walk.stage.only_job()
     assert (job.status, job.outcome["reason"]) == ("failed", "ReviewExpiredError")
-    assert said(walk) == ["Photo Failed", "Folder Done"]
+    assert published(walk) == ["Photo Failed", "Folder Done"]
     assert walk.stage.manifest("dog.jpg.json")["review"]["mask"]["key"] == "dog.jpg.mask.png"
     assert "dog.jpg.mask.png" in walk.stage.results()
 

@@ -1,4 +1,4 @@
-"""More than one run of a photo: names and records that outlive each other, and money over all of them."""
+"""Make more than one run of a photo: names and records that outlive each other, and money over all of them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PHOTO = photo_bytes()
 DAY = 86_400
 
 
-def asked_for(walk: Walk, key: str = "dog.jpg", request_id: str = "r1") -> None:
-    """A request for the photo at a key."""
+def request_photo(walk: Walk, key: str = "dog.jpg", request_id: str = "r1") -> None:
+    """Send a request for the photo at a key."""
     walk.publish(Photo(UPLOADS, key), request_id=request_id)
 
 
 def forget(stage: Stage) -> None:
-    """DynamoDB deletes what has expired."""
+    """Delete what has expired, as DynamoDB does."""
     for item in stage.items():
         if "expires_at" in item and float(item["expires_at"]["N"]) < stage.clock():
             stage.dynamodb.delete_item(TableName=TABLE, Key={"job_id": item["job_id"]})
@@ -38,7 +38,7 @@ def forget(stage: Stage) -> None:
 
 @pytest.fixture
 def reserved_names(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step Functions as AWS has it: the name of a closed execution is refused; moto takes it."""
+    """Refuse the name of a closed execution, as Step Functions does; moto takes it."""
     client, seen = walk.stage.stepfunctions, set[str]()
     start = client.start_execution
 
@@ -59,7 +59,7 @@ def test_an_old_executions_name_is_never_taken_for_this_claims(walk: Walk, reser
     walk.stage.clock.pass_by(401 * DAY)
     forget(walk.stage)
     assert walk.stage.jobs() == []
-    asked_for(walk)
+    request_photo(walk)
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
     assert len(walk.stage.executions()) == 2
@@ -70,7 +70,7 @@ def test_another_run_renews_the_record(walk: Walk) -> None:
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": {"do": "error", "status": 422}})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.stage.clock.pass_by(399.9 * DAY)
-    asked_for(walk)
+    request_photo(walk)
     walk.stage.clock.pass_by(DAY)
     forget(walk.stage)
     walk.settle()
@@ -104,12 +104,12 @@ def test_a_paid_mask_outlives_adobes_links(make_walk: Callable[..., Walk], route
     walk.adobe.add_rules({"route": "GET /files/*", "times": 1, "fault": {"do": "error", "status": 403}})
     while wait:
         walk.stage.clock.pass_by(wait)
-        wait = wait_of(lambda: fill_masked_areas(job.job_id, walk.stage.services))
+        wait = seconds_to_wait(lambda: fill_masked_areas(job.job_id, walk.stage.services))
     assert sorted(walk.jobs_at_adobe().values()) == [1, 1]
 
 
-def wait_of(step: Callable[[], None]) -> float:
-    """Seconds for which a step has the machine wait, 0 where it is done."""
+def seconds_to_wait(step: Callable[[], None]) -> float:
+    """Return the seconds for which a step has the machine wait, 0 where it is done."""
     try:
         step()
     except NotReadyError as later:
@@ -139,7 +139,7 @@ def test_a_post_in_flight_is_waited_out_by_the_next_run(walk: Walk, monkeypatch:
         if request.name == "fill-1" and not stopped:
             stopped.append(job.execution_name)
             record_failure(job.execution_name, "ExecutionStoppedError", "ABORTED", walk.stage.services)
-            asked_for(walk)
+            request_photo(walk)
         return record(ledger, job, request, now=now)
 
     monkeypatch.setattr(Ledger, "record_adobe_job", late)
@@ -168,9 +168,9 @@ def test_an_answer_that_comes_after_the_end_is_kept_for_the_next_run(
     job = walk.stage.only_job()
     kept = job.adobe_requests["fill-1"].adobe_job
     assert (job.status, job.published, kept is not None) == ("failed", True, True)
-    told = walk.stage.manifest("dog.jpg.json")["adobe_jobs"]
-    assert [one["job_id"] for one in told if one["ask"] == "fill-1"] == [kept.job_id if kept else ""]
-    asked_for(walk)
+    listed = walk.stage.manifest("dog.jpg.json")["adobe_jobs"]
+    assert [one["job_id"] for one in listed if one["ask"] == "fill-1"] == [kept.job_id if kept else ""]
+    request_photo(walk)
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
@@ -201,7 +201,7 @@ def test_a_retry_buys_again_what_was_of_no_use_and_nothing_else(
     assert job.outcome["reason"] == reason
     fates = {name: request.fate for name, request in job.adobe_requests.items() if request.attempts}
     assert fates == ({"mask": fate} if step == "mask" else {"mask": "", "fill-1": fate})
-    asked_for(walk)
+    request_photo(walk)
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1, route: 2}
@@ -216,24 +216,24 @@ def test_a_retry_waits_for_what_adobe_is_still_at_work_on(walk: Walk, step: str)
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert job.outcome["reason"] == "CredentialsRefusedError"
     assert {request.fate for request in job.adobe_requests.values()} == {""}
-    asked_for(walk)
+    request_photo(walk)
     walk.execute()
     assert walk.stage.only_job().status == "cleaned"
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
 
 
-def test_a_retry_buys_again_what_adobe_refuses_to_tell_of(walk: Walk) -> None:
+def test_a_retry_buys_again_what_adobe_refuses_to_report(walk: Walk) -> None:
     refused = {"route": "GET /v1/status/*", "after": 1, "times": 5, "fault": {"do": "error", "status": 422}}
     walk.adobe.add_rules(refused)
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     assert (job.outcome["reason"], job.adobe_requests["fill-1"].fate) == ("RequestRefusedError", "given_up")
-    asked_for(walk)
+    request_photo(walk)
     walk.execute()
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 2}
 
 
 @pytest.mark.parametrize("gone", ["plan.json", "hole.png"])
-def test_work_that_is_gone_spoils_the_fill_alone(walk: Walk, gone: str) -> None:
+def test_work_that_is_gone_makes_only_the_fill_unusable(walk: Walk, gone: str) -> None:
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.settle()
     work = walk.stage.settings.work_bucket
@@ -259,28 +259,28 @@ def test_a_request_that_comes_again_after_others_begins_no_run(walk: Walk) -> No
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.execute()
     for request_id in ("r1", "r2", "r1", "r2", "r1"):
-        asked_for(walk, request_id=request_id)
+        request_photo(walk, request_id=request_id)
         walk.execute()
     assert walk.stage.only_job().run == 3
     assert walk.jobs_at_adobe() == {"mask-objects": 3}
 
 
 def test_a_request_for_a_photo_in_work_is_answered_with_its_outcome(walk: Walk) -> None:
-    """And is no other run when its message comes again."""
+    """GIVEN a request for a photo in work WHEN its message comes again THEN it is no other run."""
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": "failed"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     for _ in range(2):
-        asked_for(walk, request_id="r1")
+        request_photo(walk, request_id="r1")
     walk.execute()
     asked = [(event["DetailType"], event["Detail"]["request_id"]) for event in walk.stage.published()]
     assert asked == [("Photo Failed", ""), ("Photo Failed", "r1")]
-    asked_for(walk, request_id="r1")
+    request_photo(walk, request_id="r1")
     assert walk.stage.only_job().run == 1
 
 
 @pytest.mark.parametrize("status", ["nothing_to_remove", "failed"])
 def test_a_request_before_the_outcome_is_published_is_answered_too(walk: Walk, status: JobStatus) -> None:
-    """GIVEN a call that died between the end of a job and its event WHEN a request comes THEN both are told."""
+    """GIVEN a call that died between the end of a job and its event WHEN a request comes THEN both are answered."""
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     stage = walk.stage
     result = SavedObject(RESULTS, "dog.jpg", len(PHOTO), "image/jpeg", "0" * 64).describe()
@@ -288,20 +288,20 @@ def test_a_request_before_the_outcome_is_published_is_answered_too(walk: Walk, s
     if status == "failed":
         outcome |= {**asdict(failure_of(AdobeJobFailedError("No."))), "result": None}
     stage.ledger.finish(stage.only_job(), status, outcome, now=stage.clock())
-    asked_for(walk)
+    request_photo(walk)
     walk.execute()
     assert [event["Detail"]["request_id"] for event in stage.published()] == ["", "r1"]
 
 
 def test_both_lost_answers_stand_in_the_account_of_every_run(walk: Walk) -> None:
-    """A third POST is never sent, whoever asks; the photo fails by name and tells what may have been paid."""
+    """GIVEN two lost answers THEN no request leads to a third POST, and the manifest shows what may have been paid."""
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 2, "fault": "broken_json"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     for _ in range(2):
         manifest = walk.stage.manifest("dog.jpg.json")
         assert (manifest["reason"], manifest["possible_duplicate"]) == ("PostOutcomeUnknownError", True)
         assert manifest["requests"]["posts"] == 2
-        asked_for(walk)
+        request_photo(walk)
         walk.execute()
     assert walk.jobs_at_adobe() == {"mask-objects": 2}
 
@@ -310,9 +310,9 @@ def test_what_an_earlier_run_has_paid_stays_in_the_account(walk: Walk) -> None:
     walk.adobe.add_rules({"route": "POST /v1/mask-objects", "times": 1, "fault": "failed"})
     walk.publish(walk.stage.upload("dog.jpg", PHOTO))
     walk.execute()
-    asked_for(walk)
+    request_photo(walk)
     walk.execute()
     manifest = walk.stage.manifest("dog.jpg.json")
-    told = [(asked["ask"], asked["run"], asked["posts"]) for asked in manifest["adobe_jobs"]]
-    assert told == [("mask", 1, 1), ("mask", 2, 1), ("fill-1", 2, 1)]
+    listed = [(paid["ask"], paid["run"], paid["posts"]) for paid in manifest["adobe_jobs"]]
+    assert listed == [("mask", 1, 1), ("mask", 2, 1), ("fill-1", 2, 1)]
     assert (manifest["requests"]["posts"], manifest["possible_duplicate"]) == (3, False)

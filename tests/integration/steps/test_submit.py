@@ -36,7 +36,7 @@ OBJECTS = ROUTES["mask-objects"]
 
 
 def request_once(walk: Walk, job: Job, services: Services | None = None) -> Job:
-    """One call of one function."""
+    """Send the request as one call of one function does."""
     return send(
         walk.stage.job(job.job_id),
         "mask",
@@ -49,7 +49,7 @@ def request_once(walk: Walk, job: Job, services: Services | None = None) -> Job:
 
 
 def request(walk: Walk, job: Job) -> Job:
-    """As often as the waiting room lets the photo in."""
+    """Send the request as often as the waiting room lets the photo in."""
     for _ in range(300):
         try:
             return request_once(walk, job)
@@ -63,7 +63,7 @@ def rule(walk: Walk, action: Any, **more: Any) -> None:
 
 
 def agreed(walk: Walk) -> int:
-    """POSTs, as Adobe and the ledger both count them."""
+    """Return the number of POSTs, which Adobe and the ledger count alike."""
     at_adobe = sum(walk.posts().values())
     assert at_adobe == walk.posts_in_the_ledger()
     return at_adobe
@@ -352,7 +352,7 @@ def test_the_first_check_is_planned_with_a_slot_where_polls_count(make_walk: Cal
 def test_the_first_check_counts_from_adobes_answer(
     make_walk: Callable[..., Walk], monkeypatch: pytest.MonkeyPatch, answered_after: float, polls_count: str
 ) -> None:
-    """Where status requests take slots, it counts from there as long as its slot holds."""
+    """GIVEN status requests that take slots THEN it counts from there as long as its slot holds."""
     walk = make_walk(COUNT_POLLS=polls_count, REQUESTS_PER_MINUTE="60", REQUESTS_PER_DAY="9000")
     submit = AdobeClient.submit
 

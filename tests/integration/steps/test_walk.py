@@ -36,12 +36,12 @@ ODD_KEY = "Zoë's dog + cat (100%) [final] 🐶.jpg"
 
 
 def published(walk: Walk) -> list[tuple[str, str]]:
-    """What was published of photos: kind and reason."""
+    """Return what was published of photos: kind and reason."""
     return [(event["DetailType"], event["Detail"].get("reason", "")) for event in walk.stage.published()]
 
 
 def cleaned(walk: Walk, key: str, original: bytes = PHOTO) -> dict[str, Any]:
-    """The manifest of a photo that is clean: changed where the object was, and nowhere else."""
+    """Return the manifest of a photo that is clean: changed where the object was, and nowhere else."""
     manifest = walk.stage.manifest(f"{key}.json")
     assert manifest["outcome"] == "cleaned"
     content = walk.stage.results()[manifest["result"]["key"]]
@@ -83,7 +83,7 @@ def test_a_file_that_is_no_photo_by_its_name_is_left(walk: Walk, key: str) -> No
     request_mask(Upload(photo), walk.stage.services)
     assert published(walk) == []
     with pytest.raises(InvalidRequestError, match="not a photo"):
-        request_mask(Upload(photo, request_id="asked-1"), walk.stage.services)
+        request_mask(Upload(photo, request_id="r1"), walk.stage.services)
     assert walk.stage.results() == {}
     assert walk.posts() == {}
 
@@ -107,7 +107,7 @@ def test_every_route_makes_the_mask(walk: Walk, route: str) -> None:
 
 
 def test_the_limit_of_uploads_is_none_for_what_adobe_makes(make_walk: Callable[..., Walk]) -> None:
-    """A PNG of a fill takes several times the bytes of the JPEG that it is for."""
+    """GIVEN a fill as PNG, which has several times the bytes of its JPEG THEN it is taken all the same."""
     walk = make_walk(MAX_PHOTO_MEGABYTES=str((len(PHOTO) + 1) / 1_000_000))
     walk.clean(walk.stage.upload("dog.jpg", PHOTO))
     cleaned(walk, "dog.jpg")
@@ -270,7 +270,7 @@ def test_a_fill_that_could_not_be_sent_is_not_waited_for_but_sent(walk: Walk) ->
     assert walk.jobs_at_adobe() == {"mask-objects": 1, "fill-masked-areas": 1}
 
 
-def test_photos_whose_turn_has_not_come_wait_in_the_room_in_order(make_walk: Callable[..., Walk]) -> None:
+def test_photos_without_a_slot_wait_in_the_room_in_order(make_walk: Callable[..., Walk]) -> None:
     walk = make_walk(REQUESTS_PER_MINUTE="2")
     photos = [walk.stage.upload(f"{name}.jpg", photo_bytes(seed=ord(name))) for name in "abcd"]
     for photo in photos:
@@ -300,7 +300,7 @@ def test_nothing_to_remove_takes_no_slot_of_a_fill(make_walk: Callable[..., Walk
 
 
 def large_header() -> bytes:
-    """A PNG with alpha that says that it has 120 megapixels."""
+    """Return a PNG with alpha whose header says 120 megapixels."""
     small = photo_bytes("PNG", (20, 20))
     head = small[12:16] + (12_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big") + bytes([8, 6]) + small[26:29]
     return small[:12] + head + zlib.crc32(head).to_bytes(4, "big") + small[33:]
@@ -532,9 +532,7 @@ def test_a_broken_sidecar_after_the_photo_does_not_end_its_job(walk: Walk) -> No
     assert walk.stage.only_job().status == "cleaned"
 
 
-def test_an_own_mask_photo_deleted_during_the_fill_is_finished(
-    walk: Walk,
-) -> None:
+def test_a_photo_with_its_own_mask_is_finished_though_deleted(walk: Walk) -> None:
     walk.stage.upload("dog.mask.png", mask_bytes())
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.adobe.add_rules({"route": "GET /v1/status/*", "times": 1, "fault": {"do": "status_word", "word": "running"}})
@@ -561,17 +559,17 @@ def test_a_late_failure_of_one_delivery_does_not_end_the_next_run(walk: Walk) ->
     assert walk.stage.only_job() == second
 
 
-# --- asked for by an event ------------------------------------------------------------------------------------------------------------
+# --- requested by an event ------------------------------------------------------------------------------------------------------------
 
 
-def asked_for(photo: Photo) -> Photo:
-    """As a request names it: by its place alone."""
+def by_place(photo: Photo) -> Photo:
+    """Return the photo as a request names it: by its place alone."""
     return Photo(bucket=photo.bucket, key=photo.key)
 
 
 def test_a_request_starts_a_job_with_its_own_options(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
-    walk.publish(asked_for(photo), request_id="r1", options={"remove": "zebra"})
+    walk.publish(by_place(photo), request_id="r1", options={"remove": "zebra"})
     walk.execute()
     assert walk.stage.manifest("dog.jpg.json")["outcome"] == "nothing_to_remove"
     assert walk.stage.only_job().photo.version_id == photo.version_id
@@ -584,25 +582,25 @@ def test_a_request_for_a_cleaned_photo_is_answered_and_costs_nothing(walk: Walk)
     paid = walk.posts()
     walk.publish(photo)
     assert walk.stage.published() == [], "a notification that comes twice asks nothing"
-    walk.publish(asked_for(photo), request_id="r1", correlation_id="order 7")
+    walk.publish(by_place(photo), request_id="r1", correlation_id="order 7")
     walk.execute()
     answer = {**first["Detail"], "request_id": "r1", "correlation_id": "order 7"}
     assert [event["Detail"] for event in walk.stage.published()] == [answer]
     assert walk.posts() == paid
 
 
-def test_two_requests_for_one_photo_are_told_apart(walk: Walk) -> None:
+def test_two_requests_for_one_photo_get_an_answer_each(walk: Walk) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO)
     for number, remove in enumerate(("subject", "everything"), start=1):
         walk.publish(
-            asked_for(photo),
+            by_place(photo),
             request_id=f"r{number}",
             correlation_id=f"order {number}",
             options={"remove": remove},
         )
         walk.execute()
-    told = [event["Detail"] for event in walk.stage.published()]
-    assert [(one["request_id"], one["correlation_id"], one["options"]["remove"]) for one in told] == [
+    answers = [event["Detail"] for event in walk.stage.published()]
+    assert [(one["request_id"], one["correlation_id"], one["options"]["remove"]) for one in answers] == [
         ("r1", "order 1", ["subject"]),
         ("r2", "order 2", ["everything"]),
     ]
@@ -618,7 +616,7 @@ def test_a_photo_of_a_bucket_that_is_not_ours_is_refused(walk: Walk) -> None:
 @pytest.mark.parametrize("with_version", [True, False])
 def test_a_request_that_names_a_version_can_pass_the_original_on(walk: Walk, with_version: bool) -> None:
     photo = walk.stage.upload("dog.jpg", PHOTO, remove="zebra")
-    named = replace(asked_for(photo), version_id=photo.version_id if with_version else "")
+    named = replace(by_place(photo), version_id=photo.version_id if with_version else "")
     walk.publish(named, request_id="r1")
     walk.execute()
     assert walk.stage.manifest("dog.jpg.json")["result"]["bytes"] == len(PHOTO)
@@ -630,7 +628,7 @@ def test_a_request_without_options_is_another_try_of_the_same_job(walk: Walk) ->
     walk.stage.upload("dog.jpg.json", b'{"grow": 5}')
     photo = walk.stage.upload("dog.jpg", PHOTO)
     assert walk.clean(photo).outcome["reason"] == "AdobeJobFailedError"
-    walk.publish(asked_for(photo), request_id="r1")
+    walk.publish(by_place(photo), request_id="r1")
     walk.execute()
     job = walk.stage.only_job()
     assert (job.status, job.run, job.options.grow) == ("cleaned", 2, 5)
@@ -638,7 +636,7 @@ def test_a_request_without_options_is_another_try_of_the_same_job(walk: Walk) ->
     assert {Job.id_in(name) for name, _ in walk.stage.executions()} == {job.job_id}
     assert len(walk.stage.executions()) == 2
     cleaned(walk, "dog.jpg")
-    walk.publish(asked_for(photo), request_id="r1")
+    walk.publish(by_place(photo), request_id="r1")
     walk.execute()
     assert walk.stage.only_job().run == 2
 
@@ -649,7 +647,7 @@ def test_another_run_after_two_weeks_uses_only_its_own_answers(walk: Walk, route
     photo = walk.stage.upload("dog.jpg", PHOTO, mask_route=route)
     assert walk.clean(photo).outcome["reason"] == "FillUnusableError"
     walk.stage.clock.pass_by(MASK_KEPT_SECONDS + 1)
-    walk.publish(asked_for(photo), request_id="r1")
+    walk.publish(by_place(photo), request_id="r1")
     walk.execute()
     cleaned(walk, "dog.jpg")
     assert sum(walk.jobs_at_adobe().values()) == 4
@@ -663,11 +661,11 @@ def test_a_request_with_bad_options_never_pays_with_other_ones(walk: Walk) -> No
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.publish(photo)
     for request in ("r1", "r2", "r2"):
-        walk.publish(asked_for(photo), request_id=request, options={"remove": 5})
+        walk.publish(by_place(photo), request_id=request, options={"remove": 5})
     walk.execute()
     assert walk.posts() == {}
     assert [kind for kind, _ in published(walk)] == ["Photo Failed"] * 3
-    walk.publish(asked_for(photo), request_id="r3", options={})
+    walk.publish(by_place(photo), request_id="r3", options={})
     walk.execute()
     cleaned(walk, "dog.jpg")
 
@@ -693,9 +691,9 @@ def test_no_write_of_a_photo_is_left_out_below(walk: Walk) -> None:
     with walk.stage.killed(*WRITES, after=1000) as writes:
         walk.publish(photo)
         walk.execute()
-    # A job that is not ready when asked for costs three more; a slot that has to be waited for inside a step, one for each.
-    asked = sum(request.polls for request in walk.stage.only_job().adobe_requests.values())
-    assert len(writes) <= WRITES_OF_A_WALK + 2 + 3 * (asked - 2)
+    # A job that is not ready at its check costs three more; a slot that has to be waited for inside a step, one for each.
+    polls = sum(request.polls for request in walk.stage.only_job().adobe_requests.values())
+    assert len(writes) <= WRITES_OF_A_WALK + 2 + 3 * (polls - 2)
 
 
 #: Every write is tried by ``make prove``.
@@ -717,9 +715,9 @@ def test_a_crash_between_any_two_writes_loses_nothing(walk: Walk, number: int) -
     assert again in (0, 1)
     assert manifest["possible_duplicate"] or again == 0
     assert manifest["requests"]["posts"] >= sum(walk.posts().values())
-    said = published(walk)
-    assert set(said) == {("Photo Cleaned", "")}
-    assert len(said) <= 2
+    events = published(walk)
+    assert set(events) == {("Photo Cleaned", "")}
+    assert len(events) <= 2
     assert len(walk.stage.executions()) == 1
 
 
@@ -734,13 +732,13 @@ def test_a_step_that_is_repeated_after_it_succeeded_changes_nothing(walk: Walk) 
 def test_no_link_and_no_token_is_written_anywhere_but_into_work(walk: Walk) -> None:
     walk.adobe.add_rules({"route": "POST /v1/fill-masked-areas", "times": 1, "fault": {"do": "error", "status": 503}})
     job = walk.clean(walk.stage.upload("dog.jpg", PHOTO))
-    told = str([walk.stage.executions(), walk.stage.results()["dog.jpg.json"], job, walk.stage._heard])
+    written = str([walk.stage.executions(), walk.stage.results()["dog.jpg.json"], job, walk.stage._events])
     for secret in ("X-Amz-", "Signature", walk.adobe.settings.canary, "Bearer", walk.adobe.settings.client_secret):
-        assert secret not in told
+        assert secret not in written
 
 
 def test_a_fault_of_ours_is_no_failure_of_the_photo(walk: Walk) -> None:
-    """GIVEN a table that cannot be written THEN the message comes back, and nothing was said of the photo."""
+    """GIVEN a table that cannot be written THEN the message comes back, and nothing is published of the photo."""
     photo = walk.stage.upload("dog.jpg", PHOTO)
     walk.stage.dynamodb.delete_table(TableName="the-jobs")
     with pytest.raises(Exception, match="ResourceNotFound") as raised:

@@ -1,4 +1,4 @@
-"""A photo's walk without a cloud: SQS played by a loop, the state machine by an interpreter of its own file, AWS by moto,
+"""Take a photo through its steps without a cloud: SQS played by a loop, the state machine by an interpreter of its own file, AWS by moto,
 Adobe by its stand-in."""
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def mask_bytes(size: tuple[int, int] = (120, 80), fill: int | None = None) -> by
 
 
 class S3OverHttp:
-    """Presigned links to moto's buckets, for somebody who is no client of moto."""
+    """Serve presigned links to moto's buckets to somebody who is no client of moto."""
 
     def __init__(self) -> None:
         self.stage: Stage | None = None
@@ -99,14 +99,14 @@ class S3OverHttp:
             daemon_threads = True
 
             def handle_error(self, *_: Any) -> None:
-                """A reader may leave in the middle."""
+                """Pass over a reader that leaves in the middle."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """An object by the path of its link."""
+        """Return status and content of an object by the path of its link."""
         bucket, key, version = _object(path)
         assert self.stage is not None
         try:
@@ -129,7 +129,7 @@ def _object(path: str) -> tuple[str, str, dict[str, str]]:
 
 
 class Walk:
-    """Deliveries and executions as AWS makes them: at least once, retried after a crash."""
+    """Make deliveries and executions as AWS does: at least once, retried after a crash."""
 
     def __init__(self, stage: Stage, adobe: StandIn) -> None:
         self.stage = stage
@@ -158,7 +158,7 @@ class Walk:
         correlation_id: str = "",
         options: dict[str, Any] | None = None,
     ) -> Exception | None:
-        """One message until it is done with, and the waiting room until it is empty; what ended the message, if a fault."""
+        """Deliver a message until it is done with, and let in who waits; return the fault that ended the message, if any."""
         upload = Upload(photo, options=options, request_id=request_id, correlation_id=correlation_id)
         fault = self._deliver(lambda: request_mask(upload, self.stage.services))
         self.admit()
@@ -178,7 +178,7 @@ class Walk:
         raise AssertionError("the message came back a dozen times")
 
     def admit(self) -> None:
-        """The waiting room until nobody waits: photos are let in, and each goes on when its message is received."""
+        """Let photos in until nobody waits; each goes on when its message is received."""
         for _ in range(1000):
             leased = self.stage.services.room.lease().until > self.stage.clock()
             received = self._receive_admitted()
@@ -191,7 +191,7 @@ class Walk:
         raise AssertionError("photos wait for ever")
 
     def look_into_the_room(self, seconds: float) -> int:
-        """One call of the function that lets photos in; for how long the machine waits then."""
+        """Call the function that lets photos in; return for how many seconds the machine waits then."""
         until = self.stage.clock() + seconds
         try:
             answer = admit_photos("room-0-0", lambda: until - self.stage.clock(), self.stage.services)
@@ -223,14 +223,14 @@ class Walk:
     # --- Step Functions ---
 
     def execute(self) -> None:
-        """Every execution that was started, to its end."""
+        """Run every execution that was started to its end."""
         for name, start in self.stage.executions():
             if name not in self.ended:
                 self.ended.add(name)
                 self._run(name, start)
 
     def clean(self, photo: Photo) -> Job:
-        """The whole walk of one photo."""
+        """Take one photo to its end."""
         self.publish(photo)
         self.execute()
         return self.stage.only_job()
@@ -285,7 +285,7 @@ class Walk:
     # --- looking ---
 
     def posts(self) -> dict[str, int]:
-        """POSTs that reached Adobe's paid routes."""
+        """Count the POSTs that reached Adobe's paid routes."""
         counted = self.adobe.counters()["requests"]
         return {
             route.removeprefix("POST /v1/").removeprefix("POST /"): sum(answers.values())
@@ -294,12 +294,12 @@ class Walk:
         }
 
     def jobs_at_adobe(self) -> dict[str, int]:
-        """Jobs that Adobe was paid for."""
+        """Count the jobs that Adobe was paid for."""
         return {
             route.removeprefix("/v1/").removeprefix("/"): count
             for route, count in self.adobe.counters()["jobs"].items()
         }
 
     def posts_in_the_ledger(self) -> int:
-        """POSTs that the records know of."""
+        """Count the POSTs that the records know of."""
         return sum(request.attempts + request.refusals for job in self.stage.jobs() for request in job.all_requests)
