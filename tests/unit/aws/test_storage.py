@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cleanplate.aws.storage import LINK_SECONDS, MARK
@@ -116,6 +116,7 @@ def test_a_photo_over_the_cap_is_not_read(stage: Stage) -> None:
 
 
 @settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([(600_000, 300_000, 0), (0, 10, 1)])  # on from an end that was met in reading
 @given(st.lists(st.tuples(st.integers(-50, 700_000), st.integers(0, 300_000), st.sampled_from([0, 1, 2])), max_size=6))
 def test_a_photo_that_is_read_in_pieces_reads_like_a_file(stage: Stage, walk: list[tuple[int, int, int]]) -> None:
     content = bytes(range(256)) * 2500
