@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import pytest
 
-#: Folders and modules whose tests share what takes a second and more to make (the transformed template, the parsed
-#: project, moto's interpreter, the model, a browser): each is one worker's, since every worker would make it again.
-SHARING = {"template", "consistency", "test_other_interpreter", "test_addresses", "test_routes", "test_html"}
+HERE = Path(__file__).parent
+
+#: Where each module is one worker's: another would load and make once more what its tests share. The other folders have
+#: groups of their own.
+GROUPED = {"consistency", "integration", "template", "unit"}
+#: Folders whose tests share what takes a second and more to make: the transformed template, the parsed project.
+ONE_WORKERS = {"template", "consistency"}
 #: Takes as long as all others of its folder.
 ALONE = {"test_check"}
 
@@ -30,9 +35,10 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    if isinstance(collector, pytest.Module) and collector.path.stem not in ALONE:
-        for name in SHARING & {collector.path.parent.name, collector.path.stem}:
-            collector.add_marker(pytest.mark.xdist_group(name))
+    if isinstance(collector, pytest.Module) and collector.path.relative_to(HERE).parts[0] in GROUPED:
+        folder, name = collector.path.parent.name, collector.path.stem
+        group = folder if folder in ONE_WORKERS and name not in ALONE else f"{folder}.{name}"
+        collector.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(tryfirst=True)  # Before xdist writes the groups into the tests' names.
