@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import replace
 
@@ -15,8 +16,8 @@ _MAKERS_NOTE = 0x927C
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _STRIP_OFFSETS, _STRIP_LENGTHS = 0x0111, 0x0117
 
-#: Second markers that real JPEG streams begin with, so that random bytes of a maker's note are not taken for one.
-_JPEG_STARTS = tuple(b"\xff\xd8\xff" + bytes([second]) for second in (0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xE1, 0xEE))
+#: With the second markers that real JPEG streams have, so that random bytes of a maker's note are not taken for one.
+_JPEG_START = re.compile(rb"\xff\xd8\xff[\xc0\xc2\xc4\xdb\xdd\xe0\xe1\xee]")
 
 
 def read_exif(exif: bytes) -> tuple[bytearray, Header, Directory]:
@@ -156,12 +157,10 @@ def _clear_thumbnail(block: bytearray, header: Header, at: int) -> None:
 
 def clear_previews(data: bytearray) -> None:
     """Zero the JPEG streams inside ``data``: makers keep larger previews in their notes."""
-    at = data.find(b"\xff\xd8\xff")
-    while at >= 0:
-        if bytes(data[at : at + 4]) in _JPEG_STARTS:
-            end = data.find(b"\xff\xd9", at)
-            if end < 0:
-                return
-            data[at : end + 2] = bytes(end + 2 - at)
-            at = end
-        at = data.find(b"\xff\xd8\xff", at + 2)
+    end = 0
+    while start := _JPEG_START.search(data, end):
+        at = start.start()
+        end = data.find(b"\xff\xd9", at) + 2
+        if end < 2:
+            return
+        data[at:end] = bytes(end - at)
