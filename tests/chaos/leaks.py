@@ -119,7 +119,7 @@ def places(system: System) -> Iterator[tuple[str, str]]:
     yield from (("histories", text) for text in _histories(system))
     yield from (("messages", text) for text in _messages(system))
     yield from (("records", text) for text in _records(system))
-    yield from (("events", json.dumps(event)) for event in system._heard)
+    yield from (("events", json.dumps(event)) for event in system._events)
     yield from (("results", text) for text in _objects(system, system.stack.results_bucket))
     yield "the server's log", system.aws.log.read_text(errors="replace")
 

@@ -104,7 +104,7 @@ class System:
         self.aws = cloud.aws
         self.stack = cloud.stack
         self.events_queue = self._listen()
-        self._heard: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
         self.pages(wanted=False)
         self.expect_quick_jobs()
 
@@ -128,7 +128,7 @@ class System:
 
     def pages(self, *, wanted: bool) -> None:
         """Have pages written of folders that are done, or not: each costs processor time that most tests can do without."""
-        self.heard("WriteFolderPageFunction", wanted=wanted)
+        self.subscribe("WriteFolderPageFunction", wanted=wanted)
 
     def expect_quick_jobs(self) -> None:
         """Let the stack know how quick the stand-in is: it would wait for six seconds before its first status request."""
@@ -136,8 +136,8 @@ class System:
         for route in ROUTES:
             limiter.observe(route, 1.0)
 
-    def heard(self, function: str, *, wanted: bool) -> None:
-        """Have a function told of the events that its one rule names, or not."""
+    def subscribe(self, function: str, *, wanted: bool) -> None:
+        """Have a function called for the events that its one rule names, or not."""
         events = self.aws.client("events")
         (rule,) = events.list_rule_names_by_target(TargetArn=self._arn(function))["RuleNames"]
         (events.enable_rule if wanted else events.disable_rule)(Name=rule)
@@ -189,9 +189,9 @@ class System:
         until = time.monotonic() + deadline
         found: list[JobSnapshot] = []
         while time.monotonic() < until:
-            if not any(self.version_of(event) == dropped.version_id for event in self._heard):
-                # Hearing of it costs less than looking for it in the table again and again.
-                self._hear()
+            if not any(self.version_of(event) == dropped.version_id for event in self._events):
+                # To wait for its event costs less than to scan the table again and again.
+                self._receive_events()
                 continue
             found = self.find(dropped)
             if found and all(snapshot.ended for snapshot in found):
@@ -212,30 +212,30 @@ class System:
         """The events about one photo that came over the bus, at least ``count``."""
         until = time.monotonic() + deadline
         while True:
-            found = [event for event in self._heard if self.key_of(event) == key]
+            found = [event for event in self._events if self.key_of(event) == key]
             if len(found) >= count or time.monotonic() > until:
                 return found
-            self._hear()
+            self._receive_events()
 
     def refused(self, correlation_id: str, deadline: float = 30.0) -> dict[str, Any]:
         """Return the detail of the ``Request Refused`` that answers one request."""
         until = time.monotonic() + deadline
         while True:
-            for event in self._heard:
+            for event in self._events:
                 if event["detail-type"] == "Request Refused" and event["detail"]["correlation_id"] == correlation_id:
                     found: dict[str, Any] = event["detail"]
                     return found
             assert time.monotonic() < until, f"nobody refused {correlation_id}"
-            self._hear()
+            self._receive_events()
 
     def folders_done(self, folder: str) -> list[dict[str, Any]]:
         """The detail of every ``Folder Done`` about a folder, when the bus has fallen silent."""
         quiet = 0
         while quiet < 3:
-            quiet = 0 if self._hear() else quiet + 1
+            quiet = 0 if self._receive_events() else quiet + 1
         return [
             event["detail"]
-            for event in self._heard
+            for event in self._events
             if event["detail-type"] == "Folder Done" and event["detail"]["folder"] == folder
         ]
 
@@ -251,7 +251,7 @@ class System:
         version: str | None = (event["detail"].get("photo") or {}).get("version_id")
         return version
 
-    def _hear(self) -> int:
+    def _receive_events(self) -> int:
         """Keep what comes over the bus within a second, for whichever test asks for it; return how many events came."""
         sqs = self.aws.client("sqs")
         answer = sqs.receive_message(QueueUrl=self.events_queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
@@ -259,7 +259,7 @@ class System:
         for message in messages:
             event = json.loads(message["Body"])
             check_event(event)
-            self._heard.append(event)
+            self._events.append(event)
             sqs.delete_message(QueueUrl=self.events_queue, ReceiptHandle=message["ReceiptHandle"])
         return len(messages)
 

@@ -17,29 +17,29 @@ from cleanplate.jobs.ledger import Ledger
 from cleanplate.models import Job, Options, Photo
 from cleanplate.uploads.identity import job_id
 from tests.chaos.rights import Trial, without
+from tests.end_to_end.alarm_reader import Alarms
 from tests.end_to_end.conftest import System, until
-from tests.end_to_end.ringing import Bell
 
 
 @pytest.fixture
-def bell(system: System) -> Bell:
-    return Bell(system)
+def alarms(system: System) -> Alarms:
+    return Alarms(system)
 
 
-def rings(bell: Bell, alarm: str, **given: float) -> bool:
+def rings(alarms: Alarms, alarm: str, **given: float) -> bool:
     """Whether the alarm says so of what is measured until then; logs and queues lag a little."""
     deadline = time.monotonic() + 15
-    while not (ringing := bell.rings(alarm, given)) and time.monotonic() < deadline:
+    while not (ringing := alarms.rings(alarm, given)) and time.monotonic() < deadline:
         time.sleep(0.3)
     return ringing
 
 
-def hears(bell: Bell, alarm: str, **given: float) -> None:
+def rings_and_notifies(alarms: Alarms, alarm: str, **given: float) -> None:
     """It rings, and a subscriber of the topic is notified."""
-    assert rings(bell, alarm, **given), bell.value(alarm, given)
-    bell.tell(alarm, given)
-    told = bell.heard(alarm)
-    assert told["AlarmDescription"] == bell.alarms[alarm]["AlarmDescription"]
+    assert rings(alarms, alarm, **given), alarms.value(alarm, given)
+    alarms.publish_metrics(alarm, given)
+    notification = alarms.notification(alarm)
+    assert notification["AlarmDescription"] == alarms.definitions[alarm]["AlarmDescription"]
 
 
 def late_job(system: System, key: str) -> str:
@@ -61,13 +61,13 @@ def late_job(system: System, key: str) -> str:
 # --- alarms -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_unreadable_message_is_a_dead_letter_at_once_and_rings(system: System, bell: Bell) -> None:
+def test_an_unreadable_message_is_a_dead_letter_at_once_and_rings(system: System, alarms: Alarms) -> None:
     sqs = system.aws.client("sqs")
-    assert not bell.rings("DeadLettersAlarm")
+    assert not alarms.rings("DeadLettersAlarm")
     body = f"not for us {uuid.uuid4().hex}"
     sqs.send_message(QueueUrl=system.stack.uploads_queue_url, MessageBody=body)
 
-    hears(bell, "DeadLettersAlarm")
+    rings_and_notifies(alarms, "DeadLettersAlarm")
 
     (letter,) = sqs.receive_message(
         QueueUrl=system.stack.dead_letter_queue_url, MessageAttributeNames=["All"], WaitTimeSeconds=5
@@ -80,39 +80,39 @@ def test_an_unreadable_message_is_a_dead_letter_at_once_and_rings(system: System
     assert set(left.values()) == {"0"}, "it went on circling in the uploads queue"
 
 
-def test_refused_credentials_ring(system: System, bell: Bell, photo: bytes) -> None:
-    assert not bell.rings("CredentialsRefusedAlarm")
+def test_refused_credentials_ring(system: System, alarms: Alarms, photo: bytes) -> None:
+    assert not alarms.rings("CredentialsRefusedAlarm")
     # The route, because the functions hold a good token already.
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": {"do": "respond", "status": 401}})
     assert system.clean(photo).reason == "CredentialsRefusedError"
-    hears(bell, "CredentialsRefusedAlarm")
+    rings_and_notifies(alarms, "CredentialsRefusedAlarm")
 
 
-def test_three_429_ring_and_one_does_not(system: System, bell: Bell, photo: bytes) -> None:
+def test_three_429_ring_and_one_does_not(system: System, alarms: Alarms, photo: bytes) -> None:
     refusal = {"do": "respond", "status": 429, "headers": {"Retry-After": "1"}}
     rule = {"route": "POST /v1/mask-objects", "times": 1, "fault": refusal}
     system.adobe.add_rules(rule)
     assert system.clean(photo).outcome == "cleaned"
-    assert bell.value("ThrottledAlarm") == 1
-    assert not bell.rings("ThrottledAlarm")
+    assert alarms.value("ThrottledAlarm") == 1
+    assert not alarms.rings("ThrottledAlarm")
     system.adobe.add_rules({**rule, "times": 2})
     assert system.clean(photo).outcome == "cleaned"
-    hears(bell, "ThrottledAlarm")
+    rings_and_notifies(alarms, "ThrottledAlarm")
 
 
-def test_many_failed_photos_ring_and_a_few_do_not(system: System, bell: Bell) -> None:
+def test_many_failed_photos_ring_and_a_few_do_not(system: System, alarms: Alarms) -> None:
     system.sweep()
     dropped = [system.drop(b"no photograph", f"{uuid.uuid4().hex}.jpg") for _ in range(4)]
     assert {system.wait(each).reason for each in dropped} == {"NotAPhotoError"}
-    assert bell.value("FailedShareAlarm") == 0
+    assert alarms.value("FailedShareAlarm") == 0
     dropped = [system.drop(b"no photograph", f"{uuid.uuid4().hex}.jpg") for _ in range(6)]
     assert {system.wait(each).outcome for each in dropped} == {"failed"}
-    hears(bell, "FailedShareAlarm")
+    rings_and_notifies(alarms, "FailedShareAlarm")
 
 
-def test_a_lost_job_is_ended_published_and_rings(system: System, bell: Bell) -> None:
+def test_a_lost_job_is_ended_published_and_rings(system: System, alarms: Alarms) -> None:
     system.sweep()
-    assert bell.value("StuckJobsAlarm") == 0
+    assert alarms.value("StuckJobsAlarm") == 0
     key = f"lost/{uuid.uuid4().hex}.jpg"
     job = late_job(system, key)
 
@@ -122,16 +122,16 @@ def test_a_lost_job_is_ended_published_and_rings(system: System, bell: Bell) -> 
     assert (ended.status, ended.outcome["reason"], ended.published) == ("failed", "DeadlinePassedError", True)
     (event,) = system.published(key)
     assert event["detail-type"] == "Photo Failed"
-    hears(bell, "StuckJobsAlarm")
+    rings_and_notifies(alarms, "StuckJobsAlarm")
     assert system.sweep()["swept"] == 0
 
 
-def test_a_day_that_is_nearly_used_rings(system: System, bell: Bell) -> None:
+def test_a_day_that_is_nearly_used_rings(system: System, alarms: Alarms) -> None:
     system.sweep()
-    assert not bell.rings("DayNearlyUsedAlarm")
+    assert not alarms.rings("DayNearlyUsedAlarm")
     with nearly_used_day(system):
         system.sweep()
-    hears(bell, "DayNearlyUsedAlarm")
+    rings_and_notifies(alarms, "DayNearlyUsedAlarm")
 
 
 @contextmanager
@@ -148,31 +148,31 @@ def nearly_used_day(system: System) -> Iterator[None]:
         dynamodb.put_item(TableName=system.stack.jobs_table, Item=before)
 
 
-def test_a_function_that_crashes_rings(system: System, bell: Bell) -> None:
+def test_a_function_that_crashes_rings(system: System, alarms: Alarms) -> None:
     system.sweep()
-    assert bell.value("FunctionErrorsAlarm") == 0
+    assert alarms.value("FunctionErrorsAlarm") == 0
     assert system.invoke("RecordFailureFunction", {"execution": 5, "error": "", "cause": ""})["errorType"]
-    hears(bell, "FunctionErrorsAlarm")
+    rings_and_notifies(alarms, "FunctionErrorsAlarm")
 
 
-def test_a_function_that_can_begin_no_photo_rings(system: System, bell: Bell, photo: bytes) -> None:
+def test_a_function_that_can_begin_no_photo_rings(system: System, alarms: Alarms, photo: bytes) -> None:
     system.sweep()
-    assert bell.value("FunctionErrorsAlarm") in {None, 0}
+    assert alarms.value("FunctionErrorsAlarm") in {None, 0}
     with without(system, Trial("RequestMaskFunction", "WriteJobsAndTakeSlots", "dynamodb:GetItem")):
         system.drop(photo)
         # The third fault of a message is an error, two thirds of a minute after the first.
         until(
-            lambda: {"rings": bell.rings("FunctionErrorsAlarm")},
+            lambda: {"rings": alarms.rings("FunctionErrorsAlarm")},
             lambda found: bool(found["rings"]),
             deadline=180,
             every=2.0,
         )
-        hears(bell, "FunctionErrorsAlarm")
+        rings_and_notifies(alarms, "FunctionErrorsAlarm")
         # It would come back in a minute and a half, for which no other test should wait.
         system.aws.client("sqs").purge_queue(QueueUrl=system.stack.uploads_queue_url)
 
 
-def test_a_long_queue_that_moves_rings_no_alarm(system: System, bell: Bell, photo: bytes) -> None:
+def test_a_long_queue_that_moves_rings_no_alarm(system: System, alarms: Alarms, photo: bytes) -> None:
     """What SQS would say of the age is the test's, as is the wait: no photo here has waited for two hours."""
     system.sweep()
     dropped = [system.drop(photo) for _ in range(3)]
@@ -180,31 +180,35 @@ def test_a_long_queue_that_moves_rings_no_alarm(system: System, bell: Bell, phot
 
     given = {"QueueStandsStillAlarm": {"age": 7200.0, "waited": 7200.0}}
     until(
-        lambda: {"ringing": bell.ringing(given)},
+        lambda: {"ringing": alarms.ringing(given)},
         lambda found: not found["ringing"],
     )
 
 
-def test_a_queue_that_stands_still_rings_and_a_moving_one_does_not(system: System, bell: Bell, photo: bytes) -> None:
+def test_a_queue_that_stands_still_rings_and_a_moving_one_does_not(
+    system: System, alarms: Alarms, photo: bytes
+) -> None:
     """SQS's own metric of age is the test's: no message here is two hours old. What it is set against is measured."""
     system.sweep()
-    assert not bell.rings("QueueStandsStillAlarm", {"age": 3000.0})
-    hears(bell, "QueueStandsStillAlarm", age=7200.0)
-    assert rings(bell, "QueueStandsStillAlarm", age=0.0, waited=7200.0), "the waiting room stands still as well"
-    assert not bell.rings("QueueStandsStillAlarm", {"age": 7200.0, "held": 1.0})
+    assert not alarms.rings("QueueStandsStillAlarm", {"age": 3000.0})
+    rings_and_notifies(alarms, "QueueStandsStillAlarm", age=7200.0)
+    assert rings(alarms, "QueueStandsStillAlarm", age=0.0, waited=7200.0), "the waiting room stands still as well"
+    assert not alarms.rings("QueueStandsStillAlarm", {"age": 7200.0, "held": 1.0})
     assert system.clean(photo).outcome == "cleaned"
-    assert not bell.rings("QueueStandsStillAlarm", {"age": 7200.0})
+    assert not alarms.rings("QueueStandsStillAlarm", {"age": 7200.0})
 
 
-def test_a_sweeper_that_does_not_come_rings(system: System, bell: Bell) -> None:
-    hears(bell, "SweeperSilentAlarm")
+def test_a_sweeper_that_does_not_come_rings(system: System, alarms: Alarms) -> None:
+    rings_and_notifies(alarms, "SweeperSilentAlarm")
     system.sweep()
-    assert not bell.rings("SweeperSilentAlarm")
+    assert not alarms.rings("SweeperSilentAlarm")
 
 
-def test_every_alarm_was_rung_here(bell: Bell) -> None:
+def test_every_alarm_was_rung_here(alarms: Alarms) -> None:
     here = Path(__file__).read_text(encoding="utf-8")
-    assert {name for name in bell.alarms if f'hears(bell, "{name}"' in here} == bell.alarms.keys()
+    assert {
+        name for name in alarms.definitions if f'rings_and_notifies(alarms, "{name}"' in here
+    } == alarms.definitions.keys()
 
 
 def test_the_dashboard_is_there_with_this_stacks_names_in_it(system: System) -> None:

@@ -21,11 +21,11 @@ FUNCTION = "CheckAccountFunction"
 
 def _check(system: System) -> dict[str, Any]:
     """Every line by its name."""
-    said = system.invoke(FUNCTION)
-    assert "checks" in said, said
-    assert said["ok"] == all(check["ok"] for check in said["checks"])
-    assert all(bool(check["what_to_do"]) != check["ok"] for check in said["checks"] if not check["ok"])
-    return {check["check"]: check for check in said["checks"]}
+    report = system.invoke(FUNCTION)
+    assert "checks" in report, report
+    assert report["ok"] == all(check["ok"] for check in report["checks"])
+    assert all(bool(check["what_to_do"]) != check["ok"] for check in report["checks"] if not check["ok"])
+    return {check["check"]: check for check in report["checks"]}
 
 
 def _wrong(system: System) -> set[str]:
@@ -57,10 +57,10 @@ def test_the_doctor_shows_it_as_a_table(system: System, tmp_path: Any, photo: by
     write_json(tmp_path / "stack.json", describe(system.cloud))
     console = Console(file=io.StringIO(), width=160)
     assert doctor(find_stack(str(tmp_path / "stack.json")), console) == 0
-    said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "✔" in said
-    assert "✘" not in said
-    assert "All is well." in said
+    report = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "✔" in report
+    assert "✘" not in report
+    assert "All is well." in report
 
 
 def test_a_wrong_secret_is_found(system: System) -> None:
@@ -96,13 +96,13 @@ def test_an_account_that_may_not_use_a_route_is_found(system: System) -> None:
 
 def test_alarms_that_nobody_hears_are_found(system: System) -> None:
     sns, topic = system.aws.client("sns"), system.stack.outputs["NotificationsTopicArn"]
-    told = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
-    for one in told:
+    subscriptions = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    for one in subscriptions:
         sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
     try:
         assert _wrong(system) == {"alarms"}
     finally:
-        for one in told:
+        for one in subscriptions:
             sns.subscribe(TopicArn=topic, Protocol=one["Protocol"], Endpoint=one["Endpoint"])
 
 
@@ -140,12 +140,12 @@ def test_a_bucket_that_is_not_there_is_found(system: System) -> None:
 def test_uploads_of_which_nobody_tells_the_stack_are_found(system: System) -> None:
     s3, bucket = system.aws.client("s3"), system.stack.uploads_bucket
     answer: dict[str, Any] = {**s3.get_bucket_notification_configuration(Bucket=bucket)}
-    told: Any = {name: about for name, about in answer.items() if name != "ResponseMetadata"}
+    notifications: Any = {name: about for name, about in answer.items() if name != "ResponseMetadata"}
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     try:
         assert _wrong(system) == {"uploads bucket: notifications"}
     finally:
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=notifications)
 
 
 def test_a_bucket_with_a_key_that_the_functions_may_not_use_is_found(system: System) -> None:

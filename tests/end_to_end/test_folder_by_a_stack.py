@@ -29,7 +29,7 @@ Command = Callable[..., tuple[int, str]]
 def command(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """Run `cleanplate` and return its exit code and what it said.
+    """Run `cleanplate` and return its exit code and what it printed.
 
     ``by_name`` runs it as a program of its own that finds the stack as on AWS; else it is called in this process, with
     the file that `make up` writes.
@@ -52,8 +52,8 @@ def command(
             return done.returncode, done.stdout + done.stderr
         capsys.readouterr()
         code = cleanplate_cli.__main__.main([*words, "--stack", str(file)])
-        said = capsys.readouterr()
-        return code, said.out + said.err
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
 
     return command
 
@@ -77,10 +77,10 @@ def test_a_folder_is_cleaned_fixed_and_done_once_more(
     where = ["--out", str(out)]
 
     system.pages(wanted=True)
-    code, said = command("run", str(shoot), "--remove", "subject", *where, by_name=True)
-    assert code == 1, said
-    assert "Left alone: 1 other file (.DS_Store)." in said
-    assert "3 photos: 2 cleaned, 1 failed." in said
+    code, printed = command("run", str(shoot), "--remove", "subject", *where, by_name=True)
+    assert code == 1, printed
+    assert "Left alone: 1 other file (.DS_Store)." in printed
+    assert "3 photos: 2 cleaned, 1 failed." in printed
     assert {"dog.jpg", "deep/Grüße.jpg", "dog.jpg.json", "broken.jpg.json"} <= {
         file.relative_to(out).as_posix() for file in out.rglob("*")
     }
@@ -93,32 +93,32 @@ def test_a_folder_is_cleaned_fixed_and_done_once_more(
     _page_after_a_sync(system, f"{shoot.name}/deep", "1 photo: 1 cleaned.", tmp_path / "synced")
     system.pages(wanted=False)
 
-    code, said = command("status", *where)
+    code, printed = command("status", *where)
     assert code == 1
-    assert f"{shoot.name}/: 2 photos: 1 cleaned, 1 failed." in said
-    assert f"{shoot.name}/deep/: 1 photo: 1 cleaned." in said
-    assert "In out: 3 photos: 2 cleaned, 1 failed." in said
-    assert "broken.jpg: NotAPhotoError." in said
+    assert f"{shoot.name}/: 2 photos: 1 cleaned, 1 failed." in printed
+    assert f"{shoot.name}/deep/: 1 photo: 1 cleaned." in printed
+    assert "In out: 3 photos: 2 cleaned, 1 failed." in printed
+    assert "broken.jpg: NotAPhotoError." in printed
 
     # The same command passes over what is done. Nothing is paid for twice, and what failed may be asked for again.
-    code, said = command("run", str(shoot), "--remove", "subject", *where)
-    assert code == 1, said
-    assert "2 photos done already" in said
-    code, said = command("retry", *where)
-    assert code == 1, said
-    assert "Cleaning 1 photo by" in said
+    code, printed = command("run", str(shoot), "--remove", "subject", *where)
+    assert code == 1, printed
+    assert "2 photos done already" in printed
+    code, printed = command("retry", *where)
+    assert code == 1, printed
+    assert "Cleaning 1 photo by" in printed
     assert json.loads((out / "broken.jpg.json").read_text())["run"] == 2
     assert system.adobe.counters()["jobs"] == paid
 
     (shoot / "broken.jpg").write_bytes(photo)
-    code, said = command("run", str(shoot), "--remove", "subject", *where)
-    assert code == 0, said
-    code, said = command("redo", "dog.jpg", "--grow", "33", *where)
-    assert code == 0, said
+    code, printed = command("run", str(shoot), "--remove", "subject", *where)
+    assert code == 0, printed
+    code, printed = command("redo", "dog.jpg", "--grow", "33", *where)
+    assert code == 0, printed
     manifest = json.loads((out / "dog.jpg.json").read_text())
     assert (manifest["options"]["grow"], manifest["options"]["remove"]) == (33, ["subject"])
-    code, said = command("retry", *where)
-    assert (code, "Nothing has failed" in said) == (0, True)
+    code, printed = command("retry", *where)
+    assert (code, "Nothing has failed" in printed) == (0, True)
     page = (out / "index.html").read_text()
     assert "3 photos: 3 cleaned." in page
 
@@ -148,15 +148,15 @@ def test_nobodys_photo_in_the_bucket_is_replaced(
     command: Command, system: System, shoot: Path, photo: bytes, tmp_path: Path
 ) -> None:
     dropped = system.drop(photo + b"theirs", f"{shoot.name}/dog.jpg")
-    code, said = command("run", str(shoot / "dog.jpg"), "--out", str(tmp_path / "out"))
-    assert code == 1, said
-    assert "dog.jpg: NameTaken." in said
-    assert "make run TO=another-name" in said
+    code, printed = command("run", str(shoot / "dog.jpg"), "--out", str(tmp_path / "out"))
+    assert code == 1, printed
+    assert "dog.jpg: NameTaken." in printed
+    assert "make run TO=another-name" in printed
     head = system.aws.client("s3").head_object(Bucket=system.stack.uploads_bucket, Key=dropped.key)
     assert head["VersionId"] == dropped.version_id
 
-    code, said = command("run", str(shoot / "dog.jpg"), "--out", str(tmp_path / "out"), "--to", f"{shoot.name}-2")
-    assert code == 0, said
+    code, printed = command("run", str(shoot / "dog.jpg"), "--out", str(tmp_path / "out"), "--to", f"{shoot.name}-2")
+    assert code == 0, printed
 
 
 def test_many_photos_are_asked_for_before_they_are_paid(
@@ -166,13 +166,13 @@ def test_many_photos_are_asked_for_before_they_are_paid(
     folder.mkdir()
     for number in range(51):
         (folder / f"{number}.jpg").write_bytes(photo)
-    code, said = command("run", str(folder), "--out", str(tmp_path / "out"))
-    assert code == 2, said
-    assert "51 photos: about 102 paid requests to Adobe; at the" in said
+    code, printed = command("run", str(folder), "--out", str(tmp_path / "out"))
+    assert code == 2, printed
+    assert "51 photos: about 102 paid requests to Adobe; at the" in printed
     (folder / "_cleanplate.json").write_text('{"grow": 7}')
-    code, said = command("run", str(folder), "--review", "--out", str(tmp_path / "out"))
-    assert (code, "51 photos: about 51 paid requests to Adobe; at the" in said) == (2, True)
-    assert "add --yes (make run YES=1). Nothing was uploaded." in said
+    code, printed = command("run", str(folder), "--review", "--out", str(tmp_path / "out"))
+    assert (code, "51 photos: about 51 paid requests to Adobe; at the" in printed) == (2, True)
+    assert "add --yes (make run YES=1). Nothing was uploaded." in printed
     listed = system.aws.client("s3").list_objects_v2(Bucket=system.stack.uploads_bucket, Prefix=folder.name)
     assert listed["KeyCount"] == 0
 
@@ -184,18 +184,18 @@ def test_dead_letters_are_listed_and_those_nobody_can_read_deleted(command: Comm
     lost = {"detail-type": "Photo Found", "detail": {"bucket": system.stack.uploads_bucket, "key": "lost/dog.jpg"}}
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(lost))
 
-    code, said = command("dead-letters")
+    code, printed = command("dead-letters")
     assert code == 0
     for words in ("garbage", "The message is not JSON.", "lost/dog.jpg", "was not delivered", "1 of them unreadable"):
-        assert words in said
+        assert words in printed
     # Listing hides nothing from whoever comes next.
-    code, said = command("dead-letters", "delete", by_name=True)
-    assert (code, said) == (0, "1 deleted, 1 left.\n")
-    code, said = command("dead-letters", "delete", "no-such-id")
+    code, printed = command("dead-letters", "delete", by_name=True)
+    assert (code, printed) == (0, "1 deleted, 1 left.\n")
+    code, printed = command("dead-letters", "delete", "no-such-id")
     assert code == 1
-    assert "No dead letter has the id no-such-id." in said
-    code, said = command("dead-letters", "redrive")
-    assert (code, said) == (0, "1 sent once more, 0 left.\n")
+    assert "No dead letter has the id no-such-id." in printed
+    code, printed = command("dead-letters", "redrive")
+    assert (code, printed) == (0, "1 sent once more, 0 left.\n")
     assert "0 dead letters" in command("dead-letters", "list")[1]
 
 
@@ -212,10 +212,10 @@ def test_masks_are_looked_at_edited_and_approved(
         new = {route.rpartition("/")[2]: count - before.get(route, 0) for route, count in jobs.items()}
         return {route: count for route, count in new.items() if count}
 
-    code, said = command("run", str(shoot), "--review", "--out", str(out))
-    assert code == 0, said
-    assert "2 photos: 2 with a mask to approve." in said
-    assert "make approve PHOTOS=" in said
+    code, printed = command("run", str(shoot), "--review", "--out", str(out))
+    assert code == 0, printed
+    assert "2 photos: 2 with a mask to approve." in printed
+    assert "make approve PHOTOS=" in printed
     assert bought() == {"mask-objects": 2}
     assert (out / "pictures" / "dog.jpg.preview.jpg").is_file()
     page = (out / "index.html").read_text()
@@ -227,9 +227,9 @@ def test_masks_are_looked_at_edited_and_approved(
         edited = picture.convert("L")
     edited.paste(255, (0, 0, 9, 9))
     edited.save(mask)
-    code, said = command("approve", "dog.jpg", "deep/Grüße.jpg", "--out", str(out))
-    assert code == 0, said
-    assert "2 photos: 2 cleaned." in said
+    code, printed = command("approve", "dog.jpg", "deep/Grüße.jpg", "--out", str(out))
+    assert code == 0, printed
+    assert "2 photos: 2 cleaned." in printed
     assert bought() == {"mask-objects": 2, "fill-masked-areas": 2}
     as_it_is, by_hand = (json.loads((out / f"{key}.json").read_text()) for key in ("dog.jpg", "deep/Grüße.jpg"))
     assert (as_it_is["run"], as_it_is["own_mask"], as_it_is["options"]["grow"]) == (2, None, 7)
@@ -237,5 +237,5 @@ def test_masks_are_looked_at_edited_and_approved(
     # What a person has edited stays.
     assert mask.is_file()
     assert not (out / "dog.jpg.mask.png").exists()
-    code, said = command("approve", "dog.jpg", "--out", str(out))
-    assert (code, "No mask waits for approval of dog.jpg" in said) == (2, True)
+    code, printed = command("approve", "dog.jpg", "--out", str(out))
+    assert (code, "No mask waits for approval of dog.jpg" in printed) == (2, True)

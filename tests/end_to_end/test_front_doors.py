@@ -139,19 +139,19 @@ def read_stack(checkout: Path, process: subprocess.Popen[str], deadline: float =
 
 
 def read_until(process: subprocess.Popen[str], *words: str, deadline: float = 60.0) -> str:
-    """All that the process says until each of these words has been said; it is ended where they do not come."""
+    """All that the process prints until each of these words is there; it is ended where they do not come."""
     assert process.stdout is not None
-    heard = ""
+    output = ""
     giving_up = threading.Timer(deadline, process.kill)
     giving_up.start()
     try:
         for line in process.stdout:
-            heard += line
-            if all(word in heard for word in words):
-                return heard
+            output += line
+            if all(word in output for word in words):
+                return output
     finally:
         giving_up.cancel()
-    raise AssertionError(f"{words!r} was never said: {heard}")
+    raise AssertionError(f"{words!r} was never said: {output}")
 
 
 def test_run_goes_on_where_it_was_interrupted(
@@ -174,11 +174,11 @@ def test_run_goes_on_where_it_was_interrupted(
     while len(list(out.glob("*.jpg.json"))) < 2 and interrupted.poll() is None and time.monotonic() < until:
         time.sleep(0.1)
     interrupted.send_signal(signal.SIGINT)
-    said, _ = interrupted.communicate(timeout=30)
-    assert interrupted.returncode == 130, said
-    assert f"Adobe's API is {adobe.url}" in said
-    assert "2 of 3 photos saved" in said
-    assert "the same command goes on with the rest" in said
+    output, _ = interrupted.communicate(timeout=30)
+    assert interrupted.returncode == 130, output
+    assert f"Adobe's API is {adobe.url}" in output
+    assert "2 of 3 photos saved" in output
+    assert "the same command goes on with the rest" in output
     manifest = json.loads((out / "a dog's cup.jpg.json").read_text())
     assert manifest["outcome"] == "cleaned"
     assert (out / "a dog's cup.jpg").stat().st_size == manifest["result"]["bytes"]
@@ -193,22 +193,22 @@ def test_run_goes_on_where_it_was_interrupted(
     (out / "notes.txt").write_text("mine")
     (out / "index.html").write_text("mine")
     again = run(mine)
-    said, _ = again.communicate(timeout=90)
-    assert again.returncode == 1, said
-    assert "1 photo done already in" in said
-    assert "Cleaning 2 photos on" in said
-    assert "broken.jpg: NotAPhotoError" in said
-    assert "What to do: Upload a JPEG" in said
-    assert "2 of 3 went well" in said
+    output, _ = again.communicate(timeout=90)
+    assert again.returncode == 1, output
+    assert "1 photo done already in" in output
+    assert "Cleaning 2 photos on" in output
+    assert "broken.jpg: NotAPhotoError" in output
+    assert "What to do: Upload a JPEG" in output
+    assert "2 of 3 went well" in output
     assert {(out / name).read_text() for name in ("notes.txt", "index.html")} == {"mine"}
     assert (out / "index (2).html").read_text().count("data:image/jpeg;base64,") == 6
 
     # Where nothing is left to do, no stack is started.
     nothing_left = run(*good)
-    said, _ = nothing_left.communicate(timeout=90)
-    assert nothing_left.returncode == 0, said
-    assert "2 photos done already" in said
-    assert "embedded AWS" not in said
+    output, _ = nothing_left.communicate(timeout=90)
+    assert nothing_left.returncode == 0, output
+    assert "2 photos done already" in output
+    assert "embedded AWS" not in output
     assert {file.read_bytes() for file in good} == {photo}
 
 
@@ -261,16 +261,16 @@ def test_up_serves_any_s3_client_and_leaves_nothing(
         Bucket=stack["results_bucket"], Key="Grüße & 1+1.jpg.json", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     s3.close()
-    heard = read_until(up, "Grüße & 1+1.jpg: cleaned", "1 photo: 1 cleaned")
+    welcome = read_until(up, "Grüße & 1+1.jpg: cleaned", "1 photo: 1 cleaned")
     started = descendants(up.pid)
     assert not any("local.adobe" in line for line in commands(started)), "a stand-in was started beside the given one"
 
     up.send_signal(signal.SIGTERM)
-    said, _ = up.communicate(timeout=20)
+    output, _ = up.communicate(timeout=20)
 
-    assert up.returncode == 0, said
-    assert "nothing is left running" in said
-    assert f"s3://{stack['uploads_bucket']}" in heard
+    assert up.returncode == 0, output
+    assert "nothing is left running" in output
+    assert f"s3://{stack['uploads_bucket']}" in welcome
     assert alive(started) == set()
     assert not (checkout / ".local" / "stack.json").exists()
     assert list(temporary.iterdir()) == []
@@ -287,10 +287,10 @@ def test_a_taken_port_is_said_in_one_sentence(start: Start, adobe: StandIn) -> N
         taken.listen()
         port = taken.getsockname()[1]
         up = start("up", "--port", str(port), ADOBE_API_URL=adobe.url)
-        said, _ = up.communicate(timeout=30)
+        output, _ = up.communicate(timeout=30)
     assert up.returncode == 2
-    assert f"Port {port} is taken by another program." in said
-    assert "Traceback" not in said
+    assert f"Port {port} is taken by another program." in output
+    assert "Traceback" not in output
 
 
 def test_adobe_alone_serves_any_client(start: Start) -> None:

@@ -38,10 +38,10 @@ def test_every_sample_event_fits_the_running_stack(system: System, tmp_path: Pat
         event = json.loads(sample.read_text(encoding="utf-8"))
         environment = {**_of_stack(describe(system.cloud)), **settings[function]}
         answer: Any
-        answer, said = answer_of(function, event, environment, tmp_path / "log")
+        answer, log = answer_of(function, event, environment, tmp_path / "log")
         while isinstance(answer, dict) and answer.get("errorType") == "NotReadyError":
-            answer, said = answer_of(function, event, environment, tmp_path / "log")
-        assert "errorType" not in (answer or {}), (step, answer, said[-2000:])
-        assert "Traceback" not in said, step
+            answer, log = answer_of(function, event, environment, tmp_path / "log")
+        assert "errorType" not in (answer or {}), (step, answer, log[-2000:])
+        assert "Traceback" not in log, step
     objects = system.aws.client("s3").list_objects_v2(Bucket=system.stack.results_bucket)["Contents"]
     assert {KEY, f"{KEY}.json"} <= {one["Key"] for one in objects}

@@ -37,11 +37,11 @@ def test_a_leak_would_be_found_wherever_it_is(system: System) -> None:
     buckets = (stack.results_bucket, stack.work_bucket)
     for bucket in buckets:
         s3.put_object(Bucket=bucket, Key="jobs/leaked.json", Body=secret.encode())
-    system._heard.append({"detail": {"message": secret}})
+    system._events.append({"detail": {"message": secret}})
 
     _, found = search(system)
 
-    system._heard.pop()
+    system._events.pop()
     for bucket in buckets:
         for version in s3.list_object_versions(Bucket=bucket, Prefix="jobs/leaked.json")["Versions"]:
             s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])

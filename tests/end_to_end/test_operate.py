@@ -51,13 +51,13 @@ def test_an_execution_that_is_late_is_stopped_and_its_photo_ends_by_name(system:
         input=json.dumps({"job_id": job, "wait_seconds": 600}),
     )
     # On a busy machine the function for stopped executions may be faster than the sweeper; here it is the sweeper's.
-    system.heard("RecordFailureFunction", wanted=False)
+    system.subscribe("RecordFailureFunction", wanted=False)
     try:
         machine.stop_execution(executionArn=first)
         assert system.sweep()["swept"] == 1
         ended: Ended = system.wait(dropped)
     finally:
-        system.heard("RecordFailureFunction", wanted=True)
+        system.subscribe("RecordFailureFunction", wanted=True)
 
     assert ended.reason == "JobOverdueError"
     assert machine.describe_execution(executionArn=late)["status"] == "ABORTED"

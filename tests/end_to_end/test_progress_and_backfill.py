@@ -27,7 +27,7 @@ def done(system: System, photos: int, **asked: Any) -> dict[str, Any]:
     """The report when so many photos are known and none is open."""
     return until(
         lambda: request(system, **asked),
-        lambda told: told.get("photos") == photos and not told["waiting"] and not told["in_work"],
+        lambda report: report.get("photos") == photos and not report["waiting"] and not report["in_work"],
     )
 
 
@@ -35,8 +35,8 @@ def done(system: System, photos: int, **asked: Any) -> dict[str, Any]:
 def s3_says_nothing(system: System) -> Iterator[None]:
     """Within, uploads make no notification, as before the stack was deployed."""
     s3, bucket = system.aws.client("s3"), system.stack.uploads_bucket
-    told = s3.get_bucket_notification_configuration(Bucket=bucket)
-    kept: Any = {name: value for name, value in told.items() if name != "ResponseMetadata"}
+    answer = s3.get_bucket_notification_configuration(Bucket=bucket)
+    kept: Any = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     try:
         yield
@@ -54,10 +54,10 @@ def test_a_folder_is_reported_on_and_says_when_it_is_done(system: System, photo:
         system.drop(photo, prefix=folder)
     system.drop(b"no photograph", prefix=folder)
 
-    told = done(system, 4, folder=folder)
+    report = done(system, 4, folder=folder)
 
-    assert (told["cleaned"], told["failed"], told["failed_for"]) == (3, 1, {"NotAPhotoError": 1})
-    assert told["done_at"] is None
+    assert (report["cleaned"], report["failed"], report["failed_for"]) == (3, 1, {"NotAPhotoError": 1})
+    assert report["done_at"] is None
     assert request(system)["photos"] >= 4
     events = system.folders_done(folder)
     # Each end of the folder says so once; the last of them is the end of all four.
@@ -68,9 +68,9 @@ def test_a_folder_is_reported_on_and_says_when_it_is_done(system: System, photo:
 
 
 def test_a_folder_not_seen_yet_is_answered_with_zeros(system: System) -> None:
-    told = request(system, folder="nobody knows/")
-    assert (told["photos"], told["failed"]) == (0, 0)
-    assert "nobody knows/ has been seen" in told["answer"]
+    report = request(system, folder="nobody knows/")
+    assert (report["photos"], report["failed"]) == (0, 0)
+    assert "nobody knows/ has been seen" in report["answer"]
 
 
 def test_a_misspelt_question_about_progress_is_refused(system: System) -> None:

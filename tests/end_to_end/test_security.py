@@ -18,9 +18,9 @@ def test_no_function_setting_holds_a_secret(system: System) -> None:
     settings = system.adobe.settings
     assert system.stack.functions
     for name in system.stack.functions.values():
-        told = json.dumps(client.get_function_configuration(FunctionName=name), default=str)
-        assert settings.client_secret not in told, name
-        assert settings.client_id not in told, name
+        settings_of_function = json.dumps(client.get_function_configuration(FunctionName=name), default=str)
+        assert settings.client_secret not in settings_of_function, name
+        assert settings.client_id not in settings_of_function, name
 
 
 # --- a key of one's own ---------------------------------------------------------------------------------------------
@@ -81,8 +81,8 @@ def test_a_photo_is_cleaned_in_buckets_that_a_key_encrypts(keyed: System, key: s
 def test_queues_secret_and_logs_are_encrypted_with_the_key(keyed: System, key: str) -> None:
     aws, stack = keyed.aws, keyed.stack
     for url in (stack.uploads_queue_url, stack.dead_letter_queue_url):
-        told = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        assert told["KmsMasterKeyId"] == key
+        attributes = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        assert attributes["KmsMasterKeyId"] == key
     assert aws.client("secretsmanager").describe_secret(SecretId=stack.adobe_secret_arn)["KmsKeyId"] == key
     groups = aws.client("logs").describe_log_groups(logGroupNamePrefix="/aws/vendedlogs/states/keyed")["logGroups"]
     assert {group.get("kmsKeyId") for group in groups} == {key}

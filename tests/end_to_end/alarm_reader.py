@@ -2,7 +2,7 @@
 
 The functions' metrics are read from where they really travel, their logs; what SQS would say of a queue is asked of the
 queue. Alarms are taken as the template defines them, with every dimension and their arithmetic, and only what they
-look at counts. Then the embedded CloudWatch is told the same numbers, compares, and rings at the topic by itself.
+look at counts. Then the embedded CloudWatch is given the same numbers, compares, and rings at the topic by itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Metric:
     statistic: str
 
 
-class Bell:
+class Alarms:
     """The alarms of a deployed stack, and a subscriber to its topic."""
 
     def __init__(self, system: System) -> None:
@@ -53,14 +53,14 @@ class Bell:
         self.since = time.time()
         self._physical = _physical_ids(system)
         self._log_groups = _log_groups(system)
-        self.alarms = _alarms()
+        self.definitions = _alarms()
         self._read: dict[str, list[str]] = {}
         self._queue = self._subscribe()
 
     # --- what was measured ---
 
     def _points(self, metric: Metric) -> list[float]:
-        """The values of one metric since this bell was hung."""
+        """The values of one metric since this reader was made."""
         if metric.namespace == "AWS/SQS":
             return self._of_queue(metric)
         if metric.namespace == "AWS/Lambda":
@@ -73,15 +73,15 @@ class Bell:
                 yield from _embedded(message)
 
     def _logged(self, function: str) -> list[str]:
-        """What a function has said since this bell was hung; read once for each look at alarms."""
+        """What a function has logged since this reader was made; read once for each look at alarms."""
         if function not in self._read:
-            said = self._read[function] = []
+            messages = self._read[function] = []
             logs = self._aws.client("logs")
             with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
                 pages = logs.get_paginator("filter_log_events").paginate(
                     logGroupName=self._log_groups[function], startTime=int(self.since * 1000)
                 )
-                said += [event["message"] for page in pages for event in page["events"]]
+                messages += [event["message"] for page in pages for event in page["events"]]
         return self._read[function]
 
     def _of_queue(self, metric: Metric) -> list[float]:
@@ -112,10 +112,10 @@ class Bell:
     def ringing(self, given: Mapping[str, Mapping[str, float]]) -> list[str]:
         """All alarms that ring; ``given`` stands for metrics of some of them."""
         self._read.clear()
-        return [alarm for alarm in self.alarms if self._rings(alarm, given.get(alarm))]
+        return [alarm for alarm in self.definitions if self._rings(alarm, given.get(alarm))]
 
     def _value(self, alarm: str, given: Mapping[str, float] | None) -> float | None:
-        about = self.alarms[alarm]
+        about = self.definitions[alarm]
         if "Metrics" not in about:
             return self._statistic(_metric(about, about["Statistic"]))
         values: dict[str, float | None] = {}
@@ -131,7 +131,7 @@ class Bell:
             return None
 
     def _rings(self, alarm: str, given: Mapping[str, float] | None) -> bool:
-        about, value = self.alarms[alarm], self._value(alarm, given)
+        about, value = self.definitions[alarm], self._value(alarm, given)
         if value is None:
             return about["TreatMissingData"] == "missing" and bool(about.get("InsufficientDataActions"))
         return bool(_COMPARED[about["ComparisonOperator"]](value, float(about["Threshold"])))
@@ -140,15 +140,15 @@ class Bell:
         points = self._points(metric)
         return float(_STATISTICS[metric.statistic](points)) if points else None
 
-    # --- who hears it ---
+    # --- who is notified ---
 
-    def tell(self, alarm: str, given: Mapping[str, float] | None = None) -> None:
+    def publish_metrics(self, alarm: str, given: Mapping[str, float] | None = None) -> None:
         """Give the embedded CloudWatch what CloudWatch has from the logs; it compares, and rings by itself."""
         cloudwatch = self._aws.client("cloudwatch")
         self._read.clear()
         cloudwatch.set_alarm_state(AlarmName=self._physical[alarm], StateValue="OK", StateReason="before the test")
         (deployed,) = cloudwatch.describe_alarms(AlarmNames=[self._physical[alarm]])["MetricAlarms"]
-        about = self.alarms[alarm]
+        about = self.definitions[alarm]
         if "Metrics" in about:
             assert (deployed["Namespace"], deployed["MetricName"]) == (EXPRESSIONS, alarm)
             value = self._value(alarm, given)
@@ -167,18 +167,18 @@ class Bell:
                 AlarmName=self._physical[alarm], StateValue="INSUFFICIENT_DATA", StateReason="no data"
             )
 
-    def heard(self, alarm: str, deadline: float = 10.0) -> dict[str, Any]:
+    def notification(self, alarm: str, deadline: float = 10.0) -> dict[str, Any]:
         """The message about this alarm that arrived at the subscriber."""
         sqs, until = self._aws.client("sqs"), time.monotonic() + deadline
         while time.monotonic() < until:
             answer = sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             for message in answer.get("Messages", []):
                 sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
-                told: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
+                notification: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
                 # The topic carries failed photos as well.
-                if told.get("AlarmName") == self._physical[alarm] and told["NewStateValue"] != "OK":
-                    return told
-        raise AssertionError(f"nobody heard {alarm}")
+                if notification.get("AlarmName") == self._physical[alarm] and notification["NewStateValue"] != "OK":
+                    return notification
+        raise AssertionError(f"nobody was notified of {alarm}")
 
     def _subscribe(self) -> str:
         sqs, sns = self._aws.client("sqs"), self._aws.client("sns")
@@ -220,10 +220,10 @@ def _embedded(message: str) -> Iterator[tuple[tuple[str, dict[str, str]], float]
     for line in message.splitlines():
         with contextlib.suppress(ValueError):
             found = json.loads(line)
-            for told in found["_aws"]["CloudWatchMetrics"] if isinstance(found, dict) and "_aws" in found else []:
-                assert told["Namespace"] == "Cleanplate"
-                for names in told["Dimensions"]:
-                    for metric in told["Metrics"]:
+            for directive in found["_aws"]["CloudWatchMetrics"] if isinstance(found, dict) and "_aws" in found else []:
+                assert directive["Namespace"] == "Cleanplate"
+                for names in directive["Dimensions"]:
+                    for metric in directive["Metrics"]:
                         values = found[metric["Name"]]
                         for value in values if isinstance(values, list) else [values]:
                             yield (metric["Name"], {name: found[name] for name in names}), float(value)
