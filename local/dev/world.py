@@ -212,6 +212,6 @@ def _definition(machine: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def worlds(template: Mapping[str, Any]) -> Iterator[World]:
-    """Every way in which the conditions can fall."""
+    """Yield every way in which the conditions can fall."""
     for chosen in product(*CHOICES.values()):
         yield World(template, dict(zip(CHOICES, chosen, strict=True)))

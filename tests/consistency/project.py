@@ -21,7 +21,7 @@ PACKAGE = "layers/cleanplate/cleanplate"
 
 @cache
 def _kept() -> tuple[str, ...]:
-    """Every file that is in a commit, or would be: all but what .gitignore names."""
+    """Return every file that is in a commit, or would be: all but what .gitignore names."""
     ignored = [".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split())]
     found: list[str] = []
     for folder, below, names in os.walk(ROOT):
@@ -68,16 +68,16 @@ class Project:
         return sorted(name for name in names if fnmatch(name, pattern))
 
     def text(self, path: str) -> str:
-        """The text of one file."""
+        """Return the text of one file."""
         changed = self._changed.get(path)
         return _read(path) if changed is None else changed
 
     def tree(self, path: str) -> ast.Module:
-        """One Python file, parsed."""
+        """Return one Python file, parsed."""
         return _tree(self.text(path))
 
     def nodes(self, path: str) -> tuple[ast.AST, ...]:
-        """Every node of one Python file."""
+        """Return every node of one Python file."""
         return _nodes(self.text(path))
 
     def step_path(self, step: str) -> str:
@@ -86,7 +86,7 @@ class Project:
         return next(path for path in paths if path in self.files(f"{PACKAGE}/*.py"))
 
     def event(self, path: str) -> Any:
-        """One sample event."""
+        """Return one sample event."""
         return json.loads(self.text(path))
 
     # --- template ---
@@ -103,7 +103,7 @@ class Project:
         return shared
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Logical id -> properties."""
+        """Return logical id -> properties."""
         return dict(resources(self.template, kind))
 
     @cached_property
@@ -112,12 +112,12 @@ class Project:
         return {name: self.globals | own for name, own in self.resources("AWS::Serverless::Function").items()}
 
     def variables(self, function: str) -> dict[str, Any]:
-        """The environment of one function."""
+        """Return the environment of one function."""
         own = self.resources("AWS::Serverless::Function")[function].get("Environment", {}).get("Variables", {})
         return {**self.globals["Environment"]["Variables"], **own}
 
     def seconds(self, function: str) -> int:
-        """The time limit of one function."""
+        """Return the time limit of one function."""
         return int(self.functions[function]["Timeout"])
 
     @property
@@ -139,16 +139,16 @@ class Project:
         return {name: _yaml(self.text(about["DefinitionUri"])) for name, about in found.items()}
 
     def states(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The states of one type in the workflow of one photo."""
+        """Return the states of one type in the workflow of one photo."""
         return {name: state for name, state in self.machine["States"].items() if state["Type"] == kind}
 
     def tasks(self) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
-        """Every task of every machine: the machine, the task's name, the task."""
+        """Yield every task of every machine: the machine, the task's name, the task."""
         for machine in self.machines.values():
             yield from ((machine, name, state) for name, state in machine["States"].items() if state["Type"] == "Task")
 
     def folder_called_by(self, task: dict[str, Any]) -> str:
-        """The folder of the function that a task calls."""
+        """Return the folder of the function that a task calls."""
         return str(self.functions[called_by(task)]["CodeUri"]).strip("/")
 
     # --- code ---
@@ -159,7 +159,7 @@ class Project:
         return self.files(f"{PACKAGE}/*.py")
 
     def reached_from(self, path: str) -> set[str]:
-        """A module and all of ours that it imports, at whatever remove."""
+        """Return a module and all of ours that it imports, at whatever remove."""
         reached: set[str] = set()
         ahead = [path]
         while ahead:
@@ -175,14 +175,14 @@ class Project:
 
 
 def called_by(task: dict[str, Any]) -> str:
-    """The logical id of the function that a task calls."""
+    """Return the logical id of the function that a task calls."""
     name: str = task["Arguments"]["FunctionName"]
     return name.removeprefix("${").removesuffix("Arn}")
 
 
 @cache
 def imported(tree: ast.AST) -> tuple[str, ...]:
-    """The dotted name of everything that a module imports; of ``from a import b`` both ``a`` and ``a.b``."""
+    """Return the dotted name of everything that a module imports; of ``from a import b`` both ``a`` and ``a.b``."""
     return tuple(_imported(tree))
 
 
@@ -201,12 +201,12 @@ def camel_case(snake_case: str) -> str:
 
 
 def words_in(node: ast.AST) -> set[str]:
-    """Every text constant below a node."""
+    """Return every text constant below a node."""
     return {found.value for found in ast.walk(node) if isinstance(found, ast.Constant) and isinstance(found.value, str)}
 
 
 def nested(value: Any) -> Iterator[Any]:
-    """Every value inside plain JSON, itself first."""
+    """Yield every value inside plain JSON, itself first."""
     yield value
     if isinstance(value, dict):
         for inner in value.values():

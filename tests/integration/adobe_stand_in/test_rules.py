@@ -97,14 +97,14 @@ class TestMatching:
 
 class TestInsteadOfTheRoute:
     @pytest.mark.parametrize("shape", ERROR_SHAPES)
-    def test_every_error_shape(self, client: Client, photo: str, shape: str) -> None:
+    def test_an_error_comes_in_every_shape(self, client: Client, photo: str, shape: str) -> None:
         rule(client, MASK, "error", status=500, shape=shape, headers={"X-Access-Error": "quota_exhausted"})
         answer = client.mask(photo)
         assert answer.status_code == 500
         assert answer.headers["X-Access-Error"] == "quota_exhausted"
         assert client.adobe.counters()["jobs"] == {}
 
-    def test_any_answer(self, client: Client, photo: str) -> None:
+    def test_an_answer_of_any_kind_can_be_given(self, client: Client, photo: str) -> None:
         rule(client, MASK, "respond", status=418, json={"a": 1}, headers={"X": "y"}, times=1)
         rule(client, MASK, "respond", status=200, text="<html>", content_type="text/html", times=1)
         first, second = client.mask(photo), client.mask(photo)
@@ -125,7 +125,7 @@ class TestInsteadOfTheRoute:
         assert client.mask(photo).status_code == 202
         assert time.monotonic() - began > 0.29
 
-    def test_hang(self, client: Client, photo: str) -> None:
+    def test_a_request_can_hang(self, client: Client, photo: str) -> None:
         rule(client, MASK, "hang", times=1)
         with pytest.raises(requests.Timeout):
             client.http.post(
@@ -145,12 +145,12 @@ class TestInsteadOfTheRoute:
         assert counted["jobs"] == {"/v1/mask-objects": 1}
         assert counted["requests"][MASK] == {"cut": 1, "202": 1}
 
-    def test_redirect(self, client: Client, photo: str) -> None:
+    def test_a_request_can_be_redirected(self, client: Client, photo: str) -> None:
         rule(client, MASK, "redirect", to="https://elsewhere.test/", status=307)
         answer = client.post("/v1/mask-objects", {"image": source(photo)}, allow_redirects=False)
         assert (answer.status_code, answer.headers["Location"]) == (307, "https://elsewhere.test/")
 
-    def test_hops_before_the_picture(self, client: Client, photo: str) -> None:
+    def test_a_picture_can_come_after_redirects(self, client: Client, photo: str) -> None:
         rule(client, RESULT, "redirect_hops", hops=3)
         answer = first_mask(client, photo)
         assert [hop.status_code for hop in answer.history] == [302] * 3
@@ -181,7 +181,7 @@ class TestToTheJob:
         box = found["boundingBox"]
         assert picture(client.download(found["destination"]["url"]).content).size == (box["width"], box["height"])
 
-    def test_duration_and_never_finishing(self, client: Client, photo: str) -> None:
+    def test_a_job_can_take_long_or_never_finish(self, client: Client, photo: str) -> None:
         rule(client, MASK, "duration", seconds=60, times=1)
         assert client.get(client.mask(photo).json()["statusUrl"]).json()["status"] == "not_started"
         rule(client, MASK, "never_finishes", times=1)
@@ -211,7 +211,7 @@ class TestToTheJob:
             status = client.finish(client.post("/sensei/mask", sides))
             assert status["errors"]["errorDetails"][0]["reason"] == "the reason"
 
-    def test_labels(self, client: Client, photo: str) -> None:
+    def test_masks_can_have_other_labels(self, client: Client, photo: str) -> None:
         rule(client, MASK, "labels", names=["Dog  ÄÖ/:", "person"])
         rule(client, MASK, "many_masks", count=3)
         labels = [mask["label"] for mask in client.finish(client.mask(photo))["semanticMasks"]]
@@ -230,12 +230,12 @@ class TestToTheJob:
 
 
 class TestToTheAnswer:
-    def test_202_without_links(self, client: Client, photo: str) -> None:
+    def test_an_accepted_job_can_come_without_links(self, client: Client, photo: str) -> None:
         rule(client, MASK, "without_links")
         assert set(client.mask(photo).json()) == {"jobId"}
 
     @pytest.mark.parametrize("at", ["_links", "Location", "Link"])
-    def test_links_in_other_places(self, client: Client, photo: str, at: str) -> None:
+    def test_links_can_be_in_other_places(self, client: Client, photo: str, at: str) -> None:
         rule(client, MASK, "links", at=at)
         answer = client.mask(photo)
         assert "statusUrl" not in answer.json()
@@ -262,18 +262,18 @@ class TestToTheAnswer:
         assert loud["status"] == "SUCCEEDED"
         assert "semanticMasks" in loud
 
-    def test_succeeded_without_payload(self, client: Client, photo: str) -> None:
+    def test_a_job_can_succeed_without_a_payload(self, client: Client, photo: str) -> None:
         rule(client, STATUS, "without_payload")
         assert set(client.finish(client.mask(photo))) == {"jobId", "status"}
 
-    def test_going_backwards(self, client: Client, photo: str) -> None:
+    def test_a_status_can_go_backwards(self, client: Client, photo: str) -> None:
         rule(client, STATUS, "goes_backwards")
         link = client.mask(photo).json()["statusUrl"]
         client.settle()
         assert [client.get(link).json()["status"] for _ in range(4)] == ["succeeded", "not_started"] * 2
 
     @pytest.mark.parametrize("style", ["left_top", "normalised", "floats", "none", "null"])
-    def test_boxes_of_every_kind(self, client: Client, photo: str, style: str) -> None:
+    def test_boxes_come_in_every_spelling(self, client: Client, photo: str, style: str) -> None:
         rule(client, STATUS, "boxes", style=style, times=1000)
         mask = client.finish(client.mask(photo))["semanticMasks"][0]
         match style:
@@ -307,7 +307,7 @@ class TestToTheAnswer:
         assert answer.headers["X-Access-Consumption-Status"] == "x"
         assert answer.headers["Content-Type"].startswith("text/plain")
 
-    def test_broken_json(self, client: Client, photo: str) -> None:
+    def test_an_accepted_job_can_be_answered_with_broken_json(self, client: Client, photo: str) -> None:
         rule(client, MASK, "broken_json")
         with pytest.raises(requests.JSONDecodeError):
             client.mask(photo).json()
@@ -364,7 +364,7 @@ class TestInTheSending:
         assert time.monotonic() - began > 0.39
         assert client.adobe.jobs()[0]["age_seconds"] > 0.39
 
-    def test_reset_in_mid_body(self, client: Client, photo: str) -> None:
+    def test_a_connection_can_be_reset_in_mid_body(self, client: Client, photo: str) -> None:
         rule(client, RESULT, "reset_in_body")
         with pytest.raises(requests.RequestException):
             first_mask(client, photo)

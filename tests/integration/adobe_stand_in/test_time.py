@@ -45,7 +45,7 @@ class TestLimits:
         assert "Retry-After" not in client.mask(photo).headers
 
     @pytest.mark.parametrize(("count_polls", "status"), [(True, 429), (False, 200)])
-    def test_polls_count_or_not(
+    def test_status_requests_count_where_the_settings_say_so(
         self, start: Callable[..., Client], photo: str, *, count_polls: bool, status: int
     ) -> None:
         client = start(limits=True, requests_per_minute=2, count_polls=count_polls)
@@ -139,7 +139,7 @@ class TestResultLinks:
         assert client.download(link.split("?", maxsplit=1)[0]).status_code == 403
         assert client.download(client.adobe.url + "/results/guess?X-Amz-Signature=1").status_code == 403
 
-    def test_they_die(self, start: Callable[..., Client], photo: str) -> None:
+    def test_links_of_results_stop_after_their_time(self, start: Callable[..., Client], photo: str) -> None:
         client = start(result_seconds=1)
         link = client.finish(client.mask(photo))["semanticMasks"][0]["destination"]["url"]
         assert client.download(link).status_code == 200

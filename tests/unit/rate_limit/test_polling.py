@@ -72,7 +72,7 @@ class TestNextWait:
         assert isinstance(wait, int)
         assert 1 <= wait <= max(1, deadline - elapsed + 0.5)
 
-    def test_retry_after_wins(self) -> None:
+    def test_retry_after_is_used_instead_of_the_forecast(self) -> None:
         assert next_wait(1, 6, 6, 6, 45.0, 900, 0.5) == 45
         assert next_wait(9, 60, 600, 6, 2.0, 900, 0.5) == 2
 
@@ -157,7 +157,7 @@ class TestWaitAfterRefusal:
         assert wait_after_refusal(1000, 1.0) == 300
 
     @given(st.integers(-5, 10_000), any_jitter)
-    def test_it_is_never_nothing(self, refusals: int, jitter: float) -> None:
+    def test_the_wait_is_never_zero(self, refusals: int, jitter: float) -> None:
         assert 1 <= wait_after_refusal(refusals, jitter) <= 300
 
 

@@ -317,7 +317,7 @@ class TestGate:
             now = state.gate_until + 0.5
         assert times == [1, 1, 2, 4, 8, 16, 32, 64]
 
-    def test_polls_stop_too(self) -> None:
+    def test_status_requests_wait_for_the_gate_too(self) -> None:
         state = breakers.close(warm(), MINUTE_ONLY, NOW, NOW + 40, "429")
         assert request(state, NOW, "poll")[1].at == NOW + 40
 
@@ -488,16 +488,16 @@ class TestLimits:
 
 
 class TestForecast:
-    def test_by_the_minute(self) -> None:
+    def test_a_thousand_photos_end_at_the_pace_of_the_minute_limit(self) -> None:
         photos = 1000
         assert forecast.forecast(warm(), MINUTE_ONLY, NOW, photos) == pytest.approx(NOW + photos * 2 * 62 / 60)
 
-    def test_by_the_day(self) -> None:
+    def test_more_photos_than_a_day_takes_end_on_a_later_day(self) -> None:
         # 4500 photos a day at full speed, then closed until that comes free: the last thousand go on the third day.
         at = forecast.forecast(fresh(RateLimits(), NOW), RateLimits(), NOW, 10_000)
         assert NOW + 2 * 86400 < at < NOW + 2.2 * 86400
 
-    def test_by_the_budget(self) -> None:
+    def test_more_photos_than_the_budget_pays_for_end_after_midnight(self) -> None:
         limits = RateLimits(daily_budget=1000)
         at = forecast.forecast(fresh(limits, NOW), limits, NOW, 1200)
         midnight = math.ceil(NOW / 86400) * 86400
@@ -509,7 +509,7 @@ class TestForecast:
             state, _ = request(state, NOW + n)
         assert state.per_photo == pytest.approx(1, rel=0.05)
 
-    def test_it_ends(self) -> None:
+    def test_it_looks_no_further_ahead_than_it_is_asked_to(self) -> None:
         assert forecast.forecast(warm(), RateLimits(), NOW, 10**9, within=86400) == NOW + 86400
 
 
