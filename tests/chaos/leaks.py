@@ -1,9 +1,9 @@
-"""A whole run in the embedded AWS with secrets that can be searched for, and then everything that it left behind.
+"""Search all that a whole run in the embedded AWS leaves behind for secrets that were put into it.
 
 Tokens and signatures of the stand-in hold a word of their own; the client secret is one. Photos go well and badly, in
 ways in which a server repeats to us what we sent it. Afterwards no log, history, message, record, event, manifest or
 page may hold any of it. The work bucket alone keeps Adobe's answers, with the links in them, for a day: there only
-tokens and the secret are searched for. X-Ray is looked after by ``tests/integration/adobe/test_traces.py``.
+tokens and the secret are searched for. X-Ray is searched by ``tests/integration/adobe/test_traces.py``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Bad:
 
 
 def bad_ways(settings: Settings) -> list[Bad]:
-    """Servers that quote to us the link, the token and the secret that they were sent."""
+    """Return answers of servers that quote to us the link, the token and the secret that they were sent."""
     token, signature = f"{settings.canary}-token-0", f"{settings.canary}-signature-0"
     link = f"https://b.s3.amazonaws.com/dog.jpg?X-Amz-Credential=a&X-Amz-Security-Token={signature}&X-Amz-Signature={signature}"
     echo = f"cannot use {link} with Authorization: Bearer {token} and client_secret={settings.client_secret}"
@@ -76,7 +76,7 @@ def bad_ways(settings: Settings) -> list[Bad]:
 
 
 def refused_by_ims(settings: Settings) -> tuple[Mapping[str, Any], ...]:
-    """The token is refused, and then IMS refuses the account and quotes the secret."""
+    """Return rules that refuse the token, and then the account, quoting the secret."""
     echo = {"error": "invalid_client", "error_description": f"bad client_secret {settings.client_secret}"}
     return (
         {"route": MASK, "fault": "token_refused", "photo": "refused"},
@@ -85,7 +85,7 @@ def refused_by_ims(settings: Settings) -> tuple[Mapping[str, Any], ...]:
 
 
 def go(system: System, *, fully: bool) -> list[tuple[str, str, Ended]]:
-    """Clean one good photo and the bad ones; name, expected reason and how each ended."""
+    """Clean one good photo and the bad ones; return name, expected reason and how each ended."""
     content = photo_bytes()
     settings = system.adobe.settings
     stamp = f"{time.monotonic_ns():x}"
@@ -114,7 +114,7 @@ def go(system: System, *, fully: bool) -> list[tuple[str, str, Ended]]:
 
 
 def places(system: System) -> Iterator[tuple[str, str]]:
-    """Everything that the run left behind but the work bucket, piece by piece: (kind of place, its text)."""
+    """Yield what the run left behind but the work bucket, piece by piece: (kind of place, its text)."""
     yield from (("logs", text) for text in _logs(system))
     yield from (("histories", text) for text in _histories(system))
     yield from (("messages", text) for text in _messages(system))
@@ -125,25 +125,25 @@ def places(system: System) -> Iterator[tuple[str, str]]:
 
 
 def search(system: System) -> tuple[dict[str, int], list[str]]:
-    """How many pieces were looked at, by kind of place, and what was found."""
+    """Return how many pieces were looked at, by kind of place, and what was found."""
     settings = system.adobe.settings
-    kept = (f"{settings.canary}-token", settings.client_secret)
-    told = (*OF_LINKS, f"{settings.canary}-", settings.client_secret)
+    secrets = (f"{settings.canary}-token", settings.client_secret)
+    secrets_and_links = (*OF_LINKS, f"{settings.canary}-", settings.client_secret)
     looked: dict[str, int] = {}
     found: list[str] = []
 
-    def look(place: str, text: str, secrets: tuple[str, ...]) -> None:
+    def look(place: str, text: str, words: tuple[str, ...]) -> None:
         looked[place] = looked.get(place, 0) + 1
         folded = text.lower()
-        for secret in secrets:
-            at = folded.find(secret.lower())
+        for word in words:
+            at = folded.find(word.lower())
             if at >= 0:
-                found.append(f"{place} hold {secret!r}: …{text[max(0, at - 120) : at + 60]}…")
+                found.append(f"{place} hold {word!r}: …{text[max(0, at - 120) : at + 60]}…")
 
     for place, text in places(system):
-        look(place, text, told)
+        look(place, text, secrets_and_links)
     for text in _objects(system, system.stack.work_bucket):
-        look("work", text, kept)
+        look("work", text, secrets)
     return looked, found
 
 
@@ -161,8 +161,8 @@ def _histories(system: System) -> Iterator[str]:
         pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine["stateMachineArn"])
         for execution in (one for page in pages for one in page["executions"]):
             arn = execution["executionArn"]
-            told = client.get_paginator("get_execution_history").paginate(executionArn=arn)
-            yield json.dumps([page["events"] for page in told], default=str)
+            history = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+            yield json.dumps([page["events"] for page in history], default=str)
             yield json.dumps(client.describe_execution(executionArn=arn), default=str)
 
 
@@ -198,7 +198,7 @@ def _objects(system: System, bucket: str) -> Iterator[str]:
 
 
 def _keep_events_as_messages(system: System) -> None:
-    """A queue that nobody reads hears what is on the bus, so that there are messages to search."""
+    """Send what is on the bus to a queue that nobody reads, so that there are messages to search."""
     sqs, events = system.aws.client("sqs"), system.aws.client("events")
     url = sqs.create_queue(QueueName="witness")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -212,7 +212,7 @@ def _keep_events_as_messages(system: System) -> None:
 
 
 def page(settings: Settings, adobe_url: str) -> Iterator[tuple[str, str]]:
-    """What ``make run`` says and writes about a photo that is refused with an echo: (file, its text)."""
+    """Yield what ``make run`` prints and writes about a photo that is refused with an echo: (file, its text)."""
     with tempfile.TemporaryDirectory() as folder:
         photo, out = Path(folder, "echoed.jpg"), Path(folder, "out")
         photo.write_bytes(photo_bytes(size=(320, 240)))
@@ -241,7 +241,7 @@ def page(settings: Settings, adobe_url: str) -> Iterator[tuple[str, str]]:
 
 
 def verdict_of(name: str, reason: str, ended: Ended, leaks: list[str]) -> tuple[Verdict, str]:
-    """One photo's, and what came of it instead of what should have."""
+    """Return the verdict on one photo, and what came of it instead of what should have."""
     good = ended.outcome == "cleaned"
     extra = int(bool(ended.manifest.get("possible_duplicate")))
     verdict = Verdict(int(good), int(not good), extra, tuple(Breach("leak", words) for words in leaks))
@@ -250,7 +250,7 @@ def verdict_of(name: str, reason: str, ended: Ended, leaks: list[str]) -> tuple[
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """All of it, with every function's log at its most talkative; the part for every day is in the end-to-end tests."""
+    """Run and search all of it, with every function logging all that it can; the end-to-end tests have a part of it."""
     if quick:
         return
     adobe = Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)
@@ -273,8 +273,8 @@ def run(report: Report, *, quick: bool) -> None:
             echo = bad_ways(adobe)[0].rules[0]
             system.adobe.add_rules({**echo, "photo": "echoed"})
             secrets = (*OF_LINKS, f"{adobe.canary}-", adobe.client_secret)
-            told = dict(page(adobe, system.adobe.url))
-            wrong = "" if "index.html" in told else f"make run wrote no page: {told['the terminal'][-300:]}"
-            leaked = [f"{place} holds {word!r}" for place, text in told.items() for word in secrets if word in text]
+            written = dict(page(adobe, system.adobe.url))
+            wrong = "" if "index.html" in written else f"make run wrote no page: {written['the terminal'][-300:]}"
+            leaked = [f"{place} holds {word!r}" for place, text in written.items() for word in secrets if word in text]
             verdict = Verdict(0, 0, 0, tuple(Breach("leak", words) for words in leaked))
             report.tried("leak checks", "make run", verdict, unexpected=wrong)

@@ -60,12 +60,12 @@ class Trial:
 
 
 def a_photo_is_cleaned(system: System) -> bool:
-    """The whole walk."""
+    """Clean a photo, from its upload to its result."""
     return _outcome(system, photo_bytes()) == "cleaned"
 
 
 def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
-    """Its execution ends well too: what one step could not announce, the one for failures would."""
+    """Clean a photo, and see its execution end well: what one step could not publish, the one for failures would."""
     dropped = system.drop(photo_bytes(), _new_key())
     if _ended(system, dropped) != "cleaned":
         return False
@@ -77,19 +77,19 @@ def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
 
 
 def a_mask_is_offered(system: System) -> bool:
-    """Only the mask is bought, and shown before it is filled."""
+    """Buy only the mask of a photo, and show it before it is filled."""
     return _ended(system, system.drop(photo_bytes(), _new_key(), review="true")) == "mask_ready"
 
 
 def a_photo_with_its_own_mask_is_cleaned(system: System) -> bool:
-    """Its mask lies beside it in the uploads bucket."""
+    """Clean a photo whose mask lies beside it in the uploads bucket."""
     stem = _new_key().removesuffix(".jpg")
     system.drop(mask_bytes(), f"{stem}.mask.png")
     return _outcome(system, photo_bytes(), f"{stem}.jpg") == "cleaned"
 
 
 def a_photo_that_adobe_cannot_read_is_cleaned(system: System) -> bool:
-    """Adobe reads a copy of it in the work bucket, by a link that the function signs."""
+    """Clean a photo of which Adobe reads a copy in the work bucket, by a link that the function signs."""
     out = io.BytesIO()
     with Image.open(io.BytesIO(photo_bytes())) as image:
         image.convert("CMYK").save(out, "JPEG")
@@ -97,26 +97,26 @@ def a_photo_that_adobe_cannot_read_is_cleaned(system: System) -> bool:
 
 
 def a_file_that_is_no_photo_is_refused(system: System) -> bool:
-    """With a manifest and an event, by the first function alone."""
+    """Refuse a file with a manifest and an event, by the first function alone."""
     return _outcome(system, b"no photo at all, and long enough to be looked at") == "failed"
 
 
 def a_job_that_fails_at_adobe_is_recorded(system: System) -> bool:
-    """The last function on the way of a failure."""
+    """Record a failure, by the last function on its way."""
     key = _new_key("failing")
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "fault": "failed", "photo": key})
     return _outcome(system, photo_bytes(), key) == "failed"
 
 
 def a_photo_whose_link_adobe_could_not_read_is_cleaned(system: System) -> bool:
-    """Its mask's job says so once, and is sent again with a link that another function signs."""
+    """Clean a photo whose mask's job fails once for its link, which another function signs again."""
     key = _new_key("unread")
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "fault": _UNREAD})
     return _outcome(system, photo_bytes(), key) == "cleaned"
 
 
 def a_photo_waits_for_adobe(system: System) -> bool:
-    """Refused once for too many requests, it comes back by itself, though nobody had let photos in before."""
+    """Clean a photo that is refused once for too many requests: it waits, though nobody had let photos in before."""
     _until(system, lambda: _leased_until(system) <= time.time())
     key = _new_key("patient")
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
@@ -124,8 +124,8 @@ def a_photo_waits_for_adobe(system: System) -> bool:
     return _outcome(system, photo_bytes(), key) == "cleaned"
 
 
-def a_photo_waits_where_the_pace_is_lost(system: System) -> bool:
-    """Refused for too many requests, it waits, and somebody deletes the item of the pace."""
+def a_photo_waits_where_the_limiter_is_lost(system: System) -> bool:
+    """Delete the rate limiter's item while a photo waits that was refused for too many requests."""
     key = _new_key("patient")
     rule = {"route": "POST /v1/mask-objects", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 15}})
@@ -143,12 +143,12 @@ def a_photo_waits_where_the_pace_is_lost(system: System) -> bool:
         )
 
     _until(system, waits)
-    _forget_the_pace(system)
+    _delete_the_limiter(system)
     return _ended(system, dropped) == "cleaned"
 
 
 def a_message_comes_back_after_a_fault(system: System) -> bool:
-    """It speaks of a record that nobody can read, until that is gone; long before the message would be seen again."""
+    """Send a message about a record that nobody can read; it is gone long before the message would be seen again."""
     client, table = system.aws.client("dynamodb"), system.stack.jobs_table
     sqs, lambdas = system.aws.client("sqs"), system.aws.client("lambda")
     about = lambdas.get_function_configuration(FunctionName=system.stack.functions["RequestMaskFunction"])
@@ -171,10 +171,10 @@ def a_message_comes_back_after_a_fault(system: System) -> bool:
 
 
 def admitting_is_started_again(system: System) -> bool:
-    """A photo waits, and who let photos in is gone: the sweeper starts another."""
+    """Let the sweeper start another execution that lets photos in, where one waits and the first is gone."""
     client, table = system.aws.client("dynamodb"), system.stack.jobs_table
     _until(system, lambda: _leased_until(system) <= time.time())
-    # Put off, but not for so long that whoever is sent for would still be there in the next trial.
+    # Put off, but not for so long that the execution would still be there in the next trial.
     key, later = {"job_id": {"S": f"rights-{uuid.uuid4().hex}"}}, {"N": str(time.time() + 20)}
     waiting = {WAITING_IN: {"S": "normal/mask-objects"}, "not_before": later, "deadline_at": later}
     client.put_item(TableName=table, Item={**key, **waiting, "turn": {"N": "1"}, "entered_at": {"N": "1"}})
@@ -190,7 +190,7 @@ def _leased_until(system: System) -> float:
 
 
 def an_unreadable_message_is_set_aside(system: System) -> bool:
-    """It lies among the dead letters."""
+    """Find an unreadable message among the dead letters."""
     sqs, dead = system.aws.client("sqs"), system.stack.dead_letter_queue_url
     words = f"unreadable {uuid.uuid4().hex}"
     sqs.send_message(QueueUrl=system.stack.uploads_queue_url, MessageBody=words)
@@ -203,7 +203,7 @@ def an_unreadable_message_is_set_aside(system: System) -> bool:
 
 
 def a_stray_request_is_answered(system: System) -> bool:
-    """It names a bucket of nobody's, and gets its refusal."""
+    """Refuse a request that names a bucket of nobody's."""
     correlation_id = uuid.uuid4().hex
     detail = {"bucket": "a-bucket-of-nobodys", "key": "dog.jpg", "correlation_id": correlation_id}
     system.aws.client("events").put_events(
@@ -216,7 +216,7 @@ def a_stray_request_is_answered(system: System) -> bool:
 
 
 def dead_letters_are_redriven(system: System) -> bool:
-    """One of them at least."""
+    """Redrive one dead letter at least."""
     system.aws.client("sqs").send_message(
         QueueUrl=system.stack.dead_letter_queue_url, MessageBody=json.dumps({"Event": "s3:TestEvent"})
     )
@@ -224,24 +224,24 @@ def dead_letters_are_redriven(system: System) -> bool:
 
 
 def a_photo_in_a_bucket_without_versions_is_cleaned(system: System) -> bool:
-    """It is read by its key alone."""
+    """Clean a photo that is read by its key alone."""
     return _is_cleaned_without_versions(system, _new_key())
 
 
 def a_link_without_a_version_is_signed_again(system: System) -> bool:
-    """As above, where Adobe could not read the first link."""
+    """Clean such a photo where Adobe could not read the first link."""
     key = _new_key("unread")
     system.adobe.add_rules({"route": "POST /v1/mask-objects", "photo": key, "times": 1, "fault": _UNREAD})
     return _is_cleaned_without_versions(system, key)
 
 
 def a_folder_has_its_page(system: System) -> bool:
-    """A folder that is done has its page, with small pictures of its photos."""
+    """Write the page of a folder that is done, with small pictures of its photos."""
     return _has_page(system, {"folder": _folder(system)})
 
 
 def a_folder_of_a_bucket_without_versions_has_its_page(system: System) -> bool:
-    """As above, where the photos are read by their keys alone."""
+    """Write the page of a folder whose photos are read by their keys alone."""
     folder = f"rights-{uuid.uuid4().hex}/"
     return _is_cleaned_without_versions(system, f"{folder}a.jpg") and _has_page(
         system, {"bucket": OTHER_BUCKET, "folder": folder}
@@ -266,7 +266,7 @@ def _is_cleaned_without_versions(system: System, key: str) -> bool:
 
 
 def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System) -> bool:
-    """Its fill was refused for too many requests, and somebody deletes the rate limiter's item before it is sent again."""
+    """Delete the rate limiter's item between the refusal of a fill and its next try."""
     key = _new_key()
     rule = {"route": "POST /v1/fill-masked-areas", "photo": key, "times": 1}
     system.adobe.add_rules({**rule, "fault": {"do": "too_many_requests", "retry_after": 3}})
@@ -278,21 +278,21 @@ def a_photo_is_cleaned_where_the_limiter_is_lost_before_its_fill(system: System)
         return any(job and "fill-1" in job.adobe_requests and job.adobe_requests["fill-1"].refusals for job in jobs)
 
     _until(system, was_refused)
-    _forget_the_pace(system)
+    _delete_the_limiter(system)
     return _ended(system, dropped) == "cleaned"
 
 
 def a_photo_is_cleaned_where_the_limiter_is_lost_meanwhile(system: System) -> bool:
-    """Somebody deletes the rate limiter's item while Adobe makes the mask."""
+    """Delete the rate limiter's item while Adobe makes the mask."""
     key = _new_key()
     dropped = _drop_slow(system, key)
     _until(system, lambda: any(snapshot.status == "masking" for snapshot in system.find(dropped)))
-    _forget_the_pace(system)
+    _delete_the_limiter(system)
     return _ended(system, dropped) == "cleaned"
 
 
 def a_late_photo_is_ended(system: System) -> bool:
-    """By the sweeper, which stops its execution."""
+    """Let the sweeper end a photo that is late, and stop its execution."""
     # Or the execution would be the first to see that it is late, as it may even so.
     system.aws.set_wait_scale(2.0)
     try:
@@ -303,7 +303,7 @@ def a_late_photo_is_ended(system: System) -> bool:
 
 
 def _sweep_late_photo(system: System) -> Literal["swept", "early", "refused"]:
-    """How it went; ``early`` where the execution saw it first."""
+    """Return how it went; ``early`` where the execution saw it first."""
     dropped = _drop_slow(system, _new_key(), seconds=600)
     if not _until(system, lambda: any(one.stage == "Adobe makes the mask" for one in system.find(dropped))):
         return "refused"
@@ -323,7 +323,7 @@ def _sweep_late_photo(system: System) -> Literal["swept", "early", "refused"]:
 
 
 def the_account_is_found_in_order(system: System) -> bool:
-    """Every check, of which each needs a right of its own."""
+    """Make every check of the account; each needs a right of its own."""
     answer = _invoke(system, "CheckAccountFunction", {})
     return isinstance(answer, dict) and answer.get("ok") is True
 
@@ -334,14 +334,14 @@ def _drop_slow(system: System, key: str, seconds: float = 2.0) -> Dropped:
     return system.drop(photo_bytes(), key)
 
 
-def _forget_the_pace(system: System) -> None:
+def _delete_the_limiter(system: System) -> None:
     client, table = system.aws.client("dynamodb"), system.stack.jobs_table
     for item in client.scan(TableName=table, ProjectionExpression="job_id")["Items"]:
         if item["job_id"]["S"].startswith("limiter#"):
             client.delete_item(TableName=table, Key={"job_id": item["job_id"]})
 
 
-def _asks(function: str, make: Callable[[System], Mapping[str, Any]]) -> Scenario:
+def _answers(function: str, make: Callable[[System], Mapping[str, Any]]) -> Scenario:
     def scenario(system: System) -> bool:
         return _invoke(system, function, make(system)) is not None
 
@@ -350,7 +350,7 @@ def _asks(function: str, make: Callable[[System], Mapping[str, Any]]) -> Scenari
 
 
 def _folder(system: System) -> str:
-    """A folder in which a photo was seen."""
+    """Return a folder in which a photo was seen."""
     name = f"rights-{uuid.uuid4().hex}/"
     system.clean(photo_bytes(), f"{name}a.jpg")
     return name
@@ -364,8 +364,8 @@ def _to_retry(system: System, confirm: int | None) -> dict[str, Any]:
     return {"asked": asked, "after": "", "sent": 0, "failed_for": {}}
 
 
-_REPORT = _asks("ReportProgressFunction", lambda system: {"folder": _folder(system)})
-_COUNT = _asks(
+_REPORT = _answers("ReportProgressFunction", lambda system: {"folder": _folder(system)})
+_COUNT = _answers(
     "CountPhotosFunction",
     lambda system: {
         "asked": {"bucket": system.stack.uploads_bucket, "prefix": _unsent(system)},
@@ -373,7 +373,7 @@ _COUNT = _asks(
         "counted": {},
     },
 )
-_SEND = _asks(
+_SEND = _answers(
     "SendPhotosFunction",
     lambda system: {
         "bucket": system.stack.uploads_bucket,
@@ -387,16 +387,16 @@ _SEND = _asks(
 
 
 def _unsent(system: System) -> str:
-    """A folder with a photo of which no job is known: the news of it was lost."""
+    """Return a folder with a photo of which no job is known, as its notification was lost."""
     folder = f"rights-{uuid.uuid4().hex}/"
     s3, bucket = system.aws.client("s3"), system.stack.uploads_bucket
     answer: dict[str, Any] = {**s3.get_bucket_notification_configuration(Bucket=bucket)}
-    told: Any = {name: about for name, about in answer.items() if name != "ResponseMetadata"}
+    kept: Any = {name: about for name, about in answer.items() if name != "ResponseMetadata"}
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     try:
         system.drop(photo_bytes(), f"{folder}a.jpg")
     finally:
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=kept)
     return folder
 
 
@@ -411,7 +411,7 @@ USUAL: dict[str, Scenario] = {
     "ReportProgressFunction": _REPORT,
     "CountPhotosFunction": _COUNT,
     "SendPhotosFunction": _SEND,
-    "RetryPhotosFunction": _asks("RetryPhotosFunction", lambda system: _to_retry(system, 1)),
+    "RetryPhotosFunction": _answers("RetryPhotosFunction", lambda system: _to_retry(system, 1)),
     "RedriveMessagesFunction": dead_letters_are_redriven,
     "SweepJobsFunction": a_late_photo_is_ended,
     "WriteFolderPageFunction": a_folder_has_its_page,
@@ -429,7 +429,7 @@ SPECIAL: dict[Trial, Scenario] = {
         a_message_comes_back_after_a_fault
     ),
     Trial("RequestMaskFunction", "OpenWaitingRoom", "states:StartExecution"): a_photo_waits_for_adobe,
-    Trial("AdmitPhotosFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): a_photo_waits_where_the_pace_is_lost,
+    Trial("AdmitPhotosFunction", "WriteJobsAndTakeSlots", "dynamodb:PutItem"): a_photo_waits_where_the_limiter_is_lost,
     Trial("SweepJobsFunction", "OpenWaitingRoom", "states:StartExecution"): admitting_is_started_again,
     Trial("CheckJobFunction", "ReadPhotos", "s3:GetObject"): a_link_without_a_version_is_signed_again,
     Trial("CheckJobFunction", "ReadPhotos", "s3:GetObjectVersion"): a_photo_whose_link_adobe_could_not_read_is_cleaned,
@@ -480,7 +480,7 @@ UNTRIED: dict[Trial, str] = {
 
 
 def trials(system: System) -> list[Trial]:
-    """Every action of every statement of every function's deployed role."""
+    """Return every action of every statement of every function's deployed role."""
     found = []
     for function in sorted(system.stack.functions):
         for _, document in _policies(system, function):
@@ -493,18 +493,18 @@ def trials(system: System) -> list[Trial]:
 
 
 def is_untried(trial: Trial) -> str:
-    """Where it is proved instead, or nothing."""
+    """Return where it is proved instead, or nothing."""
     return UNTRIED.get(trial) or UNTRIED.get(Trial("*", trial.sid, trial.action), "")
 
 
 def scenario_of(trial: Trial) -> Scenario:
-    """What must break without the right."""
+    """Return what must break without the right."""
     return SPECIAL.get(trial) or USUAL[trial.function]
 
 
 @contextmanager
 def without(system: System, trial: Trial) -> Iterator[None]:
-    """The running stack, with this one action gone from the role."""
+    """Take this one action from the role in the running stack."""
     iam, role = system.aws.client("iam"), _role(system, trial.function)
     before = _policies(system, trial.function)
     for name, document in before:
@@ -525,10 +525,10 @@ def _settle(system: System, deadline: float = 30.0) -> None:
     client, machine = system.aws.client("stepfunctions"), system.stack.state_machine_arn
     until = time.monotonic() + deadline
     while time.monotonic() < until:
-        heard = _Heard(system)
+        logs = _Logs(system)
         running = client.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
         time.sleep(0.5)
-        if not running and not heard.denial():
+        if not running and not logs.denial():
             return
 
 
@@ -542,7 +542,7 @@ def _less(document: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
 
 
 def _restart(system: System, function: str) -> None:
-    """A process that is kept warm remembers secrets and tokens."""
+    """End processes that are kept warm: they remember secrets and tokens."""
     client, name = system.aws.client("lambda"), system.stack.functions[function]
     variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     variables["RESTARTED"] = uuid.uuid4().hex
@@ -568,12 +568,12 @@ def _list(value: Any) -> list[Any]:
 
 
 def _outcome(system: System, content: bytes, key: str = "") -> str:
-    """How a photo ended; ``denied`` as soon as a function says so, and nothing where nothing came of it in time."""
+    """Return how a photo ended; ``denied`` as soon as a function says so, and nothing where nothing came of it in time."""
     return _ended(system, system.drop(content, key or _new_key()))
 
 
 def _new_key(name: str = "dog") -> str:
-    """A photo in a folder of its own, which is done when the photo is."""
+    """Return the key of a photo in a folder of its own, which is done when the photo is."""
     return f"rights/{uuid.uuid4().hex}/{name}.jpg"
 
 
@@ -588,20 +588,20 @@ def _ended(system: System, dropped: Dropped) -> str:
 
 
 def _until(system: System, done: Callable[[], bool], patience: float = _PATIENCE) -> bool:
-    """Whether it came about; not, as soon as somebody speaks of a refusal."""
-    heard = _Heard(system)
+    """Return whether it came about; not, as soon as a log speaks of a refusal."""
+    logs = _Logs(system)
     until = time.monotonic() + patience
     while time.monotonic() < until:
         if done():
             return True
-        if heard.denial():
+        if logs.denial():
             return False
         time.sleep(0.2)
     return False
 
 
-class _Heard:
-    """What was said since: by the server's own log, and by the functions that the state machine calls, in theirs."""
+class _Logs:
+    """Read what was logged since: by the server, and by the functions that the state machine calls."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -609,11 +609,11 @@ class _Heard:
         self._since = int(time.time() * 1000)
 
     def denial(self) -> bool:
-        """Whether somebody was refused."""
+        """Return whether a call was refused."""
         with self._system.aws.log.open("rb") as log:
             log.seek(self._begun)
-            said = log.read().decode(errors="replace")
-        if any(word in said for word in _DENIED):
+            text = log.read().decode(errors="replace")
+        if any(word in text for word in _DENIED):
             return True
         logs = self._system.aws.client("logs")
         groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
@@ -626,7 +626,7 @@ class _Heard:
 
 
 def _invoke(system: System, function: str, event: Mapping[str, Any]) -> Any:
-    """The function's answer, or None where it failed."""
+    """Return the function's answer, or None where it failed."""
     answer = system.aws.client("lambda").invoke(
         FunctionName=system.stack.functions[function], Payload=json.dumps(event).encode()
     )
@@ -634,7 +634,7 @@ def _invoke(system: System, function: str, event: Mapping[str, Any]) -> Any:
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """Every right of every function; the part for every day is in the end-to-end tests."""
+    """Try every right of every function; the end-to-end tests have a part of it."""
     if quick:
         return
     adobe = Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)
@@ -643,7 +643,7 @@ def run(report: Report, *, quick: bool) -> None:
         "RequestsPerMinute": "6000",
         "RequestsPerDay": "1000000",
         "OtherBucket": OTHER_BUCKET,
-        # That a folder is done is said by a message, as in a stack that people use.
+        # That a folder is done comes by a message, as in a stack that people use.
         "FolderQuietSeconds": "1",
     }
     with LocalCloud(adobe=adobe, wait_scale=_WAIT_SCALE, parameters=parameters) as cloud:
