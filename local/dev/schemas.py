@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter
 
 from cleanplate import schemas
 from cleanplate.outcomes import DETAIL_TYPES, FOLDER_DONE, REQUEST_REFUSED, SOURCE
@@ -112,6 +111,8 @@ def _operation(action: str, events: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a TypedDict class
+    from pydantic import TypeAdapter  # noqa: PLC0415 - whoever reads the schemas needs none
+
     found: dict[str, Any] = _without_titles(TypeAdapter(kind).json_schema())
     for name in _CLOSED & found.get("$defs", {}).keys():
         found["$defs"][name] = _closed(found["$defs"][name])
