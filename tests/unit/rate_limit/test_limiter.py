@@ -366,8 +366,7 @@ def test_the_item_does_not_grow_with_the_days(make: Make, clock: Clock) -> None:
     limiter, _ = make(limits=RateLimits(polls_count=True))
     for n in range(60):
         clock.now += 1800
-        for _ in range(3):
-            limiter.reserve("fill", route=FILL_ROUTE)
+        limiter.reserve("fill", route=FILL_ROUTE)
         limiter.observe(MASK, 5.0 + n % 7, pending_at=4.0)
     state = limiter.state()
     assert len(state.day_counts) <= 51
