@@ -24,7 +24,7 @@ from local.paths import ROOT
 from local.stack import LocalCloud
 from tests.chaos.promises import Breach, Verdict
 from tests.chaos.report import Report
-from tests.end_to_end.conftest import Ended, System
+from tests.end_to_end.conftest import REQUESTS_PER_DAY, REQUESTS_PER_MINUTE, Ended, System
 from tests.integration.steps.walk import photo_bytes
 
 #: Parts of every link that AWS signs for a function.
@@ -254,7 +254,12 @@ def run(report: Report, *, quick: bool) -> None:
     if quick:
         return
     adobe = Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)
-    parameters = {"LogLevel": "DEBUG", "CountPolls": "false", "RequestsPerMinute": "6000", "RequestsPerDay": "1000000"}
+    parameters = {
+        "LogLevel": "DEBUG",
+        "CountPolls": "false",
+        "RequestsPerMinute": str(REQUESTS_PER_MINUTE),
+        "RequestsPerDay": str(REQUESTS_PER_DAY),
+    }
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "aws.log")
         with LocalCloud(adobe=adobe, wait_scale=0.1, parameters=parameters, log=log) as cloud:

@@ -25,7 +25,7 @@ from cleanplate.uploads.messages import admitted_message
 from local.adobe import Settings
 from local.stack import LocalCloud
 from tests.chaos.report import Report
-from tests.end_to_end.conftest import OTHER_BUCKET, Dropped, System
+from tests.end_to_end.conftest import OTHER_BUCKET, REQUESTS_PER_DAY, REQUESTS_PER_MINUTE, Dropped, System
 from tests.integration.steps.walk import mask_bytes, photo_bytes
 
 if TYPE_CHECKING:
@@ -640,8 +640,8 @@ def run(report: Report, *, quick: bool) -> None:
     adobe = Settings(port=0, allow_loopback=True, duration=0.2, pixels="fast", limits=False, quiet=True)
     parameters = {
         "CountPolls": "false",
-        "RequestsPerMinute": "6000",
-        "RequestsPerDay": "1000000",
+        "RequestsPerMinute": str(REQUESTS_PER_MINUTE),
+        "RequestsPerDay": str(REQUESTS_PER_DAY),
         "OtherBucket": OTHER_BUCKET,
         # That a folder is done comes by a message, as in a stack that people use.
         "FolderQuietSeconds": "1",
