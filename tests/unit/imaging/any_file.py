@@ -60,7 +60,7 @@ class Spec:
 
 
 def specs() -> Iterator[Spec]:
-    """Every combination that the format knows."""
+    """Yield every combination that the format knows."""
     for name, modes in MODES.items():
         stating = {"png": ("p3", "pq"), "avif": ("p3", "pq")}.get(name, ())
         for mode, orientation, profile, oddity in itertools.product(modes, range(1, 9), PROFILES, ODDITIES):
@@ -75,7 +75,7 @@ def specs() -> Iterator[Spec]:
 
 @functools.cache
 def picture(mode: str) -> Image.Image:
-    """The upright picture, in a mode of Pillow's; 16 bits as their upper 8."""
+    """Return the upright picture, in a mode of Pillow's; 16 bits as their upper 8."""
     base = scene(*SIZE, "coffee")
     if mode in ("LA", "RGBA"):
         base = base.convert(mode.removesuffix("A"))
@@ -87,7 +87,7 @@ def picture(mode: str) -> Image.Image:
 
 
 def levels_of(mode: str) -> Levels:
-    """The levels that a reader must find, rows by columns by channels."""
+    """Return the levels that a reader must find, rows by columns by channels."""
     image = picture(mode)
     if mode in ("P", "1"):
         image = image.convert("RGB" if mode == "P" else "L")
@@ -97,13 +97,13 @@ def levels_of(mode: str) -> Levels:
 
 
 def deep(levels: Levels) -> Levels:
-    """16 bits of which the lower 8 say something too."""
+    """Return levels of 16 bits of which the lower 8 say something too."""
     fine = np.random.default_rng(7).integers(0, 256, levels.shape, dtype=np.uint16)
     return levels.astype(np.uint16) * 256 + fine
 
 
 def content_of(spec: Spec) -> bytes:
-    """The file."""
+    """Return the file."""
     image = as_stored(picture(spec.mode), spec.orientation)
     block = exif_block(spec)
     icc = {"wide": WIDE, "unreadable": b"no profile at all" * 9}.get(spec.profile, b"")
@@ -169,7 +169,7 @@ def _vips(levels: Levels, mode: str) -> Any:
 
 
 def _turned(levels: Levels, orientation: int) -> Levels:
-    """``levels`` as they lie in a file with this orientation."""
+    """Return ``levels`` as they lie in a file with this orientation."""
     if orientation in (5, 6, 7, 8):
         levels = levels.swapaxes(0, 1)
     if orientation in (3, 4, 6, 7):
@@ -185,7 +185,7 @@ def _xmp(spec: Spec) -> bytes:
 
 
 def _segment(marker: int, data: bytes) -> bytes:
-    """One or more segments of a JPEG; EXIF goes on in the next where it is too long for one."""
+    """Return one or more segments of a JPEG; EXIF goes on in the next where it is too long for one."""
     head, step = (b"Exif\x00\x00", 65_000) if marker == 0xE1 else (b"", 65_533)
     body = data.removeprefix(head)
     pieces = [head + body[at : at + step] for at in range(0, max(1, len(body)), step)]
@@ -193,7 +193,7 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 
 def _riff_with(data: bytes, name: bytes, content: bytes) -> bytes:
-    """A WebP with one more chunk, in the extended form."""
+    """Return a WebP with one more chunk, in the extended form."""
     if data[12:16] != b"VP8X":
         with Image.open(io.BytesIO(data)) as image:
             size = b"".join((side - 1).to_bytes(3, "little") for side in image.size)
@@ -214,7 +214,7 @@ def _orientation_only(orientation: int) -> bytes:
 
 
 def exif_block(spec: Spec) -> bytes:
-    """An EXIF block with the spec's oddity: a maker, a text that is no UTF-8, a time, an orientation."""
+    """Return an EXIF block with the spec's oddity: a maker, a text that is no UTF-8, a time, an orientation."""
     order = "<" if spec.orientation % 2 else ">"
     details = [(0x9003, 2, 20, b"2024:02:03 04:05:06\x00")]
     if spec.oddity == "64 kB":
@@ -272,12 +272,12 @@ def _entries(entries: list[tuple[int, int, int, bytes]], order: str, at: int) ->
 
 
 def walked(spec: Spec) -> Walked:
-    """The spec's file, cleaned."""
+    """Return the spec's file, cleaned."""
     return walk(content_of(spec), random_mask(SIZE, spec.orientation))
 
 
 def faults(spec: Spec) -> list[str]:
-    """What is wrong with the result of ``spec``: nothing, if all is well."""
+    """Return what is wrong with the result of ``spec``: nothing, if all is well."""
     result = walked(spec)
     after = pyvips.Image.new_from_buffer(result.result, "")
     seen = after.autorot().numpy()
@@ -303,7 +303,7 @@ def faults(spec: Spec) -> list[str]:
 
 
 def _blocks_wrong(spec: Spec, result: Walked) -> list[str]:
-    """Further away than a block of half colour resolution, and what smoothing reaches, a JPEG is the same to the level."""
+    """Return a fault unless a JPEG is the same further away than a block of half colour resolution and smoothing."""
     before, after = (pyvips.Image.new_from_buffer(content, "").numpy() for content in (result.photo, result.result))
     near = Image.fromarray(_turned((result.hole > 0).astype(np.uint8) * 255, spec.orientation))
     far = np.asarray(near.filter(ImageFilter.MaxFilter(2 * 18 + 1))) == 0

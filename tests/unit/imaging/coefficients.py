@@ -88,7 +88,7 @@ def _codes(counts: Sequence[int], values: Sequence[int]) -> dict[str, int]:
 
 
 def read(content: bytes) -> Jpeg:  # noqa: C901 - one branch a marker, as the standard has them
-    """Everything of the picture up to its end marker."""
+    """Return everything of the picture up to its end marker."""
     assert content[:2] == b"\xff\xd8"
     picture: Jpeg | None = None
     tables: dict[int, dict[str, int]] = {}
@@ -148,7 +148,7 @@ def _frame(data: bytes, *, progressive: bool) -> Jpeg:
 
 
 def frame(width: int, height: int, parts: Sequence[tuple[int, int, int, int]], progressive: bool = False) -> Jpeg:
-    """An empty picture of these components: number, horizontal and vertical sampling, quantisation table."""
+    """Return an empty picture of these components: number, horizontal and vertical sampling, quantisation table."""
     components = [Component(*part) for part in parts]
     across, down = max(each.across for each in components), max(each.down for each in components)
     mcus = -(-width // (8 * across)), -(-height // (8 * down))
@@ -160,7 +160,7 @@ def frame(width: int, height: int, parts: Sequence[tuple[int, int, int, int]], p
 
 
 def _order(scanned: Sequence[Component]) -> Iterator[list[tuple[int, int, int]]]:
-    """For each MCU the component's index in the scan, row and column of each block."""
+    """Yield for each MCU the component's index in the scan, row and column of each block."""
     if len(scanned) == 1:
         for row in range(scanned[0].rows):
             for column in range(scanned[0].columns):
@@ -291,7 +291,7 @@ class _Scan:
 
 
 def _common_tables() -> dict[int, tuple[bytes, bytes]]:
-    """The standard's example tables, taken from a JPEG that Pillow wrote."""
+    """Return the standard's example tables, taken from a JPEG that Pillow wrote."""
     import io
 
     buffer = io.BytesIO()
@@ -312,7 +312,7 @@ COMMON = _common_tables()
 
 
 def write(picture: Jpeg, *, interleaved: bool = True, trailer: bytes = b"") -> bytes:
-    """``picture`` as a sequential JPEG with its segments, tables and restart interval."""
+    """Return ``picture`` as a sequential JPEG with its segments, tables and restart interval."""
     out = bytearray(b"\xff\xd8")
 
     def segment(marker: int, data: bytes) -> None:
@@ -388,7 +388,7 @@ def invented(
     step: int = 12,
     numbers: Sequence[int] = (1, 2, 3, 4),
 ) -> Jpeg:
-    """A picture of soft random patches with any sampling; ``step`` is the quantiser of every coefficient."""
+    """Return a picture of soft random patches with any sampling; ``step`` is the quantiser of every coefficient."""
     rng = np.random.default_rng(seed)
     picture = frame(width, height, [(numbers[at], *sampling[at], 0) for at in range(len(sampling))])
     picture.quantisation = {0: [step] * 64}

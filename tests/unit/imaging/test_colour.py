@@ -19,7 +19,7 @@ _ONE = 0x8000
 
 
 def _table(corners: list[tuple[int, ...]], inputs: int) -> bytes:
-    """A table of two points a side (``mft2``, ICC.1:2022, 10.10)."""
+    """Return a table of two points a side (``mft2``, ICC.1:2022, 10.10)."""
     outputs = len(corners[0])
     head = b"mft2" + bytes(4) + bytes([inputs, outputs, 2, 0])
     # XYZ is scaled up first: what version 4 has no place for at this end of its own tables.
@@ -31,7 +31,7 @@ def _table(corners: list[tuple[int, ...]], inputs: int) -> bytes:
 
 
 def printer() -> bytes:
-    """A profile for CMYK by way of XYZ, as Ghostscript brings one: the more ink, the darker."""
+    """Return a profile for CMYK by way of XYZ, as Ghostscript brings one: the more ink, the darker."""
     light = [round(_ONE * (4 - sum(inks)) / 4) for inks in itertools.product((0, 1), repeat=4)]
     to_xyz = _table([(round(0.964 * level), level, round(0.825 * level)) for level in light], 4)
     to_inks = _table([(0, 0, 0, 65_535 if sum(xyz) < 2 else 0) for xyz in itertools.product((0, 1), repeat=3)], 3)
@@ -39,7 +39,7 @@ def printer() -> bytes:
 
 
 def scanner() -> bytes:
-    """A profile that tells which colours levels of RGB are, and not which levels a colour is."""
+    """Return a profile that tells which colours levels of RGB are, and not which levels a colour is."""
     light = [(red, green, blue) for red, green, blue in itertools.product((0, _ONE // 3), repeat=3)]
     to_xyz = _table([(red + green, red + green + blue, blue + green) for red, green, blue in light], 3)
     return _with_tables(b"scnr", b"RGB ", {b"A2B0": to_xyz})

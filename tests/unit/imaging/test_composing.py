@@ -58,7 +58,7 @@ def composed(
 
 
 def perfect_fill(plan: FillPlan, background: Image.Image, picture_format: str = "PNG", **how: Any) -> list[bytes]:
-    """What a perfect API would answer: the true background in each window, in the size that was sent."""
+    """Return what a perfect API would answer: the true background in each window, in the size that was sent."""
     fills = []
     for window in plan.windows:
         place = (window.x, window.y, window.x + window.width, window.y + window.height)

@@ -144,7 +144,7 @@ def test_what_is_too_long_for_a_jpeg_goes_step_by_step() -> None:
 
 
 def bare(order: str, *, pointer: int = 0, orientation: bytes | None = None) -> bytes:
-    """A block of an orientation and a maker, as a camera writes it."""
+    """Return a block of an orientation and a maker, as a camera writes it."""
     turn = struct.pack(order + "HHIHH", 0x0112, 3, 1, 6, 0) if orientation is None else orientation
     count = 1 + len(turn) // 12
     make = struct.pack(order + "HHII", 0x010F, 2, 6, 8 + 2 + 12 * count + 4)
@@ -153,6 +153,6 @@ def bare(order: str, *, pointer: int = 0, orientation: bytes | None = None) -> b
 
 
 def seen(content: bytes) -> dict[str, str]:
-    """What another reader finds."""
+    """Return what another reader finds."""
     found = exifread.process_file(io.BytesIO(encoded(Image.new("L", (8, 8)), "JPEG", exif=content)))
     return {name: str(value) for name, value in found.items() if not name.startswith("EXIF ExifOffset")}

@@ -37,7 +37,7 @@ def inspected(content: bytes, max_megapixels: float = 200) -> PhotoFacts:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that promises much and holds nothing."""
+    """Return a PNG that promises much and holds nothing."""
     head = chunk(b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0]))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
 
@@ -209,7 +209,7 @@ def test_one_flipped_byte_in_a_png_is_found() -> None:
 
 
 def _tiff_of(**tags: int) -> bytes:
-    """The head of a TIFF whose pixels are of a kind that no decoder here knows."""
+    """Return the head of a TIFF whose pixels are of a kind that no decoder here knows."""
     entries = {
         256: 32,
         257: 32,

@@ -41,7 +41,7 @@ FORMATS = {
 
 
 def png(width: int, height: int, data: bytes, depth: int = 1, colour: int = 0) -> bytes:
-    """A PNG that claims what it likes."""
+    """Return a PNG that claims what it likes."""
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
@@ -52,7 +52,7 @@ BOMB = png(60_000, 60_000, bytes(7_501 * 8))
 
 @st.composite
 def pictures(draw: st.DrawFn) -> bytes:
-    """A picture of some format, mode, size and content; sometimes cut short, overwritten or no picture."""
+    """Return a picture of some format, mode, size and content; sometimes cut short, overwritten or no picture."""
     form = draw(st.sampled_from(sorted(FORMATS)))
     mode = draw(st.sampled_from(FORMATS[form]))
     size = draw(st.sampled_from([SIZE, SIZE, (1, 1), (48, 32), (24, 17), (16, 24), (240, 160)]))

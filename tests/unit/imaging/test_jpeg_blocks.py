@@ -36,7 +36,7 @@ def adobe(transform: int) -> tuple[int, bytes]:
 
 
 def touched(walked: Walked, picture: Jpeg) -> list[np.ndarray[Any, np.dtype[np.bool_]]]:
-    """For each component which blocks share a pixel with the hole, counted pixel by pixel."""
+    """Return for each component which blocks share a pixel with the hole, counted pixel by pixel."""
     hole = np.asarray(stored(Image.fromarray((walked.hole == 255).astype(np.uint8)), walked.facts.orientation)) > 0
     across = max(each.across for each in picture.components)
     down = max(each.down for each in picture.components)
@@ -51,7 +51,7 @@ def touched(walked: Walked, picture: Jpeg) -> list[np.ndarray[Any, np.dtype[np.b
 
 
 def assert_exact(walked: Walked) -> None:
-    """Blocks outside are equal, some inside are not, and all that describes them is the photo's own."""
+    """Fail unless blocks outside are equal, some inside are not, and all that describes them is the photo's own."""
     before, after = coefficients.read(walked.photo), coefficients.read(walked.result)
     assert not any(AS_A_WHOLE in note for note in walked.notes), walked.notes
     assert (after.width, after.height, after.progressive) == (before.width, before.height, before.progressive)
@@ -123,8 +123,8 @@ def test_the_judge_reads_what_pillow_writes(how: dict[str, Any]) -> None:
     content = encoded(picture, "JPEG", quality=90, **how)
     read = coefficients.read(content)
     means = np.asarray(pillow_reads(content), np.float64).reshape(9, 8, 12, 8).mean((1, 3))
-    said = read.components[0].shown[..., 0] * read.quantisation[0][0] / 8 + 128
-    assert np.abs(means - said).max() < 2
+    decoded = read.components[0].shown[..., 0] * read.quantisation[0][0] / 8 + 128
+    assert np.abs(means - decoded).max() < 2
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_any_jpeg_with_any_mask_keeps_its_blocks(
 
 
 def high(picture: Image.Image, object_colour: str = "red") -> tuple[Image.Image, Image.Image]:
-    """A picture with something near its top, and the mask of it."""
+    """Return a picture with something near its top, and the mask of it."""
     mask = Image.new("L", picture.size)
     for image, colour in ((picture, object_colour), (mask, 255)):
         ImageDraw.Draw(image).ellipse([30, 20, 60, 50], fill=colour)
@@ -290,7 +290,7 @@ def _worker(code: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
 
 
 def _after_the_header(code: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
-    """The real process up to its first answer, then ``code``."""
+    """Arrange the real process up to its first answer, then ``code``."""
     real = jpeg_blocks._WORKER.read_text()
     return _worker(real.replace("    photo.begin(top, bottom)\n", f"    import os, time\n    {code}\n"))
 

@@ -28,7 +28,7 @@ def restarting(picture: Image.Image) -> bytes:
 
 
 def scan_each(picture: Image.Image) -> bytes:
-    """A sequential JPEG whose components have a scan each."""
+    """Return a sequential JPEG whose components have a scan each."""
     made: Jpeg = invented(*picture.size, ((2, 2), (1, 1), (1, 1)))
     return write(made, interleaved=False)
 

@@ -103,7 +103,7 @@ def with_alpha() -> Image.Image:
 
 
 def alpha_without_size() -> bytes:
-    """An AVIF whose alpha plane names the same property twice in the place of its size."""
+    """Return an AVIF whose alpha plane names the same property twice in the place of its size."""
     content = bytearray(encoded(with_alpha(), "AVIF"))
     file = io.BytesIO(content)
     found = boxes.boxes(file)
@@ -132,7 +132,7 @@ def jp2(*, profile: bytes = b"", behind: bytes = b"") -> bytes:
 
 
 def deep_jp2() -> bytes:
-    """One whose header says 16 bits of each colour."""
+    """Return a JPEG 2000 whose header says 16 bits of each colour."""
     content = bytearray(jp2())
     at = content.index(b"\xff\x4f\xff\x51") + 42
     content[at : at + 9 : 3] = b"\x0f" * 3
@@ -140,7 +140,7 @@ def deep_jp2() -> bytes:
 
 
 def height_behind() -> bytes:
-    """A JPEG that states its height in a DNL segment."""
+    """Return a JPEG that states its height in a DNL segment."""
     content = jpeg()
     at = content.index(b"\xff\xc0") + 5
     return content[:at] + b"\x00\x00" + content[at + 2 : -2] + b"\xff\xdc\x00\x04" + content[at : at + 2] + b"\xff\xd9"
@@ -155,7 +155,7 @@ def tiff_of(levels: np.ndarray[Any, Any], photometric: int, *tags: Any, **how: A
 
 
 def planes_of(levels: np.ndarray[Any, Any], photometric: int, extra: tuple[int, ...] = ()) -> Callable[[], bytes]:
-    """A TIFF of which each channel lies by itself."""
+    """Return a TIFF of which each channel lies by itself."""
     count, size = levels.shape[2], levels[..., 0].nbytes
     apart = np.moveaxis(levels, -1, 0).reshape(levels.shape)
     places = struct.pack(f"<{count}I", *(8 + size * plane for plane in range(count)))
@@ -449,14 +449,14 @@ KINDS = {
 
 
 def seen(content: bytes) -> np.ndarray[Any, Any]:
-    """The levels of 8 bits that libvips shows, upright; colours are not converted."""
+    """Return the levels of 8 bits that libvips shows, upright; colours are not converted."""
     image = pyvips.Image.new_from_buffer(content, "").autorot()
     levels = image.numpy().reshape(image.height, image.width, -1)
     return np.asarray(levels // 257 if levels.dtype == np.uint16 else levels, int)
 
 
 def look(photo: bytes) -> None:
-    """What is done before anything is paid."""
+    """Do what is done before anything is paid."""
     inspect_photo(io.BytesIO(photo), max_megapixels=9)
     verify_photo(io.BytesIO(photo))
 
@@ -472,7 +472,7 @@ def test_each_kind_comes_out_as_it_must(name: str) -> None:
     look(photo)
     walked = walk(photo, random_mask(SIZE, 5))
     assert len(walked.notes) == len(kind.notes), walked.notes
-    assert all(any(said in note for note in walked.notes) for said in kind.notes), walked.notes
+    assert all(any(words in note for note in walked.notes) for words in kind.notes), walked.notes
     assert kind.keeps in walked.result
     assert kind.loses not in walked.result
     assert walked.facts.upright_size == SIZE

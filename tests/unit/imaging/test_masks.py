@@ -130,7 +130,7 @@ def test_a_mask_that_is_a_bomb_is_refused_before_it_is_decoded() -> None:
 
 
 def by_hand(mask: np.ndarray, radius: int) -> np.ndarray:
-    """White wherever any pixel within ``radius`` (a square) is white."""
+    """Return a mask that is white wherever any pixel within ``radius`` (a square) is white."""
     padded = np.pad(mask > 0, radius, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(windows.any(axis=(2, 3)))

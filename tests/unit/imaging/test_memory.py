@@ -67,10 +67,10 @@ def test_what_would_not_fit_is_refused_by_name(
 def test_a_photo_as_small_as_the_message_says_is_let_in(picture_format: str, mode: str) -> None:
     with pytest.raises(PhotoTooLargeError) as refused:
         check(facts_of(picture_format, mode, 200))
-    said = re.search(r"smaller than (\d+) megapixels", str(refused.value))
-    assert said
-    assert float(said[1]) > 50
-    check(facts_of(picture_format, mode, float(said[1]) - 1))
+    limit = re.search(r"smaller than (\d+) megapixels", str(refused.value))
+    assert limit
+    assert float(limit[1]) > 50
+    check(facts_of(picture_format, mode, float(limit[1]) - 1))
 
 
 def test_a_result_in_another_format_counts_and_can_be_changed() -> None:
@@ -95,7 +95,7 @@ def test_a_mask_of_colours_with_alpha_needs_more_than_a_grey_one() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_no_function_takes_more_memory_than_is_estimated() -> None:
-    """The dearest kind of each decoder. What is spare is for clients, tracing and Lambda's own runtime."""
+    """The kind of each decoder that takes most. What is spare is for clients, tracing and Lambda's own runtime."""
     kinds = ("jpeg 4:4:4", "png rgba", "tiff 16-bit grey", "webp lossless rgba", "heic rgba", "avif rgba", "jpeg2000")
     command = [sys.executable, "-W", "ignore", "-m", "tests.memory", "1.5", "--spare", "100", "--kinds", *kinds]
     measured = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -62,7 +62,7 @@ def test_the_orientation_in_xmp_follows_pixels_that_were_turned() -> None:
 
 
 def source_types(packet: bytes) -> list[str]:
-    """Every digital source type that an RDF reader finds, attribute or element."""
+    """Return every digital source type that an RDF reader finds, attribute or element."""
     root = ET.fromstring(packet[packet.index(b"<x:xmpmeta") : packet.rindex(b"</x:xmpmeta>") + 12])
     found = []
     for node in root.iter():

@@ -25,7 +25,7 @@ SRGB_CURVE, PQ, HLG = 13, 16, 18
 
 
 def stating(picture: bytes, primaries: int, transfer: int) -> bytes:
-    """An AVIF or HEIC with other code points than its encoder wrote."""
+    """Return an AVIF or HEIC with other code points than its encoder wrote."""
     at = picture.index(b"nclx") + 4
     return picture[:at] + struct.pack(">HH", primaries, transfer) + picture[at + 4 :]
 
@@ -38,13 +38,13 @@ def code_points(picture: bytes) -> tuple[int, ...]:
 
 
 def sent(photo: bytes) -> np.ndarray[Any, Any]:
-    """What Adobe is shown, as pixels."""
+    """Return what Adobe is shown, as pixels."""
     facts = inspect_photo(io.BytesIO(photo), max_megapixels=100)
     return pixels(Image.open(io.BytesIO(make_view(io.BytesIO(photo), facts, limit=4000).content)))
 
 
 def as_another_sees(image: Image.Image, profile: str) -> np.ndarray[Any, Any]:
-    """``image`` from libvips' own profile of that name to sRGB."""
+    """Return ``image`` converted from libvips' own profile of that name to sRGB."""
     seen = pyvips.Image.new_from_array(np.asarray(image)).copy(interpretation="srgb")
     return np.asarray(
         seen.icc_transform("srgb", input_profile=profile, intent="relative", black_point_compensation=True).numpy()
@@ -247,7 +247,7 @@ def test_an_avif_that_is_cut_when_shown_is_refused(width: int, height: int, take
 
 
 def grown(photo: bytes, at: int, size: int, box: bytes) -> bytes:
-    """``photo`` with ``box`` in the place of one of ``size`` bytes at ``at``, the boxes around it and offsets following."""
+    """Return ``photo`` with ``box`` for the one of ``size`` bytes at ``at``; the boxes around it and offsets follow."""
     more = len(box) - size
     head = bytearray(photo[:at])
     for kind in (b"meta", b"iprp", b"ipco"):

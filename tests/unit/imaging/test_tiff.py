@@ -30,7 +30,7 @@ Tag = tuple[int, int, int, bytes]
 def tiff(
     levels: np.ndarray, photometric: int, *tags: Tag, order: Literal["<", ">"] = "<", extra: Sequence[int] = ()
 ) -> bytes:
-    """An uncompressed TIFF of ``levels`` (rows, columns, channels), with ``tags`` (number, kind, count, bytes)."""
+    """Return an uncompressed TIFF of ``levels`` (rows, columns, channels) and ``tags`` (number, kind, count, bytes)."""
     height, width, samples = levels.shape
     depth = levels.dtype.itemsize * 8
 
@@ -76,7 +76,7 @@ def walked(photo: bytes, options: Options | None = None) -> Walked:
 
 
 def tags_of(content: bytes) -> dict[str, str]:
-    """What another reader finds."""
+    """Return what another reader finds."""
     return {name: str(value) for name, value in exifread.process_file(io.BytesIO(content), details=False).items()}
 
 
@@ -142,7 +142,7 @@ ODD_TAGS: tuple[Tag, ...] = (
 
 
 def raw_tags(content: bytes) -> dict[int, Tag]:
-    """The first directory as it lies in the file (little-endian), read by other means than ours."""
+    """Return the first directory as it lies in the file (little-endian), read by other means than ours."""
     (at,) = struct.unpack_from("<I", content, 4)
     (count,) = struct.unpack_from("<H", content, at)
     found = {}

@@ -53,7 +53,7 @@ class Walked:
 
     @property
     def hole(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """255 where it was filled, 170 in what a JPEG encodes together with that; upright, as large as the photo."""
+        """Return 255 where it was filled, 170 in what a JPEG encodes with that; upright, as large as the photo."""
         hole = full_hole(self.plan)
         return pixels(with_rim(hole, self.facts.orientation) if self.facts.format == "jpeg" else hole)
 
@@ -78,7 +78,7 @@ def walk(
 
 
 def resaved(before: Image.Image, walked: Walked) -> Image.Image:
-    """``before`` once through the result's encoder."""
+    """Return ``before`` encoded once as the result is, and decoded."""
     if walked.facts.format == "webp":
         return open_upright(encoded(before, "WEBP", quality=webp_coding(io.BytesIO(walked.photo))[1]))
     if walked.facts.format == "avif":
@@ -109,7 +109,7 @@ def assert_untouched(walked: Walked, variant: Variant) -> None:
 
 
 def assert_filled(walked: Walked) -> None:
-    """The middle of the hole shows the fill."""
+    """Fail unless the middle of the hole shows the fill."""
     after = open_upright(walked.result)
     inside = walked.hole == 255
     if after.mode in ("L", "LA", "I;16", "CMYK"):
@@ -136,7 +136,7 @@ def test_every_format_in_every_orientation_keeps_what_is_outside_the_hole(varian
 
 
 def assert_belongings(walked: Walked, variant: Variant) -> None:
-    """Profile, EXIF, XMP and transparency came along."""
+    """Fail unless profile, EXIF, XMP and transparency came along."""
     with Image.open(io.BytesIO(walked.result)) as after:
         after.load()
         assert (after.info.get("icc_profile") or b"") == variant.icc

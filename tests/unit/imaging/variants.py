@@ -35,7 +35,7 @@ XMP = (
 
 
 def wide_gamut() -> bytes:
-    """A profile that is not sRGB: sRGB with its red primary moved outwards."""
+    """Return a profile that is not sRGB: sRGB with its red primary moved outwards."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     tags = {
         bytes(profile[at : at + 4]): int.from_bytes(profile[at + 4 : at + 8], "big")
@@ -62,7 +62,7 @@ def exif(orientation: int, *, thumbnail: bytes = b"") -> bytes:
 
 
 def with_thumbnail(content: bytes, thumbnail: bytes) -> bytes:
-    """``content`` with a second directory that points at ``thumbnail``, as cameras write it."""
+    """Return ``content`` with a second directory that points at ``thumbnail``, as cameras write it."""
     prefix, tiff = content[:6], bytearray(content[6:])
     order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
     first = int.from_bytes(tiff[4:8], order)
@@ -154,7 +154,7 @@ def _deep_grey(image: Image.Image) -> Image.Image:
 
 
 def _deep_rgb_png(image: Image.Image, orientation: int) -> bytes:
-    """Pillow writes no 16-bit RGB: the chunks by hand."""
+    """Write the chunks by hand: Pillow writes no 16-bit RGB."""
     levels = np.asarray(as_stored(image, orientation)).astype(">u2") * 257
     rows = b"".join(b"\x00" + row.tobytes() for row in levels)
     head = levels.shape[1].to_bytes(4, "big") + levels.shape[0].to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
@@ -298,13 +298,13 @@ VARIANTS = [
 
 
 def png_with(*chunks: tuple[bytes, bytes], image: Image.Image | None = None) -> bytes:
-    """A PNG with these chunks behind its header."""
+    """Return a PNG with these chunks behind its header."""
     plain = encoded(image or scene(), "PNG")
     return plain[:33] + b"".join(chunk(name, data) for name, data in chunks) + plain[33:]
 
 
 def raw_profile(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
-    """A chunk in which ImageMagick keeps what has no chunk of its own."""
+    """Return a chunk in which ImageMagick keeps what has no chunk of its own."""
     text = b"\n" + kind + b"\n%8d\n" % len(content) + content.hex().encode()
     return b"zTXt", b"Raw profile type " + kind + b"\x00\x00" + zlib.compress(text)
 
@@ -326,7 +326,7 @@ ORIENTED = list(_oriented())
 
 
 def scene(width: int = 96, height: int = 72, name: str = "china") -> Image.Image:
-    """A small photograph whose four corners differ, so that no turn looks like another."""
+    """Return a small photograph whose four corners differ, so that no turn looks like another."""
     return _scaled(width, height, name).copy()
 
 
@@ -341,7 +341,7 @@ def _original(name: str) -> Image.Image:
 
 
 def random_mask(size: tuple[int, int], seed: int, blobs: int = 2) -> Image.Image:
-    """A hard mask of a few discs and boxes, never empty and never full."""
+    """Return a hard mask of a few discs and boxes, never empty and never full."""
     rng = np.random.default_rng(seed)
     mask = Image.new("L", size)
     pen = ImageDraw.Draw(mask)
@@ -358,7 +358,7 @@ def softened(mask: Image.Image, sigma: float) -> Image.Image:
 
 
 def open_upright(content: bytes) -> Image.Image:
-    """The picture as any viewer shows it, palette and bilevel ones as their colours, 16-bit grey as it is."""
+    """Return the picture as any viewer shows it, palette and bilevel ones as their colours, 16-bit grey as it is."""
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         orientation = image.getexif().get(ORIENTATION, 1) if image.format not in ("TIFF", "HEIF") else 1
@@ -377,14 +377,14 @@ def pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def full_hole(plan: FillPlan) -> Image.Image:
-    """The plan's hole in the upright photo's size."""
+    """Return the plan's hole in the upright photo's size."""
     hole = Image.new("L", (plan.width, plan.height))
     hole.paste(Image.open(io.BytesIO(plan.hole)), plan.hole_box)
     return hole
 
 
 def with_rim(hole: Image.Image, orientation: int) -> Image.Image:
-    """``hole`` with 170 on the rest of every block of 16 stored pixels that it touches, and on one pixel more.
+    """Return ``hole`` with 170 on the rest of every block of 16 stored pixels that it touches, and on one pixel more.
 
     Decoders smooth colours from block to block.
     """

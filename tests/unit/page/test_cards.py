@@ -25,7 +25,7 @@ def manifest(outcome: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("told", "asked"),
+    ("outcome", "wanted"),
     [
         (manifest("cleaned"), {"options": {"remove": ["dog"], "grow": 20}}),
         (manifest("cleaned", options={"remove": [], "grow": None}), {"options": {"grow": "auto"}}),
@@ -34,11 +34,11 @@ def manifest(outcome: str, **more: Any) -> dict[str, Any]:
     ],
     ids=["cleaned", "own mask", "failed", "mask ready"],
 )
-def test_a_cards_command_is_a_request_that_is_taken(told: dict[str, Any], asked: dict[str, Any]) -> None:
-    ((_, command),) = card_of(told, "shoot/", bus="default").commands
+def test_a_cards_command_is_a_request_that_is_taken(outcome: dict[str, Any], wanted: dict[str, Any]) -> None:
+    ((_, command),) = card_of(outcome, "shoot/", bus="default").commands
     (entry,) = json.loads(shlex.split(command)[-1])
     detail = json.loads(entry["Detail"])
-    assert detail == {"bucket": "uploads", "key": "shoot/dog's.jpg", **asked}
+    assert detail == {"bucket": "uploads", "key": "shoot/dog's.jpg", **wanted}
     assert parse_options(detail.get("options", {}), source="The request") is not None
 
 

@@ -50,7 +50,7 @@ _SORTED_NAMES = ["7", "b.jpg", "IMG_", "IMG_2.jpg", "img_3.jpg", "IMG_10.jpg"]
 
 
 def views() -> dict[str, tuple[str, str]]:
-    """The pages that the browser opens, and what is done in each."""
+    """Return the pages that the browser opens, and what is done in each."""
     three = page_of(cards())
     slide = (
         "const r = document.querySelector('input[type=range]'); r.value = 10;"
@@ -87,7 +87,7 @@ def views() -> dict[str, tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each page is in the end. All are frames of one, since a start of the browser is dear."""
+    """Return what each page is in the end. All are frames of one page: a start of the browser takes half a second."""
     if _CHROMIUM is None:
         pytest.skip("no Chromium is installed (apt install chromium)")
     folder, opened = tmp_path_factory.mktemp("page"), views()
@@ -112,7 +112,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def names(seen: str) -> list[str]:
-    """The names of the cards that are shown, in their order."""
+    """Return the names of the cards that are shown, in their order."""
     shown = re.findall(r"<article ([^>]*)>", seen)
     return [re.findall('data-name="([^"]*)"', about)[0] for about in shown if " hidden" not in f" {about}"]
 

@@ -23,7 +23,7 @@ TEST_EVENT = {
 
 
 def notification(*names: tuple[str, str], **s3_object: Any) -> dict[str, Any]:
-    """What S3 sends to a queue, one record for each event name and encoded key."""
+    """Return what S3 sends to a queue, one record for each event name and encoded key."""
     return {
         "Records": [
             {
@@ -242,7 +242,7 @@ JSON = st.recursive(
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> Any:
-    """A good message with one of its values, at any depth, exchanged for anything or left out."""
+    """Return a good message with one of its values, at any depth, exchanged for anything or left out."""
     message: Any = draw(
         st.sampled_from(
             [notification(("ObjectCreated:Put", "a.jpg")), from_eventbridge("a.jpg"), requested(options={})]
