@@ -32,6 +32,7 @@ def pytest_collection_finish() -> None:
 def pytest_sessionfinish() -> None:
     """Look once for objects that fail as they go; pytest then looks five times more, through all that is left."""
     gc.collect()
+    gc.freeze()
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
