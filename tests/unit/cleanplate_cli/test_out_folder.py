@@ -169,6 +169,23 @@ def test_clean_takes_what_was_written_and_leaves_the_rest(out: Path) -> None:
     assert content_of(out) == {out / "cat.jpg": b"retouched", out / "holiday" / "notes.txt": b"mine"}
 
 
+@pytest.mark.parametrize("way", ["file", "folder"])
+def test_a_link_in_a_results_place_is_somebodys(tmp_path: Path, out: Path, way: str) -> None:
+    with OutFolder(out) as folder:
+        folder.save("a/dog.jpg", b"result", owner="dog")
+    place = out / "a" / "dog.jpg" if way == "file" else out / "a"
+    moved = tmp_path / place.name
+    place.rename(moved)
+    place.symlink_to(moved)
+    with OutFolder(out) as folder:
+        assert not folder.is_unchanged("a/dog.jpg")
+        assert folder.save("a/dog.jpg", b"again", owner="dog") != "a/dog.jpg"
+        folder.remove_others("dog", keep=[])
+    assert place in clean(out)
+    assert place.is_symlink()
+    assert (out / "a" / "dog.jpg").read_bytes() == b"result"
+
+
 def test_clean_takes_a_folder_that_is_all_ours(out: Path) -> None:
     with OutFolder(out) as folder:
         folder.save("holiday/dog.jpg", b"ours", "dog")
