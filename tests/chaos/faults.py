@@ -110,7 +110,7 @@ class _Kind:
 _AGAIN = "It is asked again after a short pause, and goes on; no job had been made, so nothing is paid twice."
 _MAYBE = "It is asked again after a short pause, and goes on. Adobe retries inside: the record says possible duplicate."
 _GIVEN_UP = "It is asked again ten times with growing pauses, then given up; nothing was paid for this request."
-_TEN_TIMES = "It is asked again ten times with growing pauses, then given up; Adobe told of no job."
+_TEN_TIMES = "It is asked again ten times with growing pauses, then given up; Adobe named no job."
 _WAITS = "The photo waits for as long as Adobe asks, and all others with it."
 _LOST_ONCE = "A job may exist, so it is asked once more and no more, and the record says possible duplicate."
 _LOST_EVER = "A job may exist: it is asked once more, then given up, and the record says possible duplicate."
@@ -130,10 +130,10 @@ def _shaped(status: int, shape: str = "B", message: str = "", **headers: str) ->
 
 def _requests() -> Iterator[_Kind]:
     """Yield what a POST can meet."""
-    told, untold = {"do": "too_many_requests", "retry_after": 3}, {"do": "too_many_requests", "retry_after": None}
-    yield _Kind("429-told", "429 with Retry-After", _WAITS, told, 2, representative=True)
-    yield _Kind("429-untold", "429 without Retry-After", "The photo waits, longer each time.", untold, 2)
-    yield _Kind("429-html", "429 as a page of HTML", "The photo waits.", {**untold, "shape": "html"}, 1)
+    timed, untimed = {"do": "too_many_requests", "retry_after": 3}, {"do": "too_many_requests", "retry_after": None}
+    yield _Kind("429-timed", "429 with Retry-After", _WAITS, timed, 2, representative=True)
+    yield _Kind("429-untimed", "429 without Retry-After", "The photo waits, longer each time.", untimed, 2)
+    yield _Kind("429-html", "429 as a page of HTML", "The photo waits.", {**untimed, "shape": "html"}, 1)
     yield _Kind(
         "429-for-ever",
         "429",
@@ -147,7 +147,7 @@ def _requests() -> Iterator[_Kind]:
     load = _shaped(403, "E", "Not available now due to high traffic")
     yield _Kind("403-load", "403 that speaks of high traffic", "The photo waits, longer each time.", load, 2)
     patience = _shaped(403, "E", **{"Retry-After": "3"})
-    yield _Kind("403-told", "403 with Retry-After", _WAITS, patience, 1, representative=True)
+    yield _Kind("403-timed", "403 with Retry-After", _WAITS, patience, 1, representative=True)
     yield _Kind("408-once", "408", _AGAIN, _shaped(408), 1)
     for status in (500, 503):
         maybe = partial(_Kind, duplicate=True, representative=status == 503)
@@ -304,10 +304,10 @@ def _requests() -> Iterator[_Kind]:
 def _statuses() -> Iterator[_Kind]:
     """Yield what a status request can meet. Within one call a GET is tried three times, hence four and more."""
     ever = partial(_Kind, ends="DeadlinePassedError", settings=_DEADLINES)
-    told, untold = {"do": "too_many_requests", "retry_after": 3}, {"do": "too_many_requests", "retry_after": None}
-    yield _Kind("429-told", "429 with Retry-After", _WAITS, told, 3, representative=True)
-    yield _Kind("429-untold", "429 without Retry-After", "It is asked less often.", untold, 3)
-    yield ever("429-for-ever", "429", _TOO_LATE, told)
+    timed, untimed = {"do": "too_many_requests", "retry_after": 3}, {"do": "too_many_requests", "retry_after": None}
+    yield _Kind("429-timed", "429 with Retry-After", _WAITS, timed, 3, representative=True)
+    yield _Kind("429-untimed", "429 without Retry-After", "It is asked less often.", untimed, 3)
+    yield ever("429-for-ever", "429", _TOO_LATE, timed)
     for status in (408, 500, 502, 503, 504):
         shape = "html" if status == 502 else "B"
         yield _Kind(f"{status}-some-times", str(status), _LATER, _shaped(status, shape), 5)

@@ -83,7 +83,7 @@ def test_every_route_meets_every_kind_of_answer(route: str) -> None:
     ours = [fault.name.rpartition("/")[2] for fault in FAULTS if fault.route == route]
     requests = {fault.name.rpartition("/")[2] for fault in FAULTS if fault.route == route and "request" in fault.where}
     statuses = {fault.name.rpartition("/")[2] for fault in FAULTS if fault.route == route and "status" in fault.where}
-    both = {"429-told", "429-untold", "502-for-ever", "refused", "reset-in-body", "hang", "endless-drip", "401-once"}
+    both = {"429-timed", "429-untimed", "502-for-ever", "refused", "reset-in-body", "hang", "endless-drip", "401-once"}
     both |= {"401-for-ever", "422", "redirect"}
     assert both <= requests
     assert both <= statuses

@@ -52,9 +52,9 @@ def status_of_link(bucket: str, key: str) -> int:
 
 
 def notifications(bucket: str) -> tuple[set[str], bool]:
-    """Return the queues that a bucket tells of new objects, by ARN, and whether it tells EventBridge."""
-    told: NotificationConfigurationResponseTypeDef = clients.s3().get_bucket_notification_configuration(Bucket=bucket)
-    return {about["QueueArn"] for about in told.get("QueueConfigurations", [])}, "EventBridgeConfiguration" in told
+    """Return the queues that a bucket notifies of new objects, by ARN, and whether it notifies EventBridge."""
+    found: NotificationConfigurationResponseTypeDef = clients.s3().get_bucket_notification_configuration(Bucket=bucket)
+    return {about["QueueArn"] for about in found.get("QueueConfigurations", [])}, "EventBridgeConfiguration" in found
 
 
 def bucket_key(bucket: str) -> str:

@@ -1,4 +1,4 @@
-"""How much memory each function needs for a photo, told from its header, so that what cannot be done costs nothing.
+"""How much memory each function needs for a photo, read from its header, so that what cannot be done costs nothing.
 
 Numbers are bytes per pixel over what a function needs anyhow, measured with Pillow 13 and pillow-heif 1.4 on photos of
 12, 48 and 150 megapixels whose hole is most of the picture (``python -m tests.memory``), and rounded up.

@@ -114,7 +114,7 @@ def counted_moves(table: Table, before: Job | None, after: Job, *, now: float) -
         return []
     added = {_COLUMNS[after.status]: 1, **({_COLUMNS[before.status]: -1} if before else {})}
     has_begun = before is None or before.run != after.run
-    # A mask that expires: whoever was told that the folder is done is to be told how it is now.
+    # A mask that expires: whoever got the event that the folder is done gets another of how it is now.
     has_ended_again = before is not None and before.run == after.run and before.status in TERMINAL
     for job, count in ((before, -1), (after, 1)):
         if job is not None and job.status == "failed" and job.outcome.get("reason"):

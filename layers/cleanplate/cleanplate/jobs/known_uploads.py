@@ -19,9 +19,9 @@ class KnownUploads:
     def identify(self, photo: Photo, *, now: float) -> Photo:
         """Return the upload that an object stands for; where it has a version, that says it.
 
-        Without one an upload is told by ETag and sequencer, and only S3's own notification brings a sequencer. Whoever finds
+        Without one an upload is known by its ETag and sequencer, and only S3's own notification brings a sequencer. Whoever finds
         the object in another way is given the sequencer of that notification, and one that comes after it becomes the same
-        upload: one object is one job, however it was heard of.
+        upload: one object is one job, however it was found.
         """
         if photo.version_id or not photo.etag:
             return photo

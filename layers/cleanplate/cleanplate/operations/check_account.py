@@ -171,7 +171,7 @@ def _notifications(services: Services) -> Iterator[Finding]:
     yield _finding(
         "uploads bucket: notifications",
         ok=ok,
-        found="on" if ok else "the stack is not told of uploads",
+        found="on" if ok else "the stack is not notified of uploads",
         otherwise="Turn on EventBridge notifications of the bucket (its properties, at S3).",
     )
 

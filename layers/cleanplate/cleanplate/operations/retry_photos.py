@@ -92,14 +92,14 @@ def _answer(state: str, after: str, sent: int, failed_for: Mapping[str, int], **
 
 def _sentence(failed_for: Mapping[str, int], reason: str, confirm: int, sent: int) -> dict[str, Any]:
     meant = sum(number for found, number in failed_for.items() if _is_meant(found, reason))
-    told = {"failed": sum(failed_for.values()), "failed_for": dict(sorted(failed_for.items())), "sent": sent}
+    numbers = {"failed": sum(failed_for.values()), "failed_for": dict(sorted(failed_for.items())), "sent": sent}
     if confirm:
-        return {**told, "answer": f"{sent} photos were sent to be cleaned once more."}
+        return {**numbers, "answer": f"{sent} photos were sent to be cleaned once more."}
     if not meant:
         none = f"No photo there failed as {reason}." if reason else _NONE_BY_ITSELF
-        return {**told, "confirm": 0, "answer": none}
+        return {**numbers, "confirm": 0, "answer": none}
     return {
-        **told,
+        **numbers,
         "confirm": meant,
         "answer": f"{meant} photos would be cleaned once more. To begin, start it again with confirm: {meant}.",
     }

@@ -19,7 +19,7 @@ PROBE = 60.0  # seconds that the one probe of a half-open breaker has for its an
 def close(state: RateLimitState, limits: RateLimits, now: float, until: float | None, reason: str) -> RateLimitState:
     """Return the state with the gate closed for everybody after a 429, until ``until``, or for a time that doubles with each closure.
 
-    A time that is over, or none, counts as not told; a day is the longest. What Adobe names holds for a first closure;
+    A time that is over, or none, counts as none; a day is the longest. What Adobe names holds for a first closure;
     a further one before any success lasts at least a second, then two, then four …, so that an account that is refused
     again and again is not asked every second.
 
