@@ -26,7 +26,7 @@ from local.adobe import Settings
 from local.stack import LocalCloud
 from tests.chaos.report import Report
 from tests.end_to_end.conftest import OTHER_BUCKET, REQUESTS_PER_DAY, REQUESTS_PER_MINUTE, Dropped, System
-from tests.integration.steps.walk import mask_bytes, photo_bytes
+from tests.integration.steps.walk import photo_bytes
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -79,13 +79,6 @@ def a_photo_is_cleaned_without_a_detour(system: System) -> bool:
 def a_mask_is_offered(system: System) -> bool:
     """Buy only the mask of a photo, and show it before it is filled."""
     return _ended(system, system.drop(photo_bytes(), _new_key(), review="true")) == "mask_ready"
-
-
-def a_photo_with_its_own_mask_is_cleaned(system: System) -> bool:
-    """Clean a photo whose mask lies beside it in the uploads bucket."""
-    stem = _new_key().removesuffix(".jpg")
-    system.drop(mask_bytes(), f"{stem}.mask.png")
-    return _outcome(system, photo_bytes(), f"{stem}.jpg") == "cleaned"
 
 
 def a_photo_that_adobe_cannot_read_is_cleaned(system: System) -> bool:
