@@ -1,7 +1,7 @@
 """AWS in a test's own process: moto, ministack's table, and boto3's clients of both, made once.
 
 Both emulators do for every call what would do once in a process, and one run of the tests makes a hundred thousand calls.
-What is put right here changes what a call costs and nothing that it answers.
+What is put right here changes what a call costs, and that calls are atomic; nothing that they answer.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ministack.services import dynamodb as ministack_dynamodb
 from moto import backend_index
 from moto.backends import get_backend
 from moto.core.base_backend import BaseBackend
+from moto.core.botocore_stubber import BotocoreStubber
 
 from cleanplate.aws import clients
 
@@ -57,6 +58,17 @@ def _urls_made_once(backend: BaseBackend) -> Any:
 
 
 BaseBackend.urls = property(_urls_made_once)  # type: ignore[assignment]
+
+_process_request, _calls = BotocoreStubber.process_request, threading.RLock()
+
+
+def _process_alone(stubber: BotocoreStubber, request: Any) -> Any:
+    # A call of AWS's is atomic; moto's is not when threads call at once.
+    with _calls:
+        return _process_request(stubber, request)
+
+
+BotocoreStubber.process_request = _process_alone  # type: ignore[assignment,method-assign]
 
 # botocore asks the system for a random id of each request, which nothing here reads.
 botocore.endpoint.uuid = SimpleNamespace(uuid4=itertools.count().__next__)  # type: ignore[attr-defined]
@@ -121,19 +133,6 @@ def _name_a_key(request: Any, **_: Any) -> None:
 def moto_backend(service: str) -> Any:
     """Return what moto keeps of a service, to set something up without a call."""
     return get_backend(service)[ACCOUNT]["aws" if service == "s3" else REGION]
-
-
-def moto_dynamodb_client() -> DynamoDBClient:
-    """Return a client of moto's DynamoDB, whose calls are atomic as DynamoDB's are, also when threads call at once."""
-    client: Any = client_as_new("dynamodb")
-    lock, send = threading.Lock(), client._endpoint.make_request
-
-    def send_alone(*arguments: Any) -> Any:
-        with lock:
-            return send(*arguments)
-
-    client._endpoint.make_request = send_alone
-    return client  # type: ignore[no-any-return]
 
 
 def ministack_dynamodb_client() -> DynamoDBClient:

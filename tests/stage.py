@@ -28,7 +28,6 @@ from tests.aws import (
     client_as_new,
     ministack_dynamodb_client,
     moto_backend,
-    moto_dynamodb_client,
 )
 from tests.schemas import check_event
 
@@ -107,7 +106,7 @@ class Stage:
     ) -> None:
         self.clock = Clock()
         self._s3_url = endpoint_url
-        self.dynamodb: DynamoDBClient = moto_dynamodb_client() if moto_table else ministack_dynamodb_client()
+        self.dynamodb: DynamoDBClient = client_as_new("dynamodb") if moto_table else ministack_dynamodb_client()
         self.dynamodb.create_table(
             TableName=TABLE,
             AttributeDefinitions=[

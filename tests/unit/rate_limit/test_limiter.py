@@ -14,7 +14,7 @@ from moto import mock_aws
 from cleanplate.rate_limit.limiter import RateLimiter
 from cleanplate.rate_limit.limits import RateLimits
 from cleanplate.rate_limit.state import FILL_ROUTE, RateLimitState, Slot
-from tests.aws import create_plain_table, ministack_dynamodb_client, moto_dynamodb_client
+from tests.aws import client_as_new, create_plain_table, ministack_dynamodb_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -79,7 +79,9 @@ ON_MOTO = {
 @pytest.fixture
 def client(request: pytest.FixtureRequest) -> Iterator[DynamoDBClient]:
     with mock_aws():
-        client = moto_dynamodb_client() if request.node.name in ON_MOTO else ministack_dynamodb_client()
+        client: DynamoDBClient = (
+            client_as_new("dynamodb") if request.node.name in ON_MOTO else ministack_dynamodb_client()
+        )
         create_plain_table(client)
         yield client
 
