@@ -23,7 +23,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.embedded_aws.function import EXPORTS
+from local.embedded_aws.function_process import EXPORTS
 from local.embedded_aws.server import EmbeddedAws
 from local.embedded_aws.template import read_yaml, resources
 from local.errors import DeployError

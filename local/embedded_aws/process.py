@@ -29,7 +29,7 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import lambda_svc, s3
 
-from local.embedded_aws import function
+from local.embedded_aws import function_process
 
 #: How the name of the process's own folder begins.
 FOLDER = "cleanplate-aws-"
@@ -61,8 +61,10 @@ def _keep_to_lanes(lanes: int) -> None:
 
 
 def _fork_functions() -> None:
-    if function.prepare_to_fork():
-        lambda_runtime.subprocess = SimpleNamespace(**{**vars(lambda_runtime.subprocess), "Popen": function.start})
+    if function_process.prepare_to_fork():
+        lambda_runtime.subprocess = SimpleNamespace(
+            **{**vars(lambda_runtime.subprocess), "Popen": function_process.start}
+        )
 
 
 def _count_loopback_as_tls() -> None:

@@ -139,7 +139,7 @@ def test_a_process_that_ends_or_hangs_is_followed_by_a_new_one(
 def test_a_long_name_of_the_folder_for_temporary_files_stops_nothing(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 25)  # a socket's address has 108 bytes
     folder.mkdir()
-    prepare = "from local.embedded_aws.function import prepare_to_fork; prepare_to_fork()"
+    prepare = "from local.embedded_aws.function_process import prepare_to_fork; prepare_to_fork()"
     subprocess.run([sys.executable, "-c", prepare], cwd=ROOT, env={**os.environ, "TMPDIR": str(folder)}, check=True)
     assert list(folder.iterdir()) == []
 

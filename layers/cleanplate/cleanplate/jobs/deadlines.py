@@ -1,4 +1,4 @@
-"""By when something must have been heard of an open job: pure arithmetic; who is late is ended by the sweeper.
+"""Deadlines of open jobs: the sweeper fails a job that has not moved on by its deadline. Pure arithmetic.
 
 The time is generous. A job that is late by it has lost whoever should have ended it: the queue and the state machine
 have deadlines and repeats of their own, all shorter than ``SLACK``.

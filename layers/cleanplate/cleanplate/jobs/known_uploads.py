@@ -1,4 +1,4 @@
-"""What the Jobs table remembers of an upload: who it is, and the options that it was first read with."""
+"""What the Jobs table remembers of an upload: its identity, and the options that it was first read with."""
 
 from __future__ import annotations
 

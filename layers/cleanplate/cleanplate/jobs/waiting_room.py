@@ -8,8 +8,8 @@ photo is decided by the ledger's conditional writes, as for any message that com
 - room -> message: an ``admitted`` message with the photo's slot is sent, then ``leave``.
 - message -> execution: the execution is started, then the message is done with.
 
-A photo leaves by itself with the intent to POST and with its end (``ledger``). ``leave`` and those carry what they have
-seen, so that none of them takes a photo out that has come back meanwhile.
+Writing the intent to POST or the job's end takes the photo out of the room too (``ledger``). These writes and ``leave``
+are conditional on what they have read, so that none takes out a photo that has come back meanwhile.
 
 Order: the photo's class (urgent, normal), then the time of its claim. Photos of one class and one route stand in one
 partition, so that a route that is closed holds nobody else. ``not_before`` is when a photo that was put off may go.

@@ -1,6 +1,6 @@
 """The rate limiter's item in the Jobs table: one state for all callers, changed by conditional writes.
 
-DynamoDB calls: one read and one conditional write for a slot, the write alone within a second of the call before, and
+A slot takes one read and one conditional write; no read where this process has seen the item less than a second ago, and
 one write more for each caller that was faster in between (a refused write brings the item back). A refusal costs the
 read alone; a new photo under a day limit or a budget one read more, of how many are in work. A success writes only
 where there is something to reset.

@@ -1,4 +1,4 @@
-"""Sidecars, masks and folders' files that come after their photos, and results that come back: each is used or answered."""
+"""Use or answer what comes late: sidecars, masks and folders' files after their photos, results copied back to the uploads."""
 
 from __future__ import annotations
 
