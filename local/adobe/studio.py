@@ -98,8 +98,8 @@ class Studio:
         self._single: _Memo[Picture] = _Memo(lambda made: made.weight, MEMO_BYTES // 2)
 
     def close(self) -> None:
-        """Let the pool go; work that has begun ends by itself."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the work that has begun, so that nothing of it runs on beside what comes next, and begin no more."""
+        self._pool.shutdown(cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
